@@ -1,0 +1,111 @@
+"""Where to look: sampling grids from transformation parameters, and the one conversion of coordinates."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from geoattn_jax.ops.checks import check_array, check_pair, check_shape
+
+
+def affine_grid(
+    theta: Float[Array, "b 2 3"],
+    *,
+    input_hw: tuple[int, int],
+    output_hw: tuple[int, int],
+    align_corners: bool = False,
+) -> Float[Array, "b ho wo 2"]:
+    """Positions in the input that an affine transformation reads for each output pixel.
+
+    Jaderberg et al. 2015, Eq. 1; Liu et al. 2019, Eq. 1.
+
+    Convention: theta maps normalized target (x, y, 1) to normalized source (x, y), both in [-1, 1]; the
+    result is (y, x) in input pixels, pixel centres at integers, y down. Without `align_corners` -1 and 1
+    are the outer edges of the outermost pixels, with it their centres (as in torch). The identity theta
+    gives exact integers.
+
+    Args:
+      theta: one affine matrix for each image, [[1, 0, 0], [0, 1, 0]] is the identity. Keep it in float32
+        or wider: in bfloat16 a position beyond pixel 128 has no fraction left.
+      input_hw: height and width of the image that will be read, pixels.
+      output_hw: height and width of the grid, pixels.
+      align_corners: what -1 and 1 stand for.
+
+    Returns: positions (y, x) in pixels, in theta's dtype.
+    Raises: ValueError if theta is not a floating-point (b, 2, 3), or a size is not two positive integers.
+    """
+    check_array("affine_grid", "theta", theta, "b 2 3")
+    check_shape(
+        "affine_grid", "theta", theta, (theta.shape[0], 2, 3), because="(one affine matrix for each image)",
+        remedy="turn six numbers into a matrix with theta.reshape(-1, 2, 3)",
+    )  # fmt: skip
+    check_pair("affine_grid", "input_hw", input_hw, minimum=1)
+    check_pair("affine_grid", "output_hw", output_hw, minimum=1)
+    target_y, target_x = (_normalized_centres(size, align_corners) for size in output_hw)
+
+    def source(row: Float[Array, "b 3"], size: int) -> Float[Array, "b ho wo"]:
+        # Eq. 1 with the step to pixels folded into its constants, which keeps the identity exact.
+        half = _pixels_per_unit(size, align_corners)
+        along_x, along_y, shift = (row[:, column, None, None] for column in range(3))
+        return (
+            along_x * jnp.asarray(half * target_x, row.dtype)
+            + along_y * jnp.asarray(half * target_y[:, None], row.dtype)
+            + (shift * half + (size - 1) / 2)
+        )
+
+    return jnp.stack([source(theta[:, 1], input_hw[0]), source(theta[:, 0], input_hw[1])], axis=-1)
+
+
+def crop_theta(
+    top_left: Float[Array, "b 2"],
+    size: tuple[float, float],
+    *,
+    input_hw: tuple[int, int],
+    align_corners: bool = False,
+) -> Float[Array, "b 2 3"]:
+    """The theta whose region is the window of `size` pixels that begins at `top_left`.
+
+    `affine_grid(crop_theta(top_left, size, input_hw=hw), input_hw=hw, output_hw=size)` is the window's own
+    pixels. This is theta_2 of Liu et al. 2019, section 3.2, with T(theta_2, I) = R_h.
+
+    Convention: top_left and size are (y, x) in pixels, pixel centres at integers; theta as in `affine_grid`.
+
+    Args:
+      top_left: centre of the window's first pixel, pixels; may be fractional or lie outside the image.
+      size: height and width of the window, pixels.
+      input_hw: height and width of the image, pixels.
+      align_corners: what -1 and 1 stand for.
+
+    Returns: theta, in top_left's dtype.
+    Raises: ValueError if top_left is not a floating-point (b, 2), size is not two positive numbers, or
+      input_hw is not two positive integers (greater than 1 with `align_corners`).
+    """
+    check_array("crop_theta", "top_left", top_left, "b 2")
+    check_shape(
+        "crop_theta", "top_left", top_left, (top_left.shape[0], 2), because="(y and x for each image)",
+        remedy="stack y and x on the last axis",
+    )  # fmt: skip
+    if len(size) != 2 or not all(length > 0 for length in size):
+        raise ValueError(f"crop_theta: size must be two positive numbers (height, width), got {size!r}")
+    check_pair("crop_theta", "input_hw", input_hw, minimum=2 if align_corners else 1)
+
+    def scale_and_shift(axis: int) -> tuple[float, Float[Array, " b"]]:
+        window, image = size[axis], input_hw[axis]
+        units = 2 * _pixels_per_unit(image, align_corners)
+        scale = (window - 1 if align_corners else window) / units
+        return scale, (2 * top_left[:, axis] + (window - image)) / units
+
+    (scale_y, shift_y), (scale_x, shift_x) = scale_and_shift(0), scale_and_shift(1)
+    zero = jnp.zeros_like(shift_x)
+    row_x = jnp.stack([zero + scale_x, zero, shift_x], axis=-1)
+    row_y = jnp.stack([zero, zero + scale_y, shift_y], axis=-1)
+    return jnp.stack([row_x, row_y], axis=-2)
+
+
+def _normalized_centres(size: int, align_corners: bool) -> np.ndarray:
+    """Normalized coordinates of a row of pixels; a single pixel is at 0."""
+    return (2 * np.arange(size) + 1 - size) / max(size - align_corners, 1)
+
+
+def _pixels_per_unit(size: int, align_corners: bool) -> float:
+    """Pixels between the normalized coordinates 0 and 1."""
+    return (size - align_corners) / 2

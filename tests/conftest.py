@@ -1,0 +1,28 @@
+"""Test set-up: eight virtual CPU devices, strict dtype promotion, runtime shape checks on the whole package."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jaxtyping.install_import_hook("geoattn_jax", "beartype.beartype")
+
+
+@pytest.fixture
+def x64():
+    """Turns on float64 for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def unchecked():
+    """Turns jaxtyping's checks off, so that a test sees the error that a user would see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
