@@ -1,4 +1,4 @@
-"""Test set-up: eight virtual CPU devices, strict dtype promotion, runtime shape checks on the whole package."""
+"""Eight virtual CPU devices, strict dtype promotion, runtime shape checks on the whole package."""
 
 import os
 

@@ -52,7 +52,9 @@ def test_imports_follow_the_directions(source):
     assert part in DIRECTIONS, f"{part}/ is not in DIRECTIONS: say what it may import"
     allowed = DIRECTIONS[part] | ROOT_MODULES | {part}
     forbidden = imported_parts(source) - allowed
-    assert not forbidden, f"{source.name} in {part}/ must not import {sorted(forbidden)}; allowed: {sorted(allowed)}"
+    assert not forbidden, (
+        f"{source.name} in {part}/ must not import {sorted(forbidden)}; allowed: {sorted(allowed)}"
+    )
 
 
 @pytest.mark.parametrize(

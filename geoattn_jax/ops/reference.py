@@ -7,7 +7,6 @@ whole image.
 """
 
 import itertools
-from collections.abc import Sequence
 from functools import partial
 
 import jax
