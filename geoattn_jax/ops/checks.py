@@ -1,6 +1,7 @@
 """Argument checks whose errors name the argument, what came, what was expected and what to do."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -70,3 +71,20 @@ def check_pair(function: str, name: str, pair: Sequence[int], *, minimum: int) -
         raise ValueError(
             f"{function}: {name} must be two whole numbers (y, x), each at least {minimum}, got {pair!r}"
         )
+
+
+@contextmanager
+def forward_mode_hint(function: str) -> Iterator[None]:
+    """Tells who differentiates `function` in forward mode which way works.
+
+    Raises: TypeError in place of JAX's own.
+    """
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise TypeError(
+            f"{function}: forward-mode differentiation (jvp, jacfwd) does not go through its fast backward "
+            f"pass; use reverse mode (grad, vjp, jacrev), or geoattn_jax.ops.reference.{function}, which has both"
+        ) from error

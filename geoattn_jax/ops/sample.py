@@ -1,16 +1,268 @@
-"""Reading images at real-valued positions."""
+"""Reading images at real-valued positions, with a backward pass of its own.
 
-from typing import Literal
+The pixels around a position, its *cell*, are always inside the image here: where the image ends, their
+weights say so, not their indices. `reference.bilinear_sample` is the same function without care for speed.
+"""
 
-from jaxtyping import Array, Float
+from functools import partial
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from geoattn_jax.ops.checks import check_array, check_choice, check_shape, forward_mode_hint
 
 PaddingMode = Literal["zeros", "border"]
+
+# The image's gradient is summed up in parts of about this size: what a part writes is then still in the
+# processor's cache when it is added, and temporary memory stays small.
+_PART_BYTES = 4 * 2**20
 
 
 def bilinear_sample(
     image: Float[Array, "b h w c"], coords: Float[Array, "b *s 2"], *, padding_mode: PaddingMode = "zeros"
 ) -> Float[Array, "b *s c"]:
-    """Reads `image` at real-valued positions (Jaderberg et al. 2015, Eq. 5)."""
-    from geoattn_jax.ops import reference
+    """Reads `image` at real-valued positions (Jaderberg et al. 2015, Eq. 5).
 
-    return reference.bilinear_sample(image, coords, padding_mode=padding_mode)
+    Differentiable in both arguments, in reverse mode to any order; forward mode is left to
+    `geoattn_jax.ops.reference.bilinear_sample`.
+
+    Convention: coords are (y, x) in pixels, pixel centres at integers, y down. At an integer coordinate the
+    derivative is the right-hand one. A NaN coordinate reads NaN and passes no gradient.
+
+    Args:
+      image: pixels, any float dtype; the arithmetic is done in float32 or wider.
+      coords: where to read, pixels; positions may lie outside the image. Keep them in float32 or wider
+        beside a bfloat16 image: in bfloat16 a position beyond pixel 128 has no fraction left.
+      padding_mode: what lies outside, "zeros" or "border" (the nearest edge pixel).
+
+    Returns: the samples, in image's dtype.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or padding_mode is unknown; TypeError under
+      forward-mode differentiation.
+    """
+    check_image("bilinear_sample", image)
+    check_array("bilinear_sample", "coords", coords, "b *s 2")
+    check_shape(
+        "bilinear_sample", "coords", coords, (image.shape[0], *coords.shape[1:-1], 2),
+        because=f"(y and x of each sample in each image of shape {image.shape})",
+        remedy="give every image of the batch its own coordinates, with (y, x) on the last axis",
+    )  # fmt: skip
+    check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
+    with forward_mode_hint("bilinear_sample"):
+        samples = sample(image, coords.reshape(coords.shape[0], -1, 2), padding_mode)
+    return samples.reshape(*coords.shape[:-1], image.shape[-1])
+
+
+def offset_resample(
+    image: Float[Array, "b h w c"], offsets: Float[Array, "b h w c 2"]
+) -> Float[Array, "b h w c"]:
+    """Moves every value of every channel by its own offset: out[p, c] = image[p + offsets[p, c], c].
+
+    The "offset2D" layer of the program that Shan & Atanasov 2017 released: unlike Eq. 1b, which moves the
+    taps of a kernel, each channel is resampled by an offset field of its own. Outside the image it reads the
+    nearest edge pixel. Differentiable as `bilinear_sample` is.
+
+    Convention: offsets are (dy, dx) in pixels, y down; everything else as in `bilinear_sample`.
+
+    Args:
+      image: feature maps, any float dtype.
+      offsets: for each pixel and channel the way to where it is read, pixels.
+
+    Returns: the resampled feature maps, in image's dtype.
+    Raises: ValueError if ranks, dtypes or shapes disagree; TypeError under forward-mode differentiation.
+    """
+    check_image("offset_resample", image)
+    check_array("offset_resample", "offsets", offsets, "b h w c 2")
+    check_shape(
+        "offset_resample", "offsets", offsets, (*image.shape, 2),
+        because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
+        remedy="reshape the offset branch's 2C channels to (C, 2)",
+    )  # fmt: skip
+    b, h, w, c = image.shape
+    # Each channel becomes an image of its own.
+    channels = jnp.moveaxis(image, -1, 1).reshape(b * c, h, w, 1)
+    positions = jnp.moveaxis(pixel_positions(h, w, offsets.dtype)[:, :, None] + widen(offsets), 3, 1)
+    with forward_mode_hint("offset_resample"):
+        samples = sample(channels, positions.reshape(b * c, h * w, 2), "border")
+    return jnp.moveaxis(samples.reshape(b, c, h, w), 1, -1)
+
+
+def pixel_positions(height: int, width: int, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
+    """The (y, x) of every pixel, in float32 or wider."""
+    axes = (jnp.arange(size, dtype=jnp.promote_types(dtype, jnp.float32)) for size in (height, width))
+    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def widen(array: jax.Array) -> jax.Array:
+    """The array in float32 or wider, the dtype of all arithmetic on positions and weights."""
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def check_image(function: str, image: jax.Array) -> None:
+    """Checks that `image` is a batch of floating-point images that have pixels.
+
+    Raises: ValueError naming what came and what was expected.
+    """
+    check_array(function, "image", image, "b h w c")
+    if 0 in image.shape[1:3]:
+        raise ValueError(
+            f"{function}: image must have at least one pixel (only the batch may be empty), got shape {image.shape}"
+        )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def sample(
+    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], padding_mode: PaddingMode
+) -> Float[Array, "b n c"]:
+    """`bilinear_sample` without its checks, for positions in a row."""
+    return jax.vmap(partial(_read, padding_mode=padding_mode))(image, positions)
+
+
+def _sample_forward(image, positions, padding_mode):
+    return sample(image, positions, padding_mode), (image, positions)
+
+
+def _sample_backward(padding_mode, residuals, cotangent):
+    # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
+    image, positions = lax.optimization_barrier(residuals)
+    positions, cotangent = drop_nan(positions, cotangent)
+    image_gradient = scatter(
+        jnp.zeros(image.shape, _arithmetic_dtype(image, positions)), positions, cotangent, padding_mode
+    )
+    coords_gradient = jax.vmap(partial(_slope, padding_mode=padding_mode))(image, positions, cotangent)
+    return image_gradient.astype(image.dtype), coords_gradient.astype(residuals[1].dtype)
+
+
+sample.defvjp(_sample_forward, _sample_backward)
+
+
+def drop_nan(
+    positions: Float[Array, "*n 2"], cotangent: Float[Array, "*n c"]
+) -> tuple[Float[Array, "*n 2"], Float[Array, "*n c"]]:
+    """Takes NaN positions out of a backward pass: they get a number, and a cotangent of zero."""
+    nan = jnp.any(jnp.isnan(positions), axis=-1, keepdims=True)
+    return jnp.where(nan, 0, positions), jnp.where(nan, 0, cotangent)
+
+
+def scatter(
+    image: Float[Array, "b h w c"],
+    positions: Float[Array, "b n 2"],
+    values: Float[Array, "b n c"],
+    padding_mode: PaddingMode,
+) -> Float[Array, "b h w c"]:
+    """Adds `values` to `image` at real-valued positions: the transpose of `sample` in its image."""
+    b, h, w, c = image.shape
+    spread = jax.vmap(partial(_spread, hw=(h, w), padding_mode=padding_mode))
+    pixels = image.reshape(b, h * w, c)
+    n = positions.shape[1]
+    part = max(1, min(n, n * _PART_BYTES // max(1, 2 * values.size * pixels.dtype.itemsize)))
+
+    def add_part(index: int, pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
+        start = index * part
+        return spread(pixels, *(lax.dynamic_slice_in_dim(a, start, part, axis=1) for a in (positions, values)))
+
+    whole_parts = n // part
+    pixels = lax.fori_loop(0, whole_parts, add_part, pixels)
+    rest = slice(whole_parts * part, n)
+    if rest.start < n:
+        pixels = spread(pixels, positions[:, rest], values[:, rest])
+    return pixels.reshape(image.shape)
+
+
+class _Axis(NamedTuple):
+    """Along one axis, the (at most two) neighbouring pixels that a coordinate is read from."""
+
+    first: Int[Array, " n"]  # index of the first of them
+    weights: list[Float[Array, " n"]]  # of each of them
+    slopes: list[Float[Array, " n"]]  # derivatives of the weights
+
+
+def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: PaddingMode) -> _Axis:
+    coordinate = widen(coordinate)
+    moves = True
+    if padding_mode == "border":
+        moves = (coordinate >= 0) & (coordinate < size - 1)
+        coordinate = jnp.clip(coordinate, 0, size - 1)
+    # Bounded before it becomes an integer; a NaN compares false.
+    first = jnp.where(coordinate > 0, jnp.minimum(jnp.floor(coordinate), max(size - 2, 0)), 0)
+    distances = [coordinate - first - step for step in range(min(size, 2))]
+    weights = [jnp.maximum(1 - jnp.abs(distance), 0) for distance in distances]
+    slopes = [
+        jnp.where(moves & (-1 <= d) & (d < 1), jnp.where(d < 0, 1, -1), 0).astype(coordinate.dtype)
+        for d in distances
+    ]
+    return _Axis(first.astype(jnp.int32), weights, slopes)
+
+
+def _cell(positions, hw, padding_mode) -> tuple[_Axis, _Axis]:
+    return tuple(_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1))
+
+
+def _read(
+    image: Float[Array, "h w c"], positions: Float[Array, "n 2"], padding_mode: PaddingMode
+) -> Float[Array, "n c"]:
+    """One image's samples, Jaderberg et al. 2015, Eq. 5."""
+    y, x = _cell(positions, image.shape[:2], padding_mode)
+    dtype = _arithmetic_dtype(image, positions)
+    total = 0
+    for dy, weight_y in enumerate(y.weights):
+        for dx, weight_x in enumerate(x.weights):
+            weight = (weight_y * weight_x).astype(dtype)[:, None]
+            total += weight * _pixels(image, y.first + dy, x.first + dx).astype(dtype)
+    return total.astype(image.dtype)
+
+
+def _slope(
+    image: Float[Array, "h w c"],
+    positions: Float[Array, "n 2"],
+    cotangent: Float[Array, "n c"],
+    padding_mode: PaddingMode,
+) -> Float[Array, "n 2"]:
+    """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
+    y, x = _cell(positions, image.shape[:2], padding_mode)
+    dtype = _arithmetic_dtype(image, positions)
+    along_y = along_x = 0
+    for dy, dx in ((dy, dx) for dy in range(len(y.weights)) for dx in range(len(x.weights))):
+        pixels = _pixels(image, y.first + dy, x.first + dx).astype(dtype)
+        along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
+        along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
+    products = tuple(cotangent.astype(dtype) * along for along in (along_y, along_x))
+    if image.shape[-1] == 1:
+        return jnp.concatenate(products, axis=-1)
+    # One reduction for both sums, because two would write the products to memory first.
+    zero = jnp.zeros((), dtype)
+    sums = lax.reduce(products, (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
+    return jnp.stack(sums, axis=-1)
+
+
+def _spread(
+    pixels: Float[Array, "hw c"],
+    positions: Float[Array, "n 2"],
+    values: Float[Array, "n c"],
+    hw: tuple[int, int],
+    padding_mode: PaddingMode,
+) -> Float[Array, "hw c"]:
+    """Adds `values` to one image, Jaderberg et al. 2015, Eq. 6: two pixels of a row at a time."""
+    y, x = _cell(positions, hw, padding_mode)
+    weights_x = jnp.stack(x.weights, axis=-1)
+    first = y.first * hw[1] + x.first
+    window = lax.ScatterDimensionNumbers(
+        update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
+    )
+    for dy, weight_y in enumerate(y.weights):
+        weights = (weight_y[:, None] * weights_x).astype(pixels.dtype)
+        updates = weights[:, :, None] * values[:, None, :].astype(pixels.dtype)
+        rows = (first + dy * hw[1])[:, None]
+        pixels = lax.scatter_add(pixels, rows, updates, window, mode="promise_in_bounds")
+    return pixels
+
+
+def _pixels(image: Float[Array, "h w c"], y: Int[Array, " n"], x: Int[Array, " n"]) -> Float[Array, "n c"]:
+    h, w, c = image.shape
+    return image.reshape(h * w, c).at[y * w + x].get(mode="promise_in_bounds")
+
+
+def _arithmetic_dtype(image: jax.Array, positions: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(jnp.promote_types(image.dtype, positions.dtype), jnp.float32)
