@@ -1,6 +1,15 @@
 """Geometric attention for video: differentiable sampling, deformable convolution, spatial transformers."""
 
+from geoattn_jax.ops.deform_conv import deform_conv2d, mask_from_torchvision, offsets_from_torchvision
 from geoattn_jax.ops.grid import affine_grid, crop_theta
-from geoattn_jax.ops.sample import bilinear_sample
+from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
-__all__ = ["affine_grid", "bilinear_sample", "crop_theta"]
+__all__ = [
+    "affine_grid",
+    "bilinear_sample",
+    "crop_theta",
+    "deform_conv2d",
+    "mask_from_torchvision",
+    "offset_resample",
+    "offsets_from_torchvision",
+]

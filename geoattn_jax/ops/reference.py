@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.conv_layout import Padding, resolve_layout
 from geoattn_jax.ops.sample import PaddingMode
 
 
@@ -40,3 +41,51 @@ def _sample(
         y, x = jnp.unstack(jnp.clip(position, 0, last).astype(jnp.int32), axis=-1)
         samples += jnp.where(inside, weight, 0 * weight).astype(image.dtype)[..., None] * image[y, x]
     return samples
+
+
+def offset_resample(
+    image: Float[Array, "b h w c"], offsets: Float[Array, "b h w c 2"]
+) -> Float[Array, "b h w c"]:
+    """What `geoattn_jax.offset_resample` computes: every channel is an image that is sampled on its own."""
+    pixels = jnp.stack(jnp.meshgrid(*map(jnp.arange, image.shape[1:3]), indexing="ij"), axis=-1)
+
+    def one_channel(channel: Float[Array, "b h w"], offset: Float[Array, "b h w 2"]) -> Float[Array, "b h w"]:
+        coords = pixels.astype(offset.dtype) + offset
+        return bilinear_sample(channel[..., None], coords, padding_mode="border")[..., 0]
+
+    return jax.vmap(one_channel, in_axes=(3, 3), out_axes=3)(image, offsets)
+
+
+def deform_conv2d(
+    image: Float[Array, "b h w cin"],
+    offsets: Float[Array, "b ho wo g taps 2"],
+    kernel: Float[Array, "kh kw cin_per_group cout"],
+    bias: Float[Array, " cout"] | None = None,
+    *,
+    mask: Float[Array, "b ho wo g taps"] | None = None,
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding = "SAME",
+    kernel_dilation: tuple[int, int] = (1, 1),
+    feature_group_count: int = 1,
+) -> Float[Array, "b ho wo cout"]:
+    """What `geoattn_jax.deform_conv2d` computes: all taps' samples side by side, then one product."""
+    layout = resolve_layout(
+        image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
+    )
+    b, ho, wo, g, taps, _ = offsets.shape
+    columns = []
+    for group, channels in enumerate(jnp.split(image, g, axis=-1)):
+        group_offsets = offsets[:, :, :, group].reshape(b, ho * wo, taps, 2)
+        positions = jnp.stack([layout.positions(group_offsets, tap) for tap in range(taps)], axis=2)
+        samples = bilinear_sample(channels, positions)
+        if mask is not None:
+            samples *= mask[:, :, :, group].reshape(b, ho * wo, taps, 1).astype(samples.dtype)
+        columns.append(samples)
+    columns = jnp.concatenate(columns, axis=-1)
+    cin_per_group, cout = kernel.shape[2:]
+    output = jnp.einsum(
+        "bntfi,tifo->bnfo",
+        columns.reshape(b, ho * wo, taps, feature_group_count, cin_per_group),
+        kernel.reshape(taps, cin_per_group, feature_group_count, cout // feature_group_count),
+    ).reshape(b, ho, wo, cout)
+    return output if bias is None else output + bias

@@ -83,21 +83,26 @@ def offset_resample(
     b, h, w, c = image.shape
     # Each channel becomes an image of its own.
     channels = jnp.moveaxis(image, -1, 1).reshape(b * c, h, w, 1)
-    positions = jnp.moveaxis(pixel_positions(h, w, offsets.dtype)[:, :, None] + widen(offsets), 3, 1)
+    positions = jnp.moveaxis(pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets), 3, 1)
     with forward_mode_hint("offset_resample"):
         samples = sample(channels, positions.reshape(b * c, h * w, 2), "border")
     return jnp.moveaxis(samples.reshape(b, c, h, w), 1, -1)
 
 
 def pixel_positions(height: int, width: int, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
-    """The (y, x) of every pixel, in float32 or wider."""
-    axes = (jnp.arange(size, dtype=jnp.promote_types(dtype, jnp.float32)) for size in (height, width))
+    """The (y, x) of every pixel."""
+    axes = (jnp.arange(size, dtype=dtype) for size in (height, width))
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
+def wide_dtype(*arrays: jax.Array) -> jnp.dtype:
+    """The dtype for arithmetic on the arrays: the widest of theirs, and at least float32."""
+    return max((jnp.dtype(jnp.float32), *(array.dtype for array in arrays)), key=lambda dtype: dtype.itemsize)
+
+
 def widen(array: jax.Array) -> jax.Array:
-    """The array in float32 or wider, the dtype of all arithmetic on positions and weights."""
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    """The array in float32 or wider."""
+    return array.astype(wide_dtype(array))
 
 
 def check_image(function: str, image: jax.Array) -> None:
@@ -129,10 +134,10 @@ def _sample_backward(padding_mode, residuals, cotangent):
     image, positions = lax.optimization_barrier(residuals)
     positions, cotangent = drop_nan(positions, cotangent)
     image_gradient = scatter(
-        jnp.zeros(image.shape, _arithmetic_dtype(image, positions)), positions, cotangent, padding_mode
+        jnp.zeros(image.shape, wide_dtype(image, positions)), positions, cotangent, padding_mode
     )
-    coords_gradient = jax.vmap(partial(_slope, padding_mode=padding_mode))(image, positions, cotangent)
-    return image_gradient.astype(image.dtype), coords_gradient.astype(residuals[1].dtype)
+    positions_gradient = slope(image, positions, cotangent, padding_mode)
+    return image_gradient.astype(image.dtype), positions_gradient.astype(positions.dtype)
 
 
 sample.defvjp(_sample_forward, _sample_backward)
@@ -171,6 +176,16 @@ def scatter(
     return pixels.reshape(image.shape)
 
 
+def slope(
+    image: Float[Array, "b h w c"],
+    positions: Float[Array, "b n 2"],
+    cotangent: Float[Array, "b n c"],
+    padding_mode: PaddingMode,
+) -> Float[Array, "b n 2"]:
+    """The gradient of `sample` in its positions."""
+    return jax.vmap(partial(_slope, padding_mode=padding_mode))(image, positions, cotangent)
+
+
 class _Axis(NamedTuple):
     """Along one axis, the (at most two) neighbouring pixels that a coordinate is read from."""
 
@@ -205,7 +220,7 @@ def _read(
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, image.shape[:2], padding_mode)
-    dtype = _arithmetic_dtype(image, positions)
+    dtype = wide_dtype(image, positions)
     total = 0
     for dy, weight_y in enumerate(y.weights):
         for dx, weight_x in enumerate(x.weights):
@@ -222,7 +237,7 @@ def _slope(
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, image.shape[:2], padding_mode)
-    dtype = _arithmetic_dtype(image, positions)
+    dtype = wide_dtype(image, positions)
     along_y = along_x = 0
     for dy, dx in ((dy, dx) for dy in range(len(y.weights)) for dx in range(len(x.weights))):
         pixels = _pixels(image, y.first + dy, x.first + dx).astype(dtype)
@@ -262,7 +277,3 @@ def _spread(
 def _pixels(image: Float[Array, "h w c"], y: Int[Array, " n"], x: Int[Array, " n"]) -> Float[Array, "n c"]:
     h, w, c = image.shape
     return image.reshape(h * w, c).at[y * w + x].get(mode="promise_in_bounds")
-
-
-def _arithmetic_dtype(image: jax.Array, positions: jax.Array) -> jnp.dtype:
-    return jnp.promote_types(jnp.promote_types(image.dtype, positions.dtype), jnp.float32)

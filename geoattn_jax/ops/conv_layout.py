@@ -1,0 +1,146 @@
+"""The sizes of a deformable convolution: what its arguments must be to fit, and where its taps look."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from geoattn_jax.ops import checks
+from geoattn_jax.ops.sample import check_image, pixel_positions, widen
+
+Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
+
+
+class ConvLayout(NamedTuple):
+    """What a deformable convolution is besides its arrays; sizes and steps are (y, x), in pixels."""
+
+    kernel_hw: tuple[int, int]
+    output_hw: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    kernel_dilation: tuple[int, int]
+    offset_groups: int
+    feature_groups: int
+
+    @property
+    def taps(self) -> int:
+        """The number of taps, |R| in Eq. 1 of Shan & Atanasov 2017."""
+        return self.kernel_hw[0] * self.kernel_hw[1]
+
+    def positions(
+        self, offsets: Float[Array, "*b n taps 2"], tap: int | Int[Array, ""]
+    ) -> Float[Array, "*b n 2"]:
+        """Where one tap looks from each output pixel, in a row: p0 + p_n + dp_n of Eq. 1b."""
+        dp_n = widen(lax.dynamic_index_in_dim(offsets, tap, axis=-2, keepdims=False))
+        taps = np.stack(np.unravel_index(np.arange(self.taps), self.kernel_hw), axis=-1)
+        padding_before = np.array([before for before, _ in self.padding])
+        p_n = jnp.asarray(taps * self.kernel_dilation - padding_before, dp_n.dtype)[tap]
+        p0 = pixel_positions(*self.output_hw, dp_n.dtype) * jnp.asarray(self.strides, dp_n.dtype)
+        return (p0 + p_n).reshape(-1, 2) + dp_n
+
+
+def resolve_layout(
+    image: Float[Array, "b h w cin"],
+    offsets: Float[Array, "b ho wo g taps 2"],
+    kernel: Float[Array, "kh kw cin_per_group cout"],
+    bias: Float[Array, " cout"] | None,
+    mask: Float[Array, "b ho wo g taps"] | None,
+    strides: tuple[int, int],
+    padding: Padding,
+    kernel_dilation: tuple[int, int],
+    feature_group_count: int,
+) -> ConvLayout:
+    """Checks the arguments of `deform_conv2d` against each other.
+
+    Raises: ValueError naming the argument that does not fit, what came and what was expected.
+    """
+    name = "deform_conv2d"
+    check_image(name, image)
+    checks.check_array(name, "offsets", offsets, "b ho wo g taps 2")
+    checks.check_array(name, "kernel", kernel, "kh kw cin_per_group cout")
+    checks.check_pair(name, "strides", strides, minimum=1)
+    checks.check_pair(name, "kernel_dilation", kernel_dilation, minimum=1)
+    b, h, w, cin = image.shape
+    kh, kw, cin_per_group, cout = kernel.shape
+    pads, output_hw = _pads_and_output(image, kernel, strides, padding, kernel_dilation)
+
+    if not isinstance(feature_group_count, int) or feature_group_count < 1 or cin % feature_group_count:
+        raise ValueError(
+            f"{name}: feature_group_count must divide the {cin} channels of image, shape {image.shape}, "
+            f"got {feature_group_count}"
+        )
+    checks.check_shape(
+        name, "kernel", kernel, (kh, kw, cin // feature_group_count, cout),
+        because=f"(HWIO, for image {image.shape} in {feature_group_count} feature groups)",
+        remedy="transpose it to HWIO, or change feature_group_count",
+    )  # fmt: skip
+    if cout % feature_group_count:
+        raise ValueError(
+            f"{name}: kernel must have a multiple of feature_group_count={feature_group_count} outputs, "
+            f"got {cout} in shape {kernel.shape}"
+        )
+    groups = offsets.shape[3]
+    checks.check_shape(
+        name, "offsets", offsets, (b, *output_hw, groups, kh * kw, 2),
+        because=f"(image {image.shape}, kernel {kernel.shape}, strides {strides}, padding {padding!r}, "
+        f"kernel_dilation {kernel_dilation})",
+        remedy="compute the offsets at the output's size, one (dy, dx) for each group and tap",
+    )  # fmt: skip
+    if groups == 0 or cin % groups:
+        raise ValueError(
+            f"{name}: offsets must have a number of groups that divides the {cin} channels of image, "
+            f"shape {image.shape}, got {groups} groups in shape {offsets.shape}"
+        )
+    if mask is not None:
+        checks.check_array(name, "mask", mask, "b ho wo g taps")
+        checks.check_shape(
+            name, "mask", mask, offsets.shape[:-1],
+            because=f"(one weight for each offset of shape {offsets.shape})",
+            remedy="give every tap of every offset group its weight, or mask=None",
+        )  # fmt: skip
+    if bias is not None:
+        checks.check_array(name, "bias", bias, "cout")
+        checks.check_shape(
+            name, "bias", bias, (cout,), because=f"(one for each output of kernel {kernel.shape})",
+            remedy="give every output channel its bias, or bias=None",
+        )  # fmt: skip
+    for other, array in (("kernel", kernel), ("bias", bias)):
+        if array is not None and array.dtype != image.dtype:
+            raise ValueError(
+                f"{name}: {other} must have image's dtype {image.dtype}, got {array.dtype}; cast one of them"
+            )
+    return ConvLayout(
+        (kh, kw), output_hw, tuple(strides), pads, tuple(kernel_dilation), groups, feature_group_count
+    )
+
+
+def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
+    """The padding in pixels, ((top, bottom), (left, right)), and the output's height and width."""
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], kernel_dilation, strict=True)]
+    if isinstance(padding, str):
+        checks.check_choice("deform_conv2d", "padding", padding, ("SAME", "VALID"))
+        pads = tuple(lax.padtype_to_pads(image.shape[1:3], reach, strides, padding))
+    else:
+        pads = tuple(tuple(pair) if isinstance(pair, Sequence) else pair for pair in padding)
+        fits = len(pads) == 2 and all(
+            isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(p, int) and p >= 0 for p in pair)
+            for pair in pads
+        )
+        if not fits:
+            raise ValueError(
+                f"deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
+                f"not negative, got {padding!r}"
+            )
+    output = tuple(
+        (size + before + after - span) // stride + 1
+        for size, (before, after), span, stride in zip(image.shape[1:3], pads, reach, strides, strict=True)
+    )
+    if min(output) < 1:
+        raise ValueError(
+            f"deform_conv2d: kernel must fit into the padded image, got kernel {kernel.shape} with "
+            f"kernel_dilation {kernel_dilation} for image {image.shape} with padding {padding!r}"
+        )
+    return pads, output
