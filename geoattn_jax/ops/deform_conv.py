@@ -106,9 +106,7 @@ def mask_from_torchvision(
     Returns: the same mask in the order (batch, y, x, group, tap).
     Raises: ValueError if the channels are not those of kernel_size and offset_groups.
     """
-    return _from_torchvision(
-        "mask_from_torchvision", "mask_nchw", mask_nchw, kernel_size, offset_groups, ()
-    )
+    return _from_torchvision("mask_from_torchvision", "mask_nchw", mask_nchw, kernel_size, offset_groups, ())
 
 
 def _from_torchvision(function, name, array, kernel_size, offset_groups, last_axes):

@@ -166,7 +166,9 @@ def scatter(
 
     def add_part(index: int, pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
         start = index * part
-        return spread(pixels, *(lax.dynamic_slice_in_dim(a, start, part, axis=1) for a in (positions, values)))
+        return spread(
+            pixels, *(lax.dynamic_slice_in_dim(a, start, part, axis=1) for a in (positions, values))
+        )
 
     whole_parts = n // part
     pixels = lax.fori_loop(0, whole_parts, add_part, pixels)
@@ -205,7 +207,7 @@ def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: Padding
     distances = [coordinate - first - step for step in range(min(size, 2))]
     weights = [jnp.maximum(1 - jnp.abs(distance), 0) for distance in distances]
     slopes = [
-        jnp.where(moves & (-1 <= d) & (d < 1), jnp.where(d < 0, 1, -1), 0).astype(coordinate.dtype)
+        jnp.where(moves & (d >= -1) & (d < 1), jnp.where(d < 0, 1, -1), 0).astype(coordinate.dtype)
         for d in distances
     ]
     return _Axis(first.astype(jnp.int32), weights, slopes)
