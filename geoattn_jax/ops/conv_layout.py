@@ -63,8 +63,8 @@ def resolve_layout(
     checks.check_array(name, "kernel", kernel, "kh kw cin_per_group cout")
     checks.check_pair(name, "strides", strides, minimum=1)
     checks.check_pair(name, "kernel_dilation", kernel_dilation, minimum=1)
-    b, h, w, cin = image.shape
-    kh, kw, cin_per_group, cout = kernel.shape
+    b, cin = image.shape[0], image.shape[-1]
+    kh, kw, _, cout = kernel.shape
     pads, output_hw = _pads_and_output(image, kernel, strides, padding, kernel_dilation)
 
     if not isinstance(feature_group_count, int) or feature_group_count < 1 or cin % feature_group_count:
@@ -131,7 +131,7 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
         )
         if not fits:
             raise ValueError(
-                f"deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
+                "deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
                 f"not negative, got {padding!r}"
             )
     output = tuple(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape, forward_mode_hint
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
-from geoattn_jax.ops.sample import sample, scatter, slope, widen
+from geoattn_jax.ops.sample import read, scatter, slope, widen
 
 
 def deform_conv2d(
@@ -129,10 +129,10 @@ def _from_torchvision(function, name, array, kernel_size, offset_groups, last_ax
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _deform_conv(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
-    """Eq. 1b of Shan & Atanasov 2017, one p_n at a time."""
+    """Eq. 1b of Shan & Atanasov 2017, one p_n after the other."""
 
     def add_tap(tap: Int[Array, ""], output: Float[Array, "b n f o"]) -> Float[Array, "b n f o"]:
-        samples = sample(images, layout.positions(offsets, tap), "zeros")
+        samples = read(images, layout.positions(offsets, tap), "zeros")
         columns = _columns(_weigh(samples, mask, tap), layout)
         return output + _product("bnfi,fio->bnfo", columns, matrices[tap])
 
@@ -142,34 +142,43 @@ def _deform_conv(images, offsets, mask, matrices, layout: ConvLayout) -> Float[A
 
 
 def _deform_conv_forward(images, offsets, mask, matrices, layout):
-    return _deform_conv(images, offsets, mask, matrices, layout), (images, offsets, mask, matrices)
+    return _deform_conv.fun(images, offsets, mask, matrices, layout), (images, offsets, mask, matrices)
 
 
 def _deform_conv_backward(layout, residuals, cotangent):
-    # The barrier is there for the same reason as in `sample`. Every tap is sampled once more, because to keep
-    # the samples would take as many times the image's memory as there are taps.
+    # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: shared, they are
+    # written to memory. For the same reason every tap is sampled once more, and the cotangent turned around
+    # (batch and pixels last) before the loop: the product over them would turn its operand at every tap.
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
+    turned_cotangent = lax.optimization_barrier(jnp.moveaxis(cotangent, (0, 1), (2, 3)))
 
     def add_tap(tap: Int[Array, ""], gradients):
         to_images, to_offsets, to_mask, to_matrices = gradients
         positions = layout.positions(offsets, tap)
         positions = jnp.where(jnp.isnan(positions), 0, positions)
-        samples = sample(images, positions, "zeros")
+        samples = read(images, positions, "zeros")
         columns = _columns(_weigh(samples, mask, tap), layout)
-        to_matrices = to_matrices.at[tap].set(_product("bnfi,bnfo->fio", columns, cotangent))
+        to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns)
 
         to_columns = _product("bnfo,fio->bnfi", cotangent, matrices[tap]).astype(images.dtype)
         to_columns = _split(to_columns.reshape(*to_columns.shape[:2], layout.offset_groups, -1))
         if mask is not None:
-            to_mask = to_mask.at[:, :, tap].set(jnp.sum(widen(to_columns) * widen(samples), axis=-1))
+            to_weight = jnp.sum(widen(to_columns) * widen(samples), axis=-1)
+            to_mask = lax.dynamic_update_index_in_dim(to_mask, to_weight, tap, axis=2)
         to_samples = _weigh(to_columns, mask, tap)
-        to_offsets = to_offsets.at[:, :, tap].set(slope(images, positions, to_samples, "zeros"))
-        to_images = scatter(to_images, positions, to_samples, "zeros")
-        return to_images, to_offsets, to_mask, to_matrices
+        to_positions = slope(images, lax.optimization_barrier(positions), to_samples, "zeros")
+        return (
+            scatter(to_images, positions, to_samples, "zeros"),
+            lax.dynamic_update_index_in_dim(to_offsets, to_positions, tap, axis=2),
+            to_mask,
+            lax.dynamic_update_index_in_dim(to_matrices, to_matrix, tap, axis=0),
+        )
 
-    start = jax.tree.map(lambda array: jnp.zeros_like(widen(array)), (images, offsets, mask, matrices))
-    gradients = lax.fori_loop(0, layout.taps, add_tap, start)
+    start = images, offsets, mask, jnp.swapaxes(matrices, -1, -2)
+    start = jax.tree.map(lambda array: jnp.zeros_like(widen(array)), start)
+    *gradients, to_matrices = lax.fori_loop(0, layout.taps, add_tap, start)
+    gradients = *gradients, jnp.swapaxes(to_matrices, -1, -2)
     return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
 
 
@@ -194,8 +203,18 @@ def _weigh(samples: Float[Array, "bg n c"], mask: Float[Array, "bg n taps"] | No
 
 
 def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """A product that is summed up in float32 or wider."""
-    return jnp.einsum(subscripts, a, b, preferred_element_type=widen(a).dtype)
+    """A product for each feature group f, summed up in float32 or wider."""
+    if a.shape[subscripts.index("f")] > 1:
+        return jnp.einsum(subscripts, a, b, preferred_element_type=widen(a).dtype)
+    # With a group axis of one XLA would transpose the operands in memory first.
+    axes = [term.index("f") for term in subscripts.replace("->", ",").split(",")]
+    product = jnp.einsum(
+        subscripts.replace("f", ""),
+        jnp.squeeze(a, axes[0]),
+        jnp.squeeze(b, axes[1]),
+        preferred_element_type=widen(a).dtype,
+    )
+    return jnp.expand_dims(product, axes[2])
 
 
 def _drop_nan(

@@ -57,7 +57,7 @@ def affine_grid(
 
 def crop_theta(
     top_left: Float[Array, "b 2"],
-    size: tuple[float, float],
+    size: tuple[float | int, float | int],
     *,
     input_hw: tuple[int, int],
     align_corners: bool = False,

@@ -4,6 +4,7 @@ The pixels around a position, its *cell*, are always inside the image here: wher
 weights say so, not their indices. `reference.bilinear_sample` is the same function without care for speed.
 """
 
+import math
 from functools import partial
 from typing import Literal, NamedTuple, get_args
 
@@ -18,7 +19,7 @@ PaddingMode = Literal["zeros", "border"]
 
 # The image's gradient is summed up in parts of about this size: what a part writes is then still in the
 # processor's cache when it is added, and temporary memory stays small.
-_PART_BYTES = 4 * 2**20
+_PART_BYTES = 2 * 2**20
 
 
 def bilinear_sample(
@@ -51,7 +52,9 @@ def bilinear_sample(
     )  # fmt: skip
     check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
     with forward_mode_hint("bilinear_sample"):
-        samples = sample(image, coords.reshape(coords.shape[0], -1, 2), padding_mode)
+        samples = _sample(
+            image, coords.reshape(image.shape[0], math.prod(coords.shape[1:-1]), 2), padding_mode
+        )
     return samples.reshape(*coords.shape[:-1], image.shape[-1])
 
 
@@ -85,7 +88,7 @@ def offset_resample(
     channels = jnp.moveaxis(image, -1, 1).reshape(b * c, h, w, 1)
     positions = jnp.moveaxis(pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets), 3, 1)
     with forward_mode_hint("offset_resample"):
-        samples = sample(channels, positions.reshape(b * c, h * w, 2), "border")
+        samples = _sample(channels, positions.reshape(b * c, h * w, 2), "border")
     return jnp.moveaxis(samples.reshape(b, c, h, w), 1, -1)
 
 
@@ -112,27 +115,29 @@ def check_image(function: str, image: jax.Array) -> None:
     """
     check_array(function, "image", image, "b h w c")
     if 0 in image.shape[1:3]:
-        raise ValueError(
-            f"{function}: image must have at least one pixel (only the batch may be empty), got shape {image.shape}"
-        )
+        raise ValueError(f"{function}: image must have at least one pixel, got shape {image.shape}")
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def sample(
+def read(
     image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], padding_mode: PaddingMode
 ) -> Float[Array, "b n c"]:
-    """`bilinear_sample` without its checks, for positions in a row."""
+    """The samples, without a backward pass of their own."""
     return jax.vmap(partial(_read, padding_mode=padding_mode))(image, positions)
 
 
+_sample = jax.custom_vjp(read, nondiff_argnums=(2,))
+
+
 def _sample_forward(image, positions, padding_mode):
-    return sample(image, positions, padding_mode), (image, positions)
+    return read(image, positions, padding_mode), (image, positions)
 
 
 def _sample_backward(padding_mode, residuals, cotangent):
     # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
     image, positions = lax.optimization_barrier(residuals)
-    positions, cotangent = drop_nan(positions, cotangent)
+    # A NaN position gets a number, and a cotangent of zero.
+    nan = jnp.any(jnp.isnan(positions), axis=-1, keepdims=True)
+    positions, cotangent = jnp.where(nan, 0, positions), jnp.where(nan, 0, cotangent)
     image_gradient = scatter(
         jnp.zeros(image.shape, wide_dtype(image, positions)), positions, cotangent, padding_mode
     )
@@ -140,15 +145,7 @@ def _sample_backward(padding_mode, residuals, cotangent):
     return image_gradient.astype(image.dtype), positions_gradient.astype(positions.dtype)
 
 
-sample.defvjp(_sample_forward, _sample_backward)
-
-
-def drop_nan(
-    positions: Float[Array, "*n 2"], cotangent: Float[Array, "*n c"]
-) -> tuple[Float[Array, "*n 2"], Float[Array, "*n c"]]:
-    """Takes NaN positions out of a backward pass: they get a number, and a cotangent of zero."""
-    nan = jnp.any(jnp.isnan(positions), axis=-1, keepdims=True)
-    return jnp.where(nan, 0, positions), jnp.where(nan, 0, cotangent)
+_sample.defvjp(_sample_forward, _sample_backward)
 
 
 def scatter(
@@ -157,24 +154,22 @@ def scatter(
     values: Float[Array, "b n c"],
     padding_mode: PaddingMode,
 ) -> Float[Array, "b h w c"]:
-    """Adds `values` to `image` at real-valued positions: the transpose of `sample` in its image."""
+    """Adds `values` to `image` at real-valued positions: the transpose of `read` in its image."""
     b, h, w, c = image.shape
     spread = jax.vmap(partial(_spread, hw=(h, w), padding_mode=padding_mode))
     pixels = image.reshape(b, h * w, c)
     n = positions.shape[1]
-    part = max(1, min(n, n * _PART_BYTES // max(1, 2 * values.size * pixels.dtype.itemsize)))
+    parts = max(1, math.ceil(2 * values.size * pixels.dtype.itemsize / _PART_BYTES))
+    part = math.ceil(n / parts)
 
-    def add_part(index: int, pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
-        start = index * part
-        return spread(
-            pixels, *(lax.dynamic_slice_in_dim(a, start, part, axis=1) for a in (positions, values))
-        )
+    def add_part(index: Int[Array, ""], pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
+        of_part = partial(lax.dynamic_slice_in_dim, start_index=index * part, slice_size=part, axis=1)
+        return spread(pixels, of_part(positions), of_part(values))
 
-    whole_parts = n // part
+    whole_parts = n // max(part, 1)
     pixels = lax.fori_loop(0, whole_parts, add_part, pixels)
-    rest = slice(whole_parts * part, n)
-    if rest.start < n:
-        pixels = spread(pixels, positions[:, rest], values[:, rest])
+    if whole_parts * part < n:
+        pixels = spread(pixels, positions[:, whole_parts * part :], values[:, whole_parts * part :])
     return pixels.reshape(image.shape)
 
 
@@ -184,7 +179,7 @@ def slope(
     cotangent: Float[Array, "b n c"],
     padding_mode: PaddingMode,
 ) -> Float[Array, "b n 2"]:
-    """The gradient of `sample` in its positions."""
+    """The gradient of `read` in its positions."""
     return jax.vmap(partial(_slope, padding_mode=padding_mode))(image, positions, cotangent)
 
 
