@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 
@@ -58,7 +60,9 @@ def _deform_arguments(batch: int = 3) -> dict[str, np.ndarray]:
 
 
 def _operation(name: str, arguments: Callable[..., dict], where: str, **options) -> Operation:
-    implementations = (partial(getattr(module, name), **options) for module in (geoattn_jax, reference, oracles))
+    implementations = (
+        partial(getattr(module, name), **options) for module in (geoattn_jax, reference, oracles)
+    )
     return Operation(*implementations, arguments, where)
 
 
@@ -78,3 +82,21 @@ OPERATIONS = {
 
 # The arguments whose leading axis is the batch.
 PER_IMAGE = {"image", "coords", "offsets", "mask"}
+
+
+def on_device(arguments: dict[str, np.ndarray], dtype=jnp.float64) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(array, dtype) for name, array in arguments.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def compute(function: Callable, arguments: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The output, and the gradients for a fixed random cotangent (`cotangent_of` gives it).
+
+    Tests that share a function and shapes share the compiled program.
+    """
+    output, vjp = jax.vjp(lambda arguments: function(**arguments), arguments)
+    return output, vjp(cotangent_of(output))[0]
+
+
+def cotangent_of(output: jax.Array) -> jax.Array:
+    return jnp.asarray(normal(9, *output.shape), output.dtype)

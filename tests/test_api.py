@@ -59,7 +59,9 @@ def test_everything_is_documented(name):
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_signature(name):
     signature = inspect.signature(FUNCTIONS[name])
-    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
+    ]
     shown = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
     assert str(shown) == SIGNATURES[name]
 

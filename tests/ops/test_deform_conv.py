@@ -1,13 +1,13 @@
 """deform_conv2d and the converters from torchvision's layout: values and gradients."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from inputs import normal, off_kinks
+from inputs import normal, off_kinks, on_device
 from jax import lax
 from jax.test_util import check_grads
 
@@ -61,15 +61,18 @@ def draw(geometry, *, batch: int = 2, hw: tuple[int, int] = (5, 7)) -> tuple[dic
     return arguments, options
 
 
-def on_device(arguments: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(array) for name, array in arguments.items()}
+@cache
+def compiled(ops):
+    """deform_conv2d of the package or the reference; tests that share shapes share its compiled programs."""
+    options = ("strides", "padding", "kernel_dilation", "feature_group_count")
+    return jax.jit(ops.deform_conv2d, static_argnames=options)
 
 
 @both_implementations
 @geometries
 def test_equals_the_loops(ops, geometry):
     arguments, options = draw(geometry)
-    output = ops.deform_conv2d(**on_device(arguments), **options)
+    output = compiled(ops)(**on_device(arguments), **options)
     expected = oracles.deform_conv2d(**arguments, **options)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
 
@@ -79,7 +82,7 @@ def test_equals_the_loops(ops, geometry):
 def test_bias_and_mask_may_be_left_out(ops, left_out):
     arguments, options = draw(GEOMETRIES["offset groups across weight groups"])
     arguments = {name: array for name, array in arguments.items() if name not in left_out}
-    output = ops.deform_conv2d(**on_device(arguments), **options)
+    output = compiled(ops)(**on_device(arguments), **options)
     expected = oracles.deform_conv2d(**arguments, **options)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
 
@@ -88,16 +91,17 @@ def test_bias_and_mask_may_be_left_out(ops, left_out):
 @geometries
 def test_without_offsets_it_is_a_convolution(ops, geometry):
     arguments, options = draw(geometry)
-    image, kernel = jnp.asarray(arguments["image"]), jnp.asarray(arguments["kernel"])
-    output = ops.deform_conv2d(image, jnp.zeros(arguments["offsets"].shape), kernel, **options)
+    arguments["offsets"], arguments["mask"] = 0 * arguments["offsets"], 0 * arguments["mask"] + 1
+    output = compiled(ops)(**on_device(arguments), **options)
     expected = lax.conv_general_dilated(
-        image, kernel,
+        arguments["image"], arguments["kernel"],
         window_strides=options.get("strides", (1, 1)),
         padding=options.get("padding", "SAME"),
         rhs_dilation=options.get("kernel_dilation", (1, 1)),
         feature_group_count=options.get("feature_group_count", 1),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )  # fmt: skip
+    expected += arguments["bias"]
     assert output.shape == expected.shape
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
 
@@ -124,20 +128,18 @@ def test_equal_offsets_shift_the_image():
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
 
 
-def test_a_kernel_larger_than_the_image(x64):
+def test_a_kernel_larger_than_the_image():
     arguments, _ = draw(((5, 4), 2, 3, 1, {}), hw=(2, 1))
     output = deform_conv2d(**on_device(arguments))
     np.testing.assert_allclose(output, oracles.deform_conv2d(**arguments), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize(
-    "name", ["asymmetric padding", "offset groups across weight groups", "weight groups within offset groups"]
-)
-def test_gradients(order, name):
-    arguments, options = draw(GEOMETRIES[name], hw=(4, 3))
+@pytest.mark.parametrize("name", ["asymmetric padding", "offset groups across weight groups"])
+def test_gradients(name):
+    """First and second order."""
+    arguments, options = draw(GEOMETRIES[name], batch=1, hw=(4, 3))
     function = jax.jit(lambda arguments: deform_conv2d(**arguments, **options))
-    check_grads(function, (on_device(arguments),), order=order, modes=["rev"])
+    check_grads(function, (on_device(arguments),), order=2, modes=["rev"])
 
 
 @both_implementations

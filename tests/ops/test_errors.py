@@ -29,7 +29,18 @@ RIGHT = {
     offsets_from_torchvision: {"offset_nchw": (2, 24, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
     mask_from_torchvision: {"mask_nchw": (2, 12, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
 }  # fmt: skip
-ARRAYS = {"theta", "top_left", "image", "coords", "offsets", "kernel", "bias", "mask", "offset_nchw", "mask_nchw"}
+ARRAYS = {
+    "theta",
+    "top_left",
+    "image",
+    "coords",
+    "offsets",
+    "kernel",
+    "bias",
+    "mask",
+    "offset_nchw",
+    "mask_nchw",
+}
 
 
 def whole_numbers(*shape: int) -> np.ndarray:
@@ -122,7 +133,8 @@ def arrays_of(arguments: dict) -> dict:
 def describe(case) -> str:
     function, replaced, _ = case
     shown = (
-        f"{name}={value.dtype if isinstance(value, np.ndarray) else value}" for name, value in replaced.items()
+        f"{name}={value.dtype if isinstance(value, np.ndarray) else value}"
+        for name, value in replaced.items()
     )
     return f"{function.__name__} {' '.join(shown)}".replace("[", "").replace("]", "")
 

@@ -6,16 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inputs import OPERATIONS, PER_IMAGE, normal, positions
+from inputs import OPERATIONS, PER_IMAGE, compute, cotangent_of, normal, on_device, positions
 
 from geoattn_jax import bilinear_sample, deform_conv2d, offset_resample
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 LOW_PRECISION = [jnp.float32, jnp.float16, jnp.bfloat16]
-
-
-def on_device(arguments: dict[str, np.ndarray], dtype=jnp.float64) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(array, dtype) for name, array in arguments.items()}
 
 
 def loss_of(function):
@@ -54,26 +50,23 @@ def with_scattered(operation, values) -> tuple[dict[str, np.ndarray], np.ndarray
 @pytest.mark.parametrize("value", [1e6, -1e6, 1e20, -1e20, np.inf, -np.inf])
 def test_far_positions_read_the_outside_and_get_no_gradient(x64, operation, value):
     arguments, replaced = with_scattered(operation, [value])
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), on_device(arguments))
+    output, gradient = compute(operation.fast, on_device(arguments))
     np.testing.assert_allclose(output, operation.oracle(**arguments), rtol=0, atol=1e-12)
-
-    cotangent = jnp.asarray(normal(9, *output.shape))
-    (gradient,) = vjp(cotangent)
     np.testing.assert_array_equal(gradient[operation.where][replaced], 0.0)
 
     nearer = dict(arguments)  # just as far outside as 50 pixels, where nothing is special
     nearer[operation.where] = np.clip(arguments[operation.where], -50, 50)
-    _, vjp = jax.vjp(lambda arguments: operation.reference(**arguments), on_device(nearer))
-    assert_close(gradient, vjp(cotangent)[0])
+    _, expected = compute(operation.reference, on_device(nearer))
+    assert_close(gradient, expected)
 
 
 @every_operation
 @pytest.mark.parametrize("dtype", LOW_PRECISION)
 def test_far_positions_in_low_precision(operation, dtype):
     arguments, _ = with_scattered(operation, [3e4, -3e4, np.inf, -np.inf])
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), on_device(arguments, dtype))
+    output, gradients = compute(operation.fast, on_device(arguments, dtype))
     assert jnp.isfinite(output).all()
-    for name, gradient in vjp(jnp.ones_like(output))[0].items():
+    for name, gradient in gradients.items():
         assert jnp.isfinite(gradient).all(), name
 
 
@@ -83,7 +76,8 @@ def test_nan_positions_give_nan_there_and_only_there(x64, operation):
     expected = operation.oracle(**arguments)
     assert np.isnan(expected).any()
     assert not np.isnan(expected).all()
-    np.testing.assert_allclose(operation.fast(**on_device(arguments)), expected, rtol=0, atol=1e-12)
+    output, _ = compute(operation.fast, on_device(arguments))
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
 
 
 def of_nan_positions(operation, replaced) -> dict[str, np.ndarray]:
@@ -103,7 +97,7 @@ def of_nan_positions(operation, replaced) -> dict[str, np.ndarray]:
 )
 def test_a_loss_that_hides_nan_outputs_has_the_gradient_of_the_others(x64, operation, hide):
     arguments, replaced = with_scattered(operation, [np.nan])
-    gradient = jax.grad(lambda arguments: hide(operation.fast(**arguments)))(on_device(arguments))
+    gradient = jax.jit(jax.grad(lambda arguments: hide(operation.fast(**arguments))))(on_device(arguments))
 
     # The same loss with harmless positions in place of NaN and the same outputs hidden.
     harmless = dict(arguments)
@@ -113,15 +107,14 @@ def test_a_loss_that_hides_nan_outputs_has_the_gradient_of_the_others(x64, opera
     def visible(arguments):
         return hide(jnp.where(hidden, 0.0, operation.reference(**arguments)))
 
-    expected = jax.grad(visible)(on_device(harmless))
+    expected = jax.jit(jax.grad(visible))(on_device(harmless))
     assert_close(gradient, expected, where=of_nan_positions(operation, replaced))
 
 
 @every_operation
 def test_a_gradient_through_nan_outputs_stays_finite_elsewhere(x64, operation):
     arguments, replaced = with_scattered(operation, [np.nan])
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), on_device(arguments))
-    (gradient,) = vjp(jnp.asarray(normal(9, *output.shape)))
+    _, gradient = compute(operation.fast, on_device(arguments))
     compared = of_nan_positions(operation, replaced)
     for name, array in gradient.items():
         assert np.isfinite(np.asarray(array)[compared.get(name, ...)]).all(), name
@@ -141,20 +134,18 @@ def test_images_of_one_row_or_column(x64, hw):
     per_channel = {"image": arguments["image"], "offsets": arguments["offsets"][:, :, :, 0, :4]}
     for name, given in (("deform_conv2d", arguments), ("offset_resample", per_channel)):
         fast, reference = OPERATIONS[name].fast.func, OPERATIONS[name].reference.func
-        np.testing.assert_allclose(
-            fast(**on_device(given)), reference(**on_device(given)), rtol=0, atol=1e-12
-        )
-        gradients = (jax.grad(loss_of(function))(on_device(given)) for function in (fast, reference))
-        assert_close(*gradients)
+        output, gradient = compute(fast, on_device(given))
+        expected_output, expected_gradient = compute(reference, on_device(given))
+        np.testing.assert_allclose(output, expected_output, rtol=0, atol=1e-12)
+        assert_close(gradient, expected_gradient)
 
 
 @every_operation
 def test_empty_batch(operation):
     arguments = on_device(operation.arguments(batch=0), jnp.float32)
-    expected_shape = (0, *operation.fast(**on_device(operation.arguments(batch=2), jnp.float32)).shape[1:])
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    expected_shape = (0, *operation.oracle(**operation.arguments(batch=1)).shape[1:])
+    output, gradient = compute(operation.fast, arguments)
     assert output.shape == expected_shape
-    (gradient,) = vjp(output)
     for name, argument in arguments.items():
         assert gradient[name].shape == argument.shape
         np.testing.assert_array_equal(gradient[name], jnp.zeros_like(argument))
@@ -167,9 +158,10 @@ def largest_output(arguments: dict[str, jax.Array]) -> float:
     """What no output can exceed: every sample at the brightest pixel, every term positive."""
     scale = {name: np.abs(np.asarray(array, np.float64)) for name, array in arguments.items()}
     weights = scale["kernel"].sum(axis=(0, 1, 2)).max() if "kernel" in scale else 1.0
-    return scale["image"].max() * weights * scale.get("mask", np.ones(1)).max() + scale.get(
-        "bias", np.zeros(1)
-    ).max()
+    return (
+        scale["image"].max() * weights * scale.get("mask", np.ones(1)).max()
+        + scale.get("bias", np.zeros(1)).max()
+    )
 
 
 def roundings(arguments: dict[str, jax.Array]) -> int:
@@ -182,14 +174,27 @@ def roundings(arguments: dict[str, jax.Array]) -> int:
 @pytest.mark.parametrize("dtype", [*LOW_PRECISION, jnp.float64])
 def test_float_in_same_float_out(x64, operation, dtype):
     arguments = on_device(operation.arguments(), dtype)
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    output, gradients = compute(operation.fast, arguments)
     assert output.dtype == dtype
-    for name, gradient in vjp(jnp.ones_like(output))[0].items():
+    for name, gradient in gradients.items():
         assert gradient.dtype == dtype, name
 
     exact = operation.oracle(**{name: np.asarray(array, np.float64) for name, array in arguments.items()})
     bound = roundings(arguments) * float(jnp.finfo(dtype).eps) * largest_output(arguments)
     np.testing.assert_allclose(output.astype(jnp.float64), exact, rtol=0, atol=bound)
+
+
+@partial(jax.jit, static_argnums=0)
+def exact_gradients(operation, arguments, cotangent):
+    """The gradients in float64, and the same sums with every term positive."""
+    positive = {
+        name: array if name == operation.where else jnp.abs(array) for name, array in arguments.items()
+    }
+
+    def gradient(arguments, cotangent):
+        return jax.vjp(lambda arguments: operation.reference(**arguments), arguments)[1](cotangent)[0]
+
+    return gradient(arguments, cotangent), gradient(positive, jnp.abs(cotangent))
 
 
 @every_operation
@@ -198,21 +203,15 @@ def test_gradients_in_low_precision(x64, operation, dtype):
     """The image's and the kernel's: sums of as many terms as there are outputs, in absolute value."""
     arguments = on_device(operation.arguments(), dtype)
     exact_arguments = {name: array.astype(jnp.float64) for name, array in arguments.items()}
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
-    cotangent = jnp.asarray(normal(9, *output.shape), dtype)
-    (gradient,) = vjp(cotangent)
-
-    _, exact_vjp = jax.vjp(lambda arguments: operation.reference(**arguments), exact_arguments)
-    (exact,) = exact_vjp(cotangent.astype(jnp.float64))
-    positive = {
-        name: array if name == operation.where else jnp.abs(array) for name, array in exact_arguments.items()
-    }
-    _, positive_vjp = jax.vjp(lambda arguments: operation.reference(**arguments), positive)
-    (magnitude,) = positive_vjp(jnp.abs(cotangent).astype(jnp.float64))
+    output, gradient = compute(operation.fast, arguments)
+    cotangent = cotangent_of(output).astype(jnp.float64)
+    exact, magnitude = exact_gradients(operation, exact_arguments, cotangent)
     for name in ("image", "kernel"):
         if name in arguments:
             terms = output.size / output.shape[-1]
-            bound = (terms + roundings(arguments)) * float(jnp.finfo(dtype).eps) * float(magnitude[name].max())
+            bound = (
+                (terms + roundings(arguments)) * float(jnp.finfo(dtype).eps) * float(magnitude[name].max())
+            )
             error = np.abs(gradient[name].astype(jnp.float64) - exact[name])
             assert error.max() <= bound, name
 
@@ -221,9 +220,8 @@ def test_gradients_in_low_precision(x64, operation, dtype):
 def test_a_bfloat16_image_with_float32_positions(operation):
     arguments = on_device(operation.arguments(), jnp.bfloat16)
     arguments[operation.where] = jnp.asarray(operation.arguments()[operation.where], jnp.float32)
-    output, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    output, gradient = compute(operation.fast, arguments)
     assert output.dtype == jnp.bfloat16
-    (gradient,) = vjp(jnp.ones_like(output))
     assert {name: array.dtype for name, array in gradient.items()} == {
         name: array.dtype for name, array in arguments.items()
     }
@@ -253,18 +251,18 @@ def test_low_precision_offsets_keep_their_fraction_far_from_the_origin():
 @every_operation
 def test_jit_equals_eager(x64, operation):
     arguments = on_device(operation.arguments())
-    np.testing.assert_allclose(
-        jax.jit(operation.fast)(**arguments), operation.fast(**arguments), rtol=0, atol=1e-12
-    )
-    gradient = jax.grad(loss_of(operation.fast))
-    assert_close(jax.jit(gradient)(arguments), gradient(arguments))
+    eager, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    output, gradient = compute(operation.fast, arguments)
+    np.testing.assert_allclose(output, eager, rtol=0, atol=1e-12)
+    assert_close(gradient, vjp(cotangent_of(eager))[0])
 
 
 @every_operation
 def test_gradients_equal_the_references(x64, operation):
     arguments = on_device(operation.arguments())
-    gradients = (jax.grad(loss_of(function))(arguments) for function in (operation.fast, operation.reference))
-    assert_close(*gradients)
+    _, gradient = compute(operation.fast, arguments)
+    _, expected = compute(operation.reference, arguments)
+    assert_close(gradient, expected)
 
 
 @every_operation
@@ -283,34 +281,30 @@ def test_vmap_equals_a_loop(x64, operation, mapped):
     def one(index):
         return {name: array[index] if name in names else array for name, array in arguments.items()}
 
-    def function(arguments):
-        return operation.fast(**arguments)
-
-    outputs = jax.vmap(function, in_axes)(arguments)
-    np.testing.assert_allclose(
-        outputs, jnp.stack([function(one(index)) for index in range(3)]), rtol=0, atol=1e-12
-    )
-    gradient = jax.jit(jax.grad(loss_of(operation.fast)))
-    gradients = jax.vmap(gradient, in_axes)(arguments)
-    looped = [gradient(one(index)) for index in range(3)]
-    assert_close(gradients, jax.tree.map(lambda *arrays: jnp.stack(arrays), *looped))
+    function = partial(compute, operation.fast)
+    outputs, gradients = jax.vmap(function, in_axes)(arguments)
+    looped = [function(one(index)) for index in range(3)]
+    expected_outputs, expected_gradients = jax.tree.map(lambda *arrays: np.stack(arrays), *looped)
+    np.testing.assert_allclose(outputs, expected_outputs, rtol=0, atol=1e-12)
+    assert_close(gradients, expected_gradients)
 
 
 @every_operation
 def test_vmap_over_the_last_axis(x64, operation):
     arguments = on_device(operation.arguments())
     stacked = {name: jnp.stack([array, -array], axis=-1) for name, array in arguments.items()}
-    outputs = jax.vmap(lambda arguments: operation.fast(**arguments), in_axes=-1, out_axes=-1)(stacked)
+    function = jax.vmap(lambda arguments: operation.fast(**arguments), in_axes=-1, out_axes=-1)
+    outputs = jax.jit(function)(stacked)
     for index, sign in enumerate((1, -1)):
-        expected = operation.fast(**{name: sign * array for name, array in arguments.items()})
+        expected, _ = compute(operation.fast, {name: sign * array for name, array in arguments.items()})
         np.testing.assert_allclose(outputs[..., index], expected, rtol=0, atol=1e-12)
 
 
 @every_operation
 def test_checkpoint_gives_the_same_gradients(x64, operation):
     arguments = on_device(operation.arguments())
-    plain = jax.jit(jax.grad(loss_of(operation.fast)))(arguments)
-    recomputed = jax.jit(jax.grad(loss_of(jax.checkpoint(operation.fast))))(arguments)
+    _, plain = compute(operation.fast, arguments)
+    _, recomputed = compute(jax.checkpoint(operation.fast), arguments)
     assert_close(recomputed, plain, atol=1e-13)
 
 
@@ -321,17 +315,18 @@ def test_inside_scan(x64, operation):
     frames = {name: jnp.stack([array, -array]) for name, array in arguments.items() if name in PER_IMAGE}
     rest = {name: array for name, array in arguments.items() if name not in PER_IMAGE}
 
+    @jax.jit
     def scanned(frames):
-        _, outputs = jax.lax.scan(lambda _, frame: (None, operation.fast(**frame, **rest)), None, frames)
-        return jnp.sum(jnp.sin(outputs))
+        return jax.lax.scan(
+            lambda _, frame: (None, compute(operation.fast, {**frame, **rest})), None, frames
+        )[1]
 
-    def unrolled(frames):
-        return sum(
-            jnp.sum(jnp.sin(operation.fast(**{name: array[t] for name, array in frames.items()}, **rest)))
-            for t in range(2)
-        )
-
-    assert_close(jax.grad(scanned)(frames), jax.grad(unrolled)(frames))
+    outputs, gradients = scanned(frames)
+    for t in range(2):
+        frame = {name: array[t] for name, array in frames.items()}
+        expected_output, expected_gradient = compute(operation.fast, {**frame, **rest})
+        np.testing.assert_allclose(outputs[t], expected_output, rtol=0, atol=1e-12)
+        assert_close({name: array[t] for name, array in gradients.items()}, expected_gradient)
 
 
 def products_with_the_hessian(loss, arguments, direction):
@@ -341,7 +336,9 @@ def products_with_the_hessian(loss, arguments, direction):
     def along(arguments):
         return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient(arguments), direction))
 
-    return jax.jit(jax.grad(along))(arguments), jax.jit(partial(jax.jvp, gradient))((arguments,), (direction,))[1]
+    return jax.jit(jax.grad(along))(arguments), jax.jit(partial(jax.jvp, gradient))(
+        (arguments,), (direction,)
+    )[1]
 
 
 @every_operation
@@ -361,8 +358,8 @@ def test_hessian(x64):
     operation = OPERATIONS["bilinear_sample-zeros"]
     arguments = on_device(operation.arguments(batch=1))
     arguments["coords"] = arguments["coords"][:, 0]
-    hessian = jax.hessian(loss_of(operation.fast))(arguments)
-    expected = jax.hessian(loss_of(operation.reference))(arguments)
+    hessian = jax.jit(jax.hessian(loss_of(operation.fast)))(arguments)
+    expected = jax.jit(jax.hessian(loss_of(operation.reference)))(arguments)
     for name in arguments:
         assert_close(hessian[name], expected[name], atol=1e-10)
 
@@ -378,9 +375,9 @@ def test_forward_mode_names_the_way_that_works(x64, operation):
     def function(arguments):
         return operation.reference(**arguments)
 
-    output, tangent = jax.jvp(function, (arguments,), (arguments,))
-    cotangent = jnp.asarray(normal(9, *output.shape))
-    (gradient,) = jax.vjp(function, arguments)[1](cotangent)
+    output, tangent = jax.jit(partial(jax.jvp, function))((arguments,), (arguments,))
+    cotangent = cotangent_of(output)
+    _, gradient = compute(operation.reference, arguments)
     both = jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient, arguments))
     np.testing.assert_allclose(jnp.vdot(tangent, cotangent), both, rtol=1e-12)
 
