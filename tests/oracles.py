@@ -1,6 +1,6 @@
 """The operations of `geoattn_jax.ops` as nested loops over plain numbers, in float64: their specification.
 
-Arrays and conventions are those of the public functions; nothing here is fast, shared with the package, or clever.
+Arrays and conventions are those of the public functions; nothing here is fast or shared with the package.
 """
 
 import itertools
@@ -59,7 +59,10 @@ def affine_grid(
     grid = np.empty((len(theta), *output_hw, 2))
     for b, row, column in np.ndindex(grid.shape[:-1]):
         target = (to_normalized(column, output_hw[1]), to_normalized(row, output_hw[0]), 1.0)
-        x, y = (sum(float(weight) * value for weight, value in zip(line, target)) for line in theta[b])
+        x, y = (
+            sum(float(weight) * value for weight, value in zip(line, target, strict=True))
+            for line in theta[b]
+        )
         grid[b, row, column] = to_pixel(y, input_hw[0]), to_pixel(x, input_hw[1])
     return grid
 
@@ -78,7 +81,7 @@ def explicit_padding(
     if padding != "SAME":
         return padding
     pairs = []
-    for size, taps, stride, dilation in zip(input_hw, kernel_hw, strides, kernel_dilation):
+    for size, taps, stride, dilation in zip(input_hw, kernel_hw, strides, kernel_dilation, strict=True):
         outputs = math.ceil(size / stride)
         total = max((outputs - 1) * stride + (taps - 1) * dilation + 1 - size, 0)
         pairs.append((total // 2, total - total // 2))
@@ -99,7 +102,9 @@ def output_size(
     )
     return tuple(
         len(range(0, size + sum(pad) - (taps - 1) * dilation, stride))
-        for size, pad, taps, stride, dilation in zip(input_hw, pads, kernel_hw, strides, kernel_dilation)
+        for size, pad, taps, stride, dilation in zip(
+            input_hw, pads, kernel_hw, strides, kernel_dilation, strict=True
+        )
     )
 
 

@@ -77,7 +77,7 @@ def test_docstring_sections(name):
 
 @every_function
 def test_options_are_keyword_only(name):
-    """Whatever has a default; a bias, the last of the operands, is the exception."""
+    """Whatever has a default; a bias, the last of the first, is the exception."""
     for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
         if parameter.default is not inspect.Parameter.empty and parameter.name != "bias":
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, parameter.name
@@ -88,8 +88,8 @@ def test_annotations(name):
     signature = inspect.signature(FUNCTIONS[name])
     for parameter in signature.parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty, parameter.name
-    operands = [*signature.parameters.values()][0]
-    assert is_array(operands.annotation), f"{operands.name} is the first operand: annotate its axes"
+    first = next(iter(signature.parameters.values()))
+    assert is_array(first.annotation), f"{first.name} is the first operand: annotate its axes"
     assert is_array(signature.return_annotation), "annotate the result's axes"
 
 

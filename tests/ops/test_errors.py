@@ -100,7 +100,7 @@ BAD = [
     (deform_conv2d, {"feature_group_count": 2}, ["kernel", "(3, 2, 4, 6)", "(3, 2, 2, 6)"]),
     (deform_conv2d, {"feature_group_count": 3, "kernel": (3, 2, 1, 6)}, ["feature_group_count", "3", "4"]),
     (deform_conv2d, {"feature_group_count": 4, "kernel": (3, 2, 1, 6)}, ["feature_group_count", "4", "6"]),
-    (deform_conv2d, {"feature_group_count": 0}, ["feature_group_count", "0", "1"]),
+    (deform_conv2d, {"feature_group_count": 0}, ["feature_group_count", "0", "4"]),
     (deform_conv2d, {"bias": (5,)}, ["bias", "(5,)", "(6,)"]),
     (deform_conv2d, {"bias": (1, 6)}, ["bias", "(1, 6)"]),
     (deform_conv2d, {"mask": (2, 5, 7, 12)}, ["mask", "(2, 5, 7, 12)"]),
