@@ -18,7 +18,7 @@ def normal(seed: int, *shape: int) -> np.ndarray:
 
 
 def off_kinks(seed: int, *shape: int, low: int, high: int) -> np.ndarray:
-    """Numbers between the integers low and high, none within a tenth of an integer, where derivatives jump."""
+    """Numbers between the integers low and high, none within a tenth of an integer, where kinks are."""
     rng = np.random.default_rng(seed)
     return rng.integers(low, high, size=shape) + rng.uniform(0.1, 0.9, size=shape)
 

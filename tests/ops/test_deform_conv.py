@@ -145,7 +145,7 @@ def test_gradients(name):
 @both_implementations
 @pytest.mark.parametrize("largest", [0, 4])
 def test_at_whole_offsets_the_derivative_is_the_right_hand_one(ops, largest):
-    """With 0 the start of every deformable layer, with 4 also positions on the rim of the image and beyond."""
+    """With 0 the start of every deformable layer, with 4 also on the rim of the image and beyond."""
     arguments, options = draw(GEOMETRIES["offset groups across weight groups"])
     shape = arguments["offsets"].shape
     offsets = jnp.asarray(np.random.default_rng(5).integers(-largest, largest + 1, size=shape).astype(float))

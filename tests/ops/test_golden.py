@@ -1,6 +1,6 @@
 """Stored outputs and gradients of torch (grid_sample) and torchvision (deform_conv2d), float64, every file.
 
-They lie in `shared/data/golden`, where `shared` is beside the repository or named by the variable GEOATTN_SHARED.
+They lie in `shared/data/golden`, where `shared` is beside the repository or what GEOATTN_SHARED names.
 """
 
 import os

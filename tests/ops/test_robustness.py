@@ -29,7 +29,7 @@ def assert_close(computed, expected, *, atol=1e-12, where=None):
         )
 
 
-# Extreme positions -------------------------------------------------------------------------------------------
+# Extreme positions ------------------------------------------------------------
 
 
 def with_scattered(operation, values) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -120,7 +120,7 @@ def test_a_gradient_through_nan_outputs_stays_finite_elsewhere(x64, operation):
         assert np.isfinite(np.asarray(array)[compared.get(name, ...)]).all(), name
 
 
-# Sizes -------------------------------------------------------------------------------------------------------
+# Sizes ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hw", [(1, 6), (5, 1), (1, 1)])
@@ -151,7 +151,7 @@ def test_empty_batch(operation):
         np.testing.assert_array_equal(gradient[name], jnp.zeros_like(argument))
 
 
-# Dtypes ------------------------------------------------------------------------------------------------------
+# Dtypes ------------------------------------------------------------
 
 
 def largest_output(arguments: dict[str, jax.Array]) -> float:
@@ -245,7 +245,7 @@ def test_low_precision_offsets_keep_their_fraction_far_from_the_origin():
     np.testing.assert_array_equal(convolved[0, 0, inner, 0], expected)
 
 
-# Transformations ---------------------------------------------------------------------------------------------
+# Transformations ------------------------------------------------------------
 
 
 @every_operation

@@ -1,4 +1,4 @@
-"""A batch spread over eight devices: the same values and gradients, and no communication in the forward pass."""
+"""A batch spread over eight devices: the same values and gradients, no communication forward."""
 
 import re
 

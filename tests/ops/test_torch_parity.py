@@ -75,7 +75,7 @@ def test_grid_sample(x64, padding_mode, align_corners, batch, input_hw, output_h
 
 
 def test_at_integers_torch_takes_the_right_hand_derivative_too(x64):
-    """Zeros mode. (In border mode torch stops the gradient at the very first pixel; this package does not.)"""
+    """Zeros mode. (In border mode torch stops the gradient at the very first pixel; not so here.)"""
     height, width = 4, 8  # powers of two: normalized positions are exact
     image = normal(0, 1, height, width, 3)
     coords = np.moveaxis(np.indices((height + 4, width + 4)), 0, -1)[None] - 2.0
