@@ -329,29 +329,31 @@ def test_inside_scan(x64, operation):
         assert_close({name: array[t] for name, array in gradients.items()}, expected_gradient)
 
 
-def products_with_the_hessian(loss, arguments, direction):
-    """Reverse over reverse, and forward over reverse as in `jax.hessian`."""
-    gradient = jax.grad(loss)
+def reverse_over_reverse(loss, arguments, direction):
+    """The product of the Hessian with a direction."""
 
     def along(arguments):
-        return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient(arguments), direction))
+        return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, jax.grad(loss)(arguments), direction))
 
-    return jax.jit(jax.grad(along))(arguments), jax.jit(partial(jax.jvp, gradient))(
-        (arguments,), (direction,)
-    )[1]
+    return jax.grad(along)(arguments)
+
+
+def forward_over_reverse(loss, arguments, direction):
+    """The same product, as `jax.hessian` takes it."""
+    return jax.jvp(jax.grad(loss), (arguments,), (direction,))[1]
 
 
 @every_operation
-def test_second_derivatives(x64, operation):
+@pytest.mark.parametrize("product", [reverse_over_reverse, forward_over_reverse])
+def test_second_derivatives(x64, operation, product):
     arguments = on_device(operation.arguments())
     direction = {
         name: jnp.asarray(normal(seed, *array.shape))
         for seed, (name, array) in enumerate(arguments.items(), start=20)
     }
-    reverse, forward = products_with_the_hessian(loss_of(operation.fast), arguments, direction)
-    expected, _ = products_with_the_hessian(loss_of(operation.reference), arguments, direction)
-    assert_close(reverse, expected, atol=1e-10)
-    assert_close(forward, expected, atol=1e-10)
+    computed = jax.jit(partial(product, loss_of(operation.fast)))(arguments, direction)
+    expected = jax.jit(partial(forward_over_reverse, loss_of(operation.reference)))(arguments, direction)
+    assert_close(computed, expected, atol=1e-10)
 
 
 def test_hessian(x64):
