@@ -1,0 +1,102 @@
+"""Random arrays for the tests, and the sampling operations in one common form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+
+import geoattn_jax
+from geoattn_jax.ops import reference
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def off_kinks(seed: int, *shape: int, low: int, high: int) -> np.ndarray:
+    """Numbers between the integers low and high, none within a tenth of an integer, where kinks are."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(low, high, size=shape) + rng.uniform(0.1, 0.9, size=shape)
+
+
+def positions(seed: int, *shape: int, hw: tuple[int, int], margin: int = 2) -> np.ndarray:
+    """Positions (*shape, 2) in and around an image of size hw, off the kinks."""
+    return np.stack(
+        [off_kinks(seed + axis, *shape, low=-margin, high=hw[axis] - 1 + margin) for axis in (0, 1)], axis=-1
+    )
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One sampling operation, all whose arguments are differentiable and given by name."""
+
+    fast: Callable
+    reference: Callable
+    oracle: Callable
+    arguments: Callable[..., dict[str, np.ndarray]]  # of batch
+    where: str  # the argument that says where to read; its last axis is (y, x)
+
+
+def _sampling_arguments(batch: int = 3) -> dict[str, np.ndarray]:
+    return {"image": normal(0, batch, 5, 7, 2), "coords": positions(1, batch, 4, 3, hw=(5, 7))}
+
+
+def _resampling_arguments(batch: int = 3) -> dict[str, np.ndarray]:
+    return {"image": normal(0, batch, 4, 6, 3), "offsets": off_kinks(1, batch, 4, 6, 3, 2, low=-3, high=3)}
+
+
+def _deform_arguments(batch: int = 3) -> dict[str, np.ndarray]:
+    return {
+        "image": normal(0, batch, 5, 7, 4),
+        "offsets": off_kinks(1, batch, 3, 6, 2, 6, 2, low=-3, high=3),
+        "kernel": normal(2, 3, 2, 2, 6),
+        "bias": normal(3, 6),
+        "mask": np.random.default_rng(4).uniform(0.2, 1.8, size=(batch, 3, 6, 2, 6)),
+    }
+
+
+def _operation(name: str, arguments: Callable[..., dict], where: str, **options) -> Operation:
+    implementations = (
+        partial(getattr(module, name), **options) for module in (geoattn_jax, reference, oracles)
+    )
+    return Operation(*implementations, arguments, where)
+
+
+OPERATIONS = {
+    "bilinear_sample-zeros": _operation(
+        "bilinear_sample", _sampling_arguments, "coords", padding_mode="zeros"
+    ),
+    "bilinear_sample-border": _operation(
+        "bilinear_sample", _sampling_arguments, "coords", padding_mode="border"
+    ),
+    "offset_resample": _operation("offset_resample", _resampling_arguments, "offsets"),
+    "deform_conv2d": _operation(
+        "deform_conv2d", _deform_arguments, "offsets",
+        strides=(2, 1), padding=((2, 0), (0, 0)), feature_group_count=2,
+    ),
+}  # fmt: skip
+
+# The arguments whose leading axis is the batch.
+PER_IMAGE = {"image", "coords", "offsets", "mask"}
+
+
+def on_device(arguments: dict[str, np.ndarray], dtype=jnp.float64) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(array, dtype) for name, array in arguments.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def compute(function: Callable, arguments: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The output, and the gradients for a fixed random cotangent (`cotangent_of` gives it).
+
+    Tests that share a function and shapes share the compiled program.
+    """
+    output, vjp = jax.vjp(lambda arguments: function(**arguments), arguments)
+    return output, vjp(cotangent_of(output))[0]
+
+
+def cotangent_of(output: jax.Array) -> jax.Array:
+    return jnp.asarray(normal(9, *output.shape), output.dtype)

@@ -1,0 +1,156 @@
+"""Bad input: an error that names the argument, what came and what was expected."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from geoattn_jax import (
+    affine_grid,
+    bilinear_sample,
+    crop_theta,
+    deform_conv2d,
+    mask_from_torchvision,
+    offset_resample,
+    offsets_from_torchvision,
+)
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+# Right calls. Each bad one below replaces a few of these arguments.
+RIGHT = {
+    affine_grid: {"theta": (2, 2, 3), "input_hw": (5, 7), "output_hw": (3, 4)},
+    crop_theta: {"top_left": (2, 2), "size": (3.0, 4.0), "input_hw": (5, 7)},
+    bilinear_sample: {"image": (2, 5, 7, 3), "coords": (2, 4, 6, 2)},
+    offset_resample: {"image": (2, 5, 7, 3), "offsets": (2, 5, 7, 3, 2)},
+    deform_conv2d: {
+        "image": (2, 5, 7, 4), "offsets": (2, 5, 7, 2, 6, 2), "kernel": (3, 2, 4, 6), "bias": (6,),
+        "mask": (2, 5, 7, 2, 6),
+    },
+    offsets_from_torchvision: {"offset_nchw": (2, 24, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
+    mask_from_torchvision: {"mask_nchw": (2, 12, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
+}  # fmt: skip
+ARRAYS = {
+    "theta",
+    "top_left",
+    "image",
+    "coords",
+    "offsets",
+    "kernel",
+    "bias",
+    "mask",
+    "offset_nchw",
+    "mask_nchw",
+}
+
+
+def whole_numbers(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.int32)
+
+
+# The function, what replaces the right arguments, and what the message must say: the argument, what came,
+# what was expected.
+BAD = [
+    (affine_grid, {"theta": (2, 6)}, ["theta", "(2, 6)", "2, 3)"]),
+    (affine_grid, {"theta": (2, 3, 2)}, ["theta", "(2, 3, 2)", "(2, 2, 3)"]),
+    (affine_grid, {"theta": whole_numbers(2, 2, 3)}, ["theta", "int32", "floating"]),
+    (affine_grid, {"input_hw": (5,)}, ["input_hw", "(5,)", "two"]),
+    (affine_grid, {"output_hw": (0, 4)}, ["output_hw", "(0, 4)", "1"]),
+    (affine_grid, {"output_hw": (3.5, 4)}, ["output_hw", "(3.5, 4)", "whole"]),
+    (crop_theta, {"top_left": (2, 3)}, ["top_left", "(2, 3)", "(2, 2)"]),
+    (crop_theta, {"top_left": (2,)}, ["top_left", "(2,)", "2)"]),
+    (crop_theta, {"top_left": whole_numbers(2, 2)}, ["top_left", "int32", "floating"]),
+    (crop_theta, {"size": (3.0,)}, ["size", "(3.0,)", "two"]),
+    (crop_theta, {"size": (3.0, -1.0)}, ["size", "(3.0, -1.0)", "positive"]),
+    (crop_theta, {"input_hw": (5, 0)}, ["input_hw", "(5, 0)", "1"]),
+    (crop_theta, {"input_hw": (1, 7), "align_corners": True}, ["input_hw", "(1, 7)", "2"]),
+    (bilinear_sample, {"image": (5, 7, 3)}, ["image", "(5, 7, 3)", "b, h, w, c"]),
+    (bilinear_sample, {"image": (2, 4, 5, 7, 3)}, ["image", "(2, 4, 5, 7, 3)", "b, h, w, c"]),
+    (bilinear_sample, {"image": whole_numbers(2, 5, 7, 3)}, ["image", "int32", "floating"]),
+    (bilinear_sample, {"coords": whole_numbers(2, 4, 6, 2)}, ["coords", "int32", "floating"]),
+    (bilinear_sample, {"coords": (3, 4, 6, 2)}, ["coords", "(3, 4, 6, 2)", "(2, 4, 6, 2)"]),
+    (bilinear_sample, {"coords": (2, 4, 6, 3)}, ["coords", "(2, 4, 6, 3)", "(2, 4, 6, 2)"]),
+    (bilinear_sample, {"coords": (2,)}, ["coords", "(2,)", "2)"]),
+    (bilinear_sample, {"padding_mode": "reflect"}, ["padding_mode", "'reflect'", "'zeros'", "'border'"]),
+    (offset_resample, {"image": (5, 7, 3)}, ["image", "(5, 7, 3)", "b, h, w, c"]),
+    (offset_resample, {"image": whole_numbers(2, 5, 7, 3)}, ["image", "int32", "floating"]),
+    (offset_resample, {"offsets": (2, 5, 7, 2)}, ["offsets", "(2, 5, 7, 2)", "2)"]),
+    (offset_resample, {"offsets": (3, 5, 7, 3, 2)}, ["offsets", "(3, 5, 7, 3, 2)", "(2, 5, 7, 3, 2)"]),
+    (offset_resample, {"offsets": (2, 5, 6, 3, 2)}, ["offsets", "(2, 5, 6, 3, 2)", "(2, 5, 7, 3, 2)"]),
+    (offset_resample, {"offsets": (2, 5, 7, 1, 2)}, ["offsets", "(2, 5, 7, 1, 2)", "(2, 5, 7, 3, 2)"]),
+    (offset_resample, {"offsets": whole_numbers(2, 5, 7, 3, 2)}, ["offsets", "int32", "floating"]),
+    (deform_conv2d, {"image": (5, 7, 4)}, ["image", "(5, 7, 4)", "b, h, w"]),
+    (deform_conv2d, {"image": whole_numbers(2, 5, 7, 4)}, ["image", "int32", "floating"]),
+    (deform_conv2d, {"offsets": (2, 5, 7, 24)}, ["offsets", "(2, 5, 7, 24)", "2)"]),
+    (deform_conv2d, {"offsets": whole_numbers(2, 5, 7, 2, 6, 2)}, ["offsets", "int32", "floating"]),
+    (deform_conv2d, {"offsets": (3, 5, 7, 2, 6, 2)}, ["offsets", "(3, 5, 7, 2, 6, 2)", "(2, 5, 7, 2, 6, 2)"]),
+    (deform_conv2d, {"offsets": (2, 5, 7, 2, 9, 2)}, ["offsets", "(2, 5, 7, 2, 9, 2)", "(2, 5, 7, 2, 6, 2)"]),
+    (deform_conv2d, {"offsets": (2, 5, 7, 2, 6, 3)}, ["offsets", "(2, 5, 7, 2, 6, 3)", "(2, 5, 7, 2, 6, 2)"]),
+    (deform_conv2d, {"strides": (2, 1)}, ["offsets", "(2, 5, 7, 2, 6, 2)", "(2, 3, 7, 2, 6, 2)"]),
+    (deform_conv2d, {"padding": "VALID"}, ["offsets", "(2, 5, 7, 2, 6, 2)", "(2, 3, 6, 2, 6, 2)"]),
+    (deform_conv2d, {"padding": ((1, 2), (0, 0))}, ["offsets", "(2, 5, 7, 2, 6, 2)", "(2, 6, 6, 2, 6, 2)"]),
+    (
+        deform_conv2d,
+        {"padding": "VALID", "kernel_dilation": (1, 3)},
+        ["offsets", "(2, 5, 7, 2, 6, 2)", "(2, 3, 4, 2, 6, 2)"],
+    ),
+    (deform_conv2d, {"offsets": (2, 5, 7, 3, 6, 2), "mask": (2, 5, 7, 3, 6)}, ["offsets", "3", "4"]),
+    (deform_conv2d, {"kernel": (3, 2, 4)}, ["kernel", "(3, 2, 4)", "kh, kw"]),
+    (deform_conv2d, {"kernel": whole_numbers(3, 2, 4, 6)}, ["kernel", "int32", "floating"]),
+    (deform_conv2d, {"kernel": (3, 2, 3, 6)}, ["kernel", "(3, 2, 3, 6)", "(3, 2, 4, 6)"]),
+    (deform_conv2d, {"feature_group_count": 2}, ["kernel", "(3, 2, 4, 6)", "(3, 2, 2, 6)"]),
+    (deform_conv2d, {"feature_group_count": 3, "kernel": (3, 2, 1, 6)}, ["feature_group_count", "3", "4"]),
+    (deform_conv2d, {"feature_group_count": 4, "kernel": (3, 2, 1, 6)}, ["feature_group_count", "4", "6"]),
+    (deform_conv2d, {"feature_group_count": 0}, ["feature_group_count", "0", "4"]),
+    (deform_conv2d, {"bias": (5,)}, ["bias", "(5,)", "(6,)"]),
+    (deform_conv2d, {"bias": (1, 6)}, ["bias", "(1, 6)"]),
+    (deform_conv2d, {"mask": (2, 5, 7, 12)}, ["mask", "(2, 5, 7, 12)"]),
+    (deform_conv2d, {"mask": (2, 5, 7, 1, 6)}, ["mask", "(2, 5, 7, 1, 6)", "(2, 5, 7, 2, 6)"]),
+    (deform_conv2d, {"mask": (2, 5, 6, 2, 6)}, ["mask", "(2, 5, 6, 2, 6)", "(2, 5, 7, 2, 6)"]),
+    (deform_conv2d, {"mask": np.ones((2, 5, 7, 2, 6), bool)}, ["mask", "bool", "floating"]),
+    (deform_conv2d, {"padding": "FULL"}, ["padding", "'FULL'", "SAME", "VALID"]),
+    (deform_conv2d, {"padding": (1, 1)}, ["padding", "(1, 1)"]),
+    (deform_conv2d, {"padding": ((1, 1),)}, ["padding", "((1, 1),)"]),
+    (deform_conv2d, {"strides": (1,)}, ["strides", "(1,)", "two"]),
+    (deform_conv2d, {"strides": (0, 1)}, ["strides", "(0, 1)", "1"]),
+    (deform_conv2d, {"kernel_dilation": (1, 0)}, ["kernel_dilation", "(1, 0)", "1"]),
+    (offsets_from_torchvision, {"offset_nchw": (24, 4, 5)}, ["offset_nchw", "(24, 4, 5)"]),
+    (offsets_from_torchvision, {"offset_nchw": (2, 12, 4, 5)}, ["offset_nchw", "(2, 12, 4, 5)", "24"]),
+    (offsets_from_torchvision, {"kernel_size": (3,)}, ["kernel_size", "(3,)", "two"]),
+    (mask_from_torchvision, {"mask_nchw": (12, 4, 5)}, ["mask_nchw", "(12, 4, 5)"]),
+    (mask_from_torchvision, {"mask_nchw": (2, 24, 4, 5)}, ["mask_nchw", "(2, 24, 4, 5)", "12"]),
+    (mask_from_torchvision, {"offset_groups": 3}, ["mask_nchw", "(2, 12, 4, 5)", "18"]),
+]
+
+
+def arrays_of(arguments: dict) -> dict:
+    """Shapes in place of arrays become arrays of zeros."""
+    return {
+        name: jnp.zeros(value) if name in ARRAYS and isinstance(value, tuple) else value
+        for name, value in arguments.items()
+    }
+
+
+def describe(case) -> str:
+    function, replaced, _ = case
+    shown = (
+        f"{name}={value.dtype if isinstance(value, np.ndarray) else value}"
+        for name, value in replaced.items()
+    )
+    return f"{function.__name__} {' '.join(shown)}".replace("[", "").replace("]", "")
+
+
+@pytest.mark.parametrize("case", BAD, ids=describe)
+def test_message(case):
+    function, replaced, expected = case
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (every part of the message is checked below)
+        function(**arrays_of({**RIGHT[function], **replaced}))
+    message = str(caught.value)
+    assert function.__name__ in message
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize("function", RIGHT, ids=lambda function: function.__name__)
+def test_the_right_calls_pass(function):
+    """Else the errors above might come from what was not replaced."""
+    function(**arrays_of(RIGHT[function]))

@@ -1,0 +1,391 @@
+"""What every sampling operation withstands: extreme positions, every float dtype, every transformation."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from inputs import OPERATIONS, PER_IMAGE, compute, cotangent_of, normal, on_device, positions
+
+from geoattn_jax import bilinear_sample, deform_conv2d, offset_resample
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+LOW_PRECISION = [jnp.float32, jnp.float16, jnp.bfloat16]
+
+
+def loss_of(function):
+    """A smooth scalar of the output, with second derivatives of its own."""
+    return lambda arguments: jnp.sum(jnp.sin(function(**arguments)))
+
+
+def assert_close(computed, expected, *, atol=1e-12, where=None):
+    """Equal dictionaries of arrays; `where` names the entries to compare, per argument, all if missing."""
+    assert computed.keys() == expected.keys()
+    for name, array in expected.items():
+        chosen = (where or {}).get(name, ...)
+        np.testing.assert_allclose(
+            np.asarray(computed[name])[chosen], np.asarray(array)[chosen], rtol=0, atol=atol, err_msg=name
+        )
+
+
+# Extreme positions ------------------------------------------------------------
+
+
+def with_scattered(operation, values) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The operation's arguments with some positions' y, x or both replaced by each of values; and which."""
+    arguments = operation.arguments()
+    where = arguments[operation.where] = arguments[operation.where].copy()
+    flat = where.reshape(-1, 2)
+    replaced = np.zeros_like(flat, bool)
+    for index, value in enumerate(values):
+        for case, axes in enumerate(([0], [1], [0, 1])):
+            row = (7 + 10 * index + 3 * case) % len(flat)
+            flat[row, axes] = value
+            replaced[row, axes] = True
+    return arguments, replaced.reshape(where.shape)
+
+
+@every_operation
+@pytest.mark.parametrize("value", [1e6, -1e6, 1e20, -1e20, np.inf, -np.inf])
+def test_far_positions_read_the_outside_and_get_no_gradient(x64, operation, value):
+    arguments, replaced = with_scattered(operation, [value])
+    output, gradient = compute(operation.fast, on_device(arguments))
+    np.testing.assert_allclose(output, operation.oracle(**arguments), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(gradient[operation.where][replaced], 0.0)
+
+    nearer = dict(arguments)  # just as far outside as 50 pixels, where nothing is special
+    nearer[operation.where] = np.clip(arguments[operation.where], -50, 50)
+    _, expected = compute(operation.reference, on_device(nearer))
+    assert_close(gradient, expected)
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", LOW_PRECISION)
+def test_far_positions_in_low_precision(operation, dtype):
+    arguments, _ = with_scattered(operation, [3e4, -3e4, np.inf, -np.inf])
+    output, gradients = compute(operation.fast, on_device(arguments, dtype))
+    assert jnp.isfinite(output).all()
+    for name, gradient in gradients.items():
+        assert jnp.isfinite(gradient).all(), name
+
+
+@every_operation
+def test_nan_positions_give_nan_there_and_only_there(x64, operation):
+    arguments, _ = with_scattered(operation, [np.nan])
+    expected = operation.oracle(**arguments)
+    assert np.isnan(expected).any()
+    assert not np.isnan(expected).all()
+    output, _ = compute(operation.fast, on_device(arguments))
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
+
+
+def of_nan_positions(operation, replaced) -> dict[str, np.ndarray]:
+    """Which gradients are compared: all but those of the NaN positions themselves and their mask."""
+    return {operation.where: ~replaced, "mask": ~replaced.any(axis=-1)}
+
+
+@every_operation
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda output: jnp.sum(jnp.where(jnp.isnan(output), 0.0, output) ** 2),
+        # Not nansum(output**2): its derivative is NaN before it reaches the operation.
+        lambda output: jnp.nansum(output * cotangent_of(output)),
+    ],
+    ids=["where", "nansum"],
+)
+def test_a_loss_that_hides_nan_outputs_has_the_gradient_of_the_others(x64, operation, hide):
+    arguments, replaced = with_scattered(operation, [np.nan])
+    gradient = jax.jit(jax.grad(lambda arguments: hide(operation.fast(**arguments))))(on_device(arguments))
+
+    # The same loss with harmless positions in place of NaN and the same outputs hidden.
+    harmless = dict(arguments)
+    harmless[operation.where] = np.nan_to_num(arguments[operation.where], nan=0.3)
+    hidden = np.isnan(operation.oracle(**arguments))
+
+    def visible(arguments):
+        return hide(jnp.where(hidden, 0.0, operation.reference(**arguments)))
+
+    expected = jax.jit(jax.grad(visible))(on_device(harmless))
+    assert_close(gradient, expected, where=of_nan_positions(operation, replaced))
+
+
+@every_operation
+def test_a_gradient_through_nan_outputs_stays_finite_elsewhere(x64, operation):
+    arguments, replaced = with_scattered(operation, [np.nan])
+    _, gradient = compute(operation.fast, on_device(arguments))
+    compared = of_nan_positions(operation, replaced)
+    for name, array in gradient.items():
+        assert np.isfinite(np.asarray(array)[compared.get(name, ...)]).all(), name
+
+
+# Sizes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hw", [(1, 6), (5, 1), (1, 1)])
+def test_images_of_one_row_or_column(x64, hw):
+    """Values and gradients equal the reference's; its own equal the loops' and the finite differences'."""
+    arguments = {
+        "image": normal(0, 2, *hw, 4),
+        "offsets": positions(1, 2, *hw, 2, 6, hw=hw),
+        "kernel": normal(2, 3, 2, 4, 3),
+    }
+    per_channel = {"image": arguments["image"], "offsets": arguments["offsets"][:, :, :, 0, :4]}
+    for name, given in (("deform_conv2d", arguments), ("offset_resample", per_channel)):
+        fast, reference = OPERATIONS[name].fast.func, OPERATIONS[name].reference.func
+        output, gradient = compute(fast, on_device(given))
+        expected_output, expected_gradient = compute(reference, on_device(given))
+        np.testing.assert_allclose(output, expected_output, rtol=0, atol=1e-12)
+        assert_close(gradient, expected_gradient)
+
+
+@every_operation
+def test_empty_batch(operation):
+    arguments = on_device(operation.arguments(batch=0), jnp.float32)
+    expected_shape = (0, *operation.oracle(**operation.arguments(batch=1)).shape[1:])
+    output, gradient = compute(operation.fast, arguments)
+    assert output.shape == expected_shape
+    for name, argument in arguments.items():
+        assert gradient[name].shape == argument.shape
+        np.testing.assert_array_equal(gradient[name], jnp.zeros_like(argument))
+
+
+# Dtypes ------------------------------------------------------------
+
+
+def largest_output(arguments: dict[str, jax.Array]) -> float:
+    """What no output can exceed: every sample at the brightest pixel, every term positive."""
+    scale = {name: np.abs(np.asarray(array, np.float64)) for name, array in arguments.items()}
+    weights = scale["kernel"].sum(axis=(0, 1, 2)).max() if "kernel" in scale else 1.0
+    return (
+        scale["image"].max() * weights * scale.get("mask", np.ones(1)).max()
+        + scale.get("bias", np.zeros(1)).max()
+    )
+
+
+def roundings(arguments: dict[str, jax.Array]) -> int:
+    """How many roundings in a row an output may see: the weights, the sum of four, then the sum over taps."""
+    taps = np.prod(arguments["kernel"].shape[:3]) if "kernel" in arguments else 1
+    return 8 + int(taps)
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", [*LOW_PRECISION, jnp.float64])
+def test_float_in_same_float_out(x64, operation, dtype):
+    arguments = on_device(operation.arguments(), dtype)
+    output, gradients = compute(operation.fast, arguments)
+    assert output.dtype == dtype
+    for name, gradient in gradients.items():
+        assert gradient.dtype == dtype, name
+
+    exact = operation.oracle(**{name: np.asarray(array, np.float64) for name, array in arguments.items()})
+    bound = roundings(arguments) * float(jnp.finfo(dtype).eps) * largest_output(arguments)
+    np.testing.assert_allclose(output.astype(jnp.float64), exact, rtol=0, atol=bound)
+
+
+@partial(jax.jit, static_argnums=0)
+def exact_gradients(operation, arguments, cotangent):
+    """The gradients in float64, and the same sums with every term positive."""
+    positive = {
+        name: array if name == operation.where else jnp.abs(array) for name, array in arguments.items()
+    }
+
+    def gradient(arguments, cotangent):
+        return jax.vjp(lambda arguments: operation.reference(**arguments), arguments)[1](cotangent)[0]
+
+    return gradient(arguments, cotangent), gradient(positive, jnp.abs(cotangent))
+
+
+@every_operation
+@pytest.mark.parametrize("dtype", LOW_PRECISION)
+def test_gradients_in_low_precision(x64, operation, dtype):
+    """The image's and the kernel's: sums of as many terms as there are outputs, in absolute value."""
+    arguments = on_device(operation.arguments(), dtype)
+    exact_arguments = {name: array.astype(jnp.float64) for name, array in arguments.items()}
+    output, gradient = compute(operation.fast, arguments)
+    cotangent = cotangent_of(output).astype(jnp.float64)
+    exact, magnitude = exact_gradients(operation, exact_arguments, cotangent)
+    for name in ("image", "kernel"):
+        if name in arguments:
+            terms = output.size / output.shape[-1]
+            bound = (
+                (terms + roundings(arguments)) * float(jnp.finfo(dtype).eps) * float(magnitude[name].max())
+            )
+            error = np.abs(gradient[name].astype(jnp.float64) - exact[name])
+            assert error.max() <= bound, name
+
+
+@every_operation
+def test_a_bfloat16_image_with_float32_positions(operation):
+    arguments = on_device(operation.arguments(), jnp.bfloat16)
+    arguments[operation.where] = jnp.asarray(operation.arguments()[operation.where], jnp.float32)
+    output, gradient = compute(operation.fast, arguments)
+    assert output.dtype == jnp.bfloat16
+    assert {name: array.dtype for name, array in gradient.items()} == {
+        name: array.dtype for name, array in arguments.items()
+    }
+    exact = operation.oracle(**{name: np.asarray(array, np.float64) for name, array in arguments.items()})
+    bound = roundings(arguments) * float(jnp.finfo(jnp.bfloat16).eps) * largest_output(arguments)
+    np.testing.assert_allclose(output.astype(jnp.float32), exact, rtol=0, atol=bound)
+
+
+def test_low_precision_offsets_keep_their_fraction_far_from_the_origin():
+    """A bfloat16 has no fraction beyond 128, so pixel + offset must be added in a wider dtype."""
+    ramp = jnp.broadcast_to((jnp.arange(300) % 2).astype(jnp.bfloat16)[:, None], (1, 2, 300, 1))
+    inner = slice(1, 299)
+    expected = np.where(np.arange(300) % 2 == 1, 0.75, 0.25)[inner]
+
+    offsets = jnp.broadcast_to(jnp.array([0, 0.25], jnp.bfloat16), (1, 2, 300, 1, 2))
+    resampled = offset_resample(ramp, offsets).astype(jnp.float32)
+    np.testing.assert_array_equal(resampled[0, 0, inner, 0], expected)
+
+    kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
+    convolved = deform_conv2d(ramp, offsets[:, :, :, :, None], kernel).astype(jnp.float32)
+    np.testing.assert_array_equal(convolved[0, 0, inner, 0], expected)
+
+
+# Transformations ------------------------------------------------------------
+
+
+@every_operation
+def test_jit_equals_eager(x64, operation):
+    arguments = on_device(operation.arguments())
+    eager, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    output, gradient = compute(operation.fast, arguments)
+    np.testing.assert_allclose(output, eager, rtol=0, atol=1e-12)
+    assert_close(gradient, vjp(cotangent_of(eager))[0])
+
+
+@every_operation
+def test_gradients_equal_the_references(x64, operation):
+    arguments = on_device(operation.arguments())
+    _, gradient = compute(operation.fast, arguments)
+    _, expected = compute(operation.reference, arguments)
+    assert_close(gradient, expected)
+
+
+@every_operation
+@pytest.mark.parametrize("mapped", ["all", "positions", "image"])
+def test_vmap_equals_a_loop(x64, operation, mapped):
+    single = operation.arguments()
+    names = {"all": single.keys(), "positions": {operation.where}, "image": {"image"}}[mapped]
+    arguments = on_device(
+        {
+            name: np.stack([array, array[::-1], -array]) if name in names else array
+            for name, array in single.items()
+        }
+    )
+    in_axes = ({name: 0 if name in names else None for name in single},)
+
+    def one(index):
+        return {name: array[index] if name in names else array for name, array in arguments.items()}
+
+    function = partial(compute, operation.fast)
+    outputs, gradients = jax.vmap(function, in_axes)(arguments)
+    looped = [function(one(index)) for index in range(3)]
+    expected_outputs, expected_gradients = jax.tree.map(lambda *arrays: np.stack(arrays), *looped)
+    np.testing.assert_allclose(outputs, expected_outputs, rtol=0, atol=1e-12)
+    assert_close(gradients, expected_gradients)
+
+
+@every_operation
+def test_vmap_over_the_last_axis(x64, operation):
+    arguments = on_device(operation.arguments())
+    stacked = {name: jnp.stack([array, -array], axis=-1) for name, array in arguments.items()}
+    function = jax.vmap(lambda arguments: operation.fast(**arguments), in_axes=-1, out_axes=-1)
+    outputs = jax.jit(function)(stacked)
+    for index, sign in enumerate((1, -1)):
+        expected, _ = compute(operation.fast, {name: sign * array for name, array in arguments.items()})
+        np.testing.assert_allclose(outputs[..., index], expected, rtol=0, atol=1e-12)
+
+
+@every_operation
+def test_checkpoint_gives_the_same_gradients(x64, operation):
+    arguments = on_device(operation.arguments())
+    _, plain = compute(operation.fast, arguments)
+    _, recomputed = compute(jax.checkpoint(operation.fast), arguments)
+    assert_close(recomputed, plain, atol=1e-13)
+
+
+@every_operation
+def test_inside_scan(x64, operation):
+    """As a layer applied to every frame of a video."""
+    arguments = on_device(operation.arguments())
+    frames = {name: jnp.stack([array, -array]) for name, array in arguments.items() if name in PER_IMAGE}
+    rest = {name: array for name, array in arguments.items() if name not in PER_IMAGE}
+
+    @jax.jit
+    def scanned(frames):
+        return jax.lax.scan(
+            lambda _, frame: (None, compute(operation.fast, {**frame, **rest})), None, frames
+        )[1]
+
+    outputs, gradients = scanned(frames)
+    for t in range(2):
+        frame = {name: array[t] for name, array in frames.items()}
+        expected_output, expected_gradient = compute(operation.fast, {**frame, **rest})
+        np.testing.assert_allclose(outputs[t], expected_output, rtol=0, atol=1e-12)
+        assert_close({name: array[t] for name, array in gradients.items()}, expected_gradient)
+
+
+def reverse_over_reverse(loss, arguments, direction):
+    """The product of the Hessian with a direction."""
+
+    def along(arguments):
+        return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, jax.grad(loss)(arguments), direction))
+
+    return jax.grad(along)(arguments)
+
+
+def forward_over_reverse(loss, arguments, direction):
+    """The same product, as `jax.hessian` takes it."""
+    return jax.jvp(jax.grad(loss), (arguments,), (direction,))[1]
+
+
+@every_operation
+@pytest.mark.parametrize("product", [reverse_over_reverse, forward_over_reverse])
+def test_second_derivatives(x64, operation, product):
+    arguments = on_device(operation.arguments())
+    direction = {
+        name: jnp.asarray(normal(seed, *array.shape))
+        for seed, (name, array) in enumerate(arguments.items(), start=20)
+    }
+    computed = jax.jit(partial(product, loss_of(operation.fast)))(arguments, direction)
+    expected = jax.jit(partial(forward_over_reverse, loss_of(operation.reference)))(arguments, direction)
+    assert_close(computed, expected, atol=1e-10)
+
+
+def test_hessian(x64):
+    operation = OPERATIONS["bilinear_sample-zeros"]
+    arguments = on_device(operation.arguments(batch=1))
+    arguments["coords"] = arguments["coords"][:, 0]
+    hessian = jax.jit(jax.hessian(loss_of(operation.fast)))(arguments)
+    expected = jax.jit(jax.hessian(loss_of(operation.reference)))(arguments)
+    for name in arguments:
+        assert_close(hessian[name], expected[name], atol=1e-10)
+
+
+@every_operation
+def test_forward_mode_names_the_way_that_works(x64, operation):
+    arguments = on_device(operation.arguments())
+    with pytest.raises(TypeError, match=r"geoattn_jax\.ops\.reference"):
+        jax.jvp(lambda arguments: operation.fast(**arguments), (arguments,), (arguments,))
+    with pytest.raises(TypeError, match=r"geoattn_jax\.ops\.reference"):
+        jax.jacfwd(jax.jit(lambda image: operation.fast(**{**arguments, "image": image})))(arguments["image"])
+
+    def function(arguments):
+        return operation.reference(**arguments)
+
+    output, tangent = jax.jit(partial(jax.jvp, function))((arguments,), (arguments,))
+    cotangent = cotangent_of(output)
+    _, gradient = compute(operation.reference, arguments)
+    both = jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient, arguments))
+    np.testing.assert_allclose(jnp.vdot(tangent, cotangent), both, rtol=1e-12)
+
+
+def test_no_gradient_where_none_is_asked_for():
+    """A constant image or constant positions cost no error and no gradient."""
+    image, coords = jnp.ones((1, 4, 5, 2)), jnp.full((1, 3, 2), 1.5)
+    stopped = jax.grad(lambda image: bilinear_sample(image, jax.lax.stop_gradient(coords)).sum())(image)
+    np.testing.assert_array_equal(stopped.sum(axis=(1, 2)), [[3.0, 3.0]])
