@@ -27,7 +27,12 @@ XLA_FLAG = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUA
 NEVER = 1 << 40  # bytes; a threshold above every buffer
 GLIBC_TUNABLES = ":".join(
     f"glibc.malloc.{name}={value}"
-    for name, value in (("mmap_threshold", NEVER), ("trim_threshold", NEVER), ("arena_max", 1), ("hugetlb", 1))
+    for name, value in (
+        ("mmap_threshold", NEVER),
+        ("trim_threshold", NEVER),
+        ("arena_max", 1),
+        ("hugetlb", 1),
+    )
 )
 _TUNED = "GEOATTN_JAX_TUNED"  # set in the program that is executed again, so that it happens once
 

@@ -17,7 +17,13 @@ runtime.tune_cpu(allocator={allocator})
 import jax.numpy as jnp
 print("end", os.getpid(), jnp.ones(3).sum(), flush=True)
 """
-TUNING_VARIABLES = ("XLA_FLAGS", "GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD", "GEOATTN_JAX_TUNED")
+TUNING_VARIABLES = (
+    "XLA_FLAGS",
+    "GLIBC_TUNABLES",
+    "MALLOC_TRIM_THRESHOLD_",
+    "LD_PRELOAD",
+    "GEOATTN_JAX_TUNED",
+)
 
 
 def run(allocator=True, **environment):
