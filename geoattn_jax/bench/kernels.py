@@ -43,12 +43,12 @@ GOALS = {
     ("D1", BOTH): [
         Goal(4.5, torch_rivals.CONVOLUTION),
         Goal(1 / 12, torch_rivals.DEFORMABLE, "12 times its speed"),
-        Goal(40),
+        Goal(40.0),
     ],
     ("D2", BOTH): [
         Goal(4.5, torch_rivals.CONVOLUTION),
         Goal(1 / 9, torch_rivals.DEFORMABLE, "9 times its speed"),
-        Goal(100),
+        Goal(100.0),
     ],
 }
 
@@ -111,10 +111,11 @@ def _windows(random: np.random.Generator, batch: int, input_hw: tuple[int, int])
 def _deformable(what: str, shape: tuple[int, ...], size: int, features: int) -> Workload:
     def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
         batch, height, width, channels = (2, 7, 6, 3) if tiny else shape
+        side = 3 if tiny else size
         return {
             "image": _normal(random, (batch, height, width, channels)),
-            "offsets": _between_pixels(_normal(random, (batch, height, width, 1, size * size, 2))),
-            "kernel": _normal(random, (size, size, channels, features)) / size,
+            "offsets": _between_pixels(_normal(random, (batch, height, width, 1, side * side, 2))),
+            "kernel": _normal(random, (side, side, channels, features)) / side,
         }
 
     return Workload(

@@ -27,7 +27,9 @@ def pin_to_cores(count: int) -> None:
     """
     allowed = sorted(os.sched_getaffinity(0))
     if not 1 <= count <= len(allowed):
-        raise ValueError(f"--cores must be between 1 and {len(allowed)}, the cores this process may use")
+        raise ValueError(
+            f"--cores must be between 1 and {len(allowed)}, the cores this process may use, got {count}"
+        )
     os.sched_setaffinity(0, allowed[-count:])
 
 
