@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import Case, Contender, Goal, Suite
 from geoattn_jax.ops import reference
-from geoattn_jax.ops.deform_conv import deform_conv2d, offset_resample
+from geoattn_jax.ops.deform_conv import deform_conv2d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
-from geoattn_jax.ops.sample import bilinear_sample
+from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
 FORWARD, BOTH = "forward", "forward+backward"
 OURS = "geoattn_jax"

@@ -105,7 +105,7 @@ def time_in_turns(
         return (clock() - start) / repeats
 
     repeats = {
-        contender.name: max(1, math.ceil(MINIMUM_SECONDS / max(timed(contender, 2), 1e-7)))
+        contender.name: max(1, math.ceil(MINIMUM_SECONDS / max(timed(contender, 1), 1e-7)))
         for contender in contenders
     }
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}

@@ -98,6 +98,13 @@ def test_a_missing_gpu_is_said_until_there_is_one():
     assert text.index("things-cpu.json") < text.index("things-gpu.json")
 
 
+def test_a_gpus_table_has_the_share_of_its_bandwidth():
+    on_gpu = copy.deepcopy(RECORD)
+    on_gpu["machine"]["platform"] = "gpu"
+    header, _, ours, rival = report.times_table(on_gpu).splitlines()
+    assert [line.split("|")[-2].strip() for line in (header, ours, rival)] == ["of copy bandwidth", "50%", ""]
+
+
 def test_causes_are_printed_under_a_miss_only():
     met = copy.deepcopy(RECORD)
     met["results"][0]["goals"][1]["met"] = True

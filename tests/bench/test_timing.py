@@ -37,7 +37,7 @@ def clock():
 def test_rounds_alternate_in_order_and_direction(clock):
     contenders = [clock.contender(name, [1.0]) for name in ("a", "b", "c")]
     timing.time_in_turns(contenders, rounds=3, clock=clock)
-    calibration = ["a", "a", "b", "b", "c", "c"]
+    calibration = ["a", "b", "c"]
     assert clock.calls == [*calibration, "a", "b", "c", "c", "b", "a", "a", "b", "c"]
 
 
@@ -54,9 +54,9 @@ def test_a_contender_that_takes_no_time_at_all_is_timed_all_the_same(clock):
 
 
 def test_ratios_are_taken_within_rounds(clock):
-    # One agreement call and two of calibration, then the rounds: the third is disturbed.
-    ours = clock.contender("ours", [1, 1, 1, 2, 3, 40, 5, 6], temp_bytes=3 * 2**20)
-    rival = clock.contender("rival", [1, 1, 1, 1, 2, 10, 2, 3])
+    # One agreement call and one of calibration, then the rounds: the third is disturbed.
+    ours = clock.contender("ours", [1, 1, 2, 3, 40, 5, 6], temp_bytes=3 * 2**20)
+    rival = clock.contender("rival", [1, 1, 1, 2, 10, 2, 3])
     goals = [Goal(2.0, "rival"), Goal(1.9, "rival"), Goal(3.0), Goal(2.9), Goal(1.0, "absent")]
     result = timing.measure(Case("W", "forward", [ours, rival], goals), rounds=5, clock=clock)
     assert [entry["name"] for entry in result["contenders"]] == ["ours", "rival"]
