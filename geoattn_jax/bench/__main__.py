@@ -83,6 +83,8 @@ def run(options: argparse.Namespace) -> None:
         print("\n".join(f"{name}  {what}" for name, what in suite.workloads.items()))
         return
     names = chosen(suite, options.only)
+    if options.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
     if options.cores is not None:
         machine.pin_to_cores(options.cores)
     # May start this program over, so that nothing that takes long comes before.

@@ -1,6 +1,7 @@
 """Fair timing: contenders must agree, then take turns, and are compared round by round."""
 
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from geoattn_jax.bench.suite import Case, Contender, Goal
+
+_log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4  # of the largest number in the array; float32 sums of 1e5 terms differ by a tenth of it
 MINIMUM_SECONDS = 0.05  # one timing lasts at least as long
@@ -104,10 +107,10 @@ def time_in_turns(
             contender.call()
         return (clock() - start) / repeats
 
-    repeats = {
-        contender.name: max(1, math.ceil(MINIMUM_SECONDS / max(timed(contender, 1), 1e-7)))
-        for contender in contenders
-    }
+    once = {contender.name: max(timed(contender, 1), 1e-7) for contender in contenders}
+    repeats = {name: max(1, math.ceil(MINIMUM_SECONDS / second)) for name, second in once.items()}
+    round_seconds = sum(repeats[name] * second for name, second in once.items())
+    _log.info("    %d rounds, about %.0f s", rounds, rounds * round_seconds)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     gc.collect()
     gc.disable()

@@ -86,6 +86,11 @@ def test_an_unknown_workload_is_answered_with_the_known_ones(caplog):
     assert "--only: no workload 'Q7'; there are S1, S2, S3, D1, D2, R1" in caplog.text
 
 
+def test_no_rounds_are_refused(caplog):
+    assert main(["kernels", "--rounds", "0"]) == 1
+    assert "--rounds must be at least 1, got 0" in caplog.text
+
+
 def test_list_names_the_workloads(capsys):
     assert main(["kernels", "--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(kernels.WORKLOADS)
