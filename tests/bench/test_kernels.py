@@ -77,7 +77,7 @@ def test_the_command_keeps_a_complete_record(tmp_path, capsys):
         names = [contender["name"] for contender in result["contenders"]]
         assert names[:2] == ["geoattn_jax", "obvious gather"]
         assert all(len(contender["seconds"]) == 2 for contender in result["contenders"])
-        assert result["contenders"][0]["temporary_mib"] > 0
+        assert result["contenders"][0]["temporary_mib"] >= 0
     assert "| S1 | forward+backward | geoattn_jax" in capsys.readouterr().out
 
 
