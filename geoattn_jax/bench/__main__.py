@@ -1,0 +1,154 @@
+"""Runs a suite of measurements into a JSON file, or makes BENCHMARKS.md of those files."""
+
+import argparse
+import datetime
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geoattn_jax import runtime
+from geoattn_jax.bench import machine, records, report, timing
+from geoattn_jax.bench.suite import SUITES, Suite, load
+
+_log = logging.getLogger("geoattn_jax.bench")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("geoattn_jax").setLevel(logging.INFO)
+    try:
+        if options.command == "report":
+            write_report(options.results, options.out)
+        else:
+            run(options)
+    except (ValueError, timing.Disagreement) as error:
+        _log.error("error: %s", error)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands: one for each suite, and `report`."""
+    root = argparse.ArgumentParser(prog="python -m geoattn_jax.bench", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in SUITES:
+        suite = commands.add_parser(
+            name,
+            help=f"run the {name} suite",
+            description="Checks that all contenders agree, times them in turns and prints the tables. A full "
+            "run is kept under results/bench; one with --only or --smoke only where --out says.",
+        )
+        suite.add_argument("--only", metavar="A,B", help="these workloads only; --list names them")
+        suite.add_argument(
+            "--rounds", type=int, default=9, metavar="N", help="how often to time each contender (default: 9)"
+        )
+        suite.add_argument(
+            "--cores",
+            type=int,
+            metavar="N",
+            help="keep to the last N of the cores allowed; choose them with taskset (default: all)",
+        )
+        suite.add_argument(
+            "--allocator",
+            choices=["tuned", "default"],
+            default="tuned",
+            help="glibc's settings for every contender: this package's or those found (default: tuned)",
+        )
+        suite.add_argument("--out", type=Path, help="JSON file to write")
+        suite.add_argument(
+            "--smoke", action="store_true", help="tiny sizes: shows that everything runs and agrees"
+        )
+        suite.add_argument("--list", action="store_true", help="print the workloads and stop")
+    writer = commands.add_parser(
+        "report",
+        help="write BENCHMARKS.md",
+        description="Writes BENCHMARKS.md from the JSON files of the runs.",
+    )
+    writer.add_argument(
+        "--results", type=Path, default=records.FOLDER, help="folder of JSON files (%(default)s)"
+    )
+    writer.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="file to write (%(default)s)")
+    return root
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs a suite as the options say, prints its tables and keeps the record."""
+    suite = load(options.command)
+    if options.list:
+        print("\n".join(f"{name}  {what}" for name, what in suite.workloads.items()))
+        return
+    names = chosen(suite, options.only)
+    if options.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
+    if options.cores is not None:
+        machine.pin_to_cores(options.cores)
+    # May start this program over, so that nothing that takes long comes before.
+    runtime.tune_cpu(allocator=options.allocator == "tuned")
+    record = measured(suite, names, options)
+    print(report.times_table(record))
+    print(report.goals_table(record))
+    partial = options.smoke or len(names) < len(suite.workloads)
+    out = options.out
+    if out is None and not partial:
+        out = records.default_path(
+            options.command, record["machine"]["platform"], tuned_allocator=options.allocator == "tuned"
+        )
+    if out is None:
+        _log.info("not all workloads in full size: nothing kept (give --out to keep it)")
+    else:
+        records.write(out, record)
+        _log.info("wrote %s", out)
+
+
+def chosen(suite: Suite, only: str | None) -> list[str]:
+    """The workloads that --only names, in the suite's order.
+
+    Raises: ValueError if it names another.
+    """
+    names = list(suite.workloads) if only is None else only.split(",")
+    unknown = [name for name in names if name not in suite.workloads]
+    if unknown:
+        raise ValueError(f"--only: no workload {unknown[0]!r}; there are {', '.join(suite.workloads)}")
+    return [name for name in suite.workloads if name in names]
+
+
+def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """The record of a run."""
+    description = machine.describe()
+    if description["load_average"] > 0.5:
+        _log.warning("load average %.1f: others are computing here", description["load_average"])
+    description["copy_bytes_per_second"] = machine.copy_bandwidth()
+    results = []
+    for case in suite.cases(names, options.smoke):
+        _log.info("%s %s: %d contenders", case.workload, case.mode, len(case.contenders))
+        result = timing.measure(case, rounds=options.rounds)
+        for contender in result["contenders"]:
+            _log.info("    %-28s %10.3f ms", contender["name"], contender["milliseconds"]["median"])
+        results.append(result)
+    return {
+        "suite": options.command,
+        "command": shlex.join(["python", "-m", "geoattn_jax.bench", *sys.argv[1:]]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "rounds": options.rounds,
+        "minimum_seconds": timing.MINIMUM_SECONDS,
+        "machine": description,
+        "results": results,
+    }
+
+
+def write_report(results: Path, out: Path) -> None:
+    """Writes BENCHMARKS.md."""
+    files = records.read_all(results)
+    suites = {record["suite"]: load(record["suite"]) for record in files.values()}
+    text = report.benchmarks(files, suites)
+    records.write_text(out, text)
+    _log.info("wrote %s", out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""The kernels against plain convolution, their own obvious form, and PyTorch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from geoattn_jax.bench import torch_rivals
+from geoattn_jax.bench.suite import Case, Contender, Goal, Suite
+from geoattn_jax.ops import reference
+from geoattn_jax.ops.deform_conv import deform_conv2d
+from geoattn_jax.ops.grid import affine_grid, crop_theta
+from geoattn_jax.ops.sample import bilinear_sample, offset_resample
+
+FORWARD, BOTH = "forward", "forward+backward"
+OURS = "geoattn_jax"
+
+METHOD = """\
+*forward+backward* returns the output and, for a given gradient of the output, the gradients with respect to
+all float inputs: image and positions (S1-S3), image, offsets and kernel (D1, D2), image and offsets (R1),
+image and kernel (plain convolution). Everything is float32, on the same random numbers.
+
+- `geoattn_jax` is this package's operation under `jax.jit`; *obvious gather* is
+  `geoattn_jax.ops.reference`, the same operation written plainly and differentiated by JAX.
+- Each library gets its own natural layout, contiguous: NHWC here, NCHW in PyTorch. PyTorch is also given
+  positions already normalized to [-1, 1], for R1 too, where this package adds offsets to the grid itself.
+- *Plain convolution* has the shape of the deformable one and none of its sampling: the yardstick, since
+  torchvision's deformable convolution runs serially on a CPU.
+- All positions are odd multiples of 1/64 px, so that no library's rounding falls on the other side of an
+  integer, where gradients jump.
+- Temporary memory is XLA's own count for the compiled program, without inputs and outputs."""
+
+GOALS = {
+    ("S1", BOTH): [Goal(1.5, torch_rivals.GRID_SAMPLE)],
+    ("S2", FORWARD): [Goal(1 / 1.8, torch_rivals.GRID_SAMPLE, "1.8 times its speed")],
+    ("S2", BOTH): [Goal(1 / 1.4, torch_rivals.GRID_SAMPLE, "1.4 times its speed")],
+    ("S3", BOTH): [Goal(1.5, torch_rivals.GRID_SAMPLE)],
+    ("R1", BOTH): [Goal(1.5, torch_rivals.GRID_SAMPLE)],
+    ("D1", BOTH): [
+        Goal(4.5, torch_rivals.CONVOLUTION),
+        Goal(1 / 12, torch_rivals.DEFORMABLE, "12 times its speed"),
+        Goal(40.0),
+    ],
+    ("D2", BOTH): [
+        Goal(4.5, torch_rivals.CONVOLUTION),
+        Goal(1 / 9, torch_rivals.DEFORMABLE, "9 times its speed"),
+        Goal(100.0),
+    ],
+}
+
+CAUSES: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of inputs and the operation on them.
+
+    Attributes:
+      what: what it stands for.
+      inputs: draws the inputs by name, in the operation's order; given True, in a tiny size.
+      computes: the operation's name.
+      ours, obvious: this package's fast and plain implementations.
+      rivals: PyTorch's implementations of it.
+    """
+
+    what: str
+    inputs: Callable[[np.random.Generator, bool], dict[str, np.ndarray]]
+    computes: str
+    ours: Callable[..., jax.Array]
+    obvious: Callable[..., jax.Array]
+    rivals: Callable[..., list[Contender]]
+
+
+def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], theta: Callable) -> Workload:
+    def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
+        batch, height, width, channels = (2, 9, 11, 3) if tiny else shape
+        thetas = jnp.asarray(theta(random, batch, (height, width)), jnp.float32)
+        grid = affine_grid(thetas, input_hw=(height, width), output_hw=(5, 4) if tiny else output_hw)
+        return {
+            "image": _normal(random, (batch, height, width, channels)),
+            "positions": _between_pixels(np.asarray(grid)),
+        }
+
+    return Workload(
+        what, inputs, "bilinear sampling", bilinear_sample, reference.bilinear_sample, torch_rivals.sampling
+    )
+
+
+def _rotations(
+    random: np.random.Generator, batch: int, input_hw: tuple[int, int], *, zoom: float
+) -> np.ndarray:
+    """Rotations by up to 30 degrees, scales within 20% of `zoom`, shifts of up to a tenth of the image."""
+    angle = random.uniform(-np.pi / 6, np.pi / 6, batch)
+    scale = zoom * random.uniform(0.8, 1.2, batch)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    shift_x, shift_y = random.uniform(-0.2, 0.2, (2, batch))
+    return np.stack([cosine, -sine, shift_x, sine, cosine, shift_y], axis=-1).reshape(batch, 2, 3)
+
+
+def _windows(random: np.random.Generator, batch: int, input_hw: tuple[int, int]) -> np.ndarray:
+    """Windows of a quarter of the image's height and width anywhere inside it: SSTN's detail level."""
+    window = np.array(input_hw) / 4
+    top_left = random.uniform(0, np.array(input_hw) - window, (batch, 2))
+    return np.asarray(crop_theta(jnp.asarray(top_left, jnp.float32), tuple(window), input_hw=input_hw))
+
+
+def _deformable(what: str, shape: tuple[int, ...], size: int, features: int) -> Workload:
+    def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
+        batch, height, width, channels = (2, 7, 6, 3) if tiny else shape
+        side = 3 if tiny else size
+        return {
+            "image": _normal(random, (batch, height, width, channels)),
+            "offsets": _between_pixels(_normal(random, (batch, height, width, 1, side * side, 2))),
+            "kernel": _normal(random, (side, side, channels, features)) / side,
+        }
+
+    return Workload(
+        what,
+        inputs,
+        "deformable convolution",
+        deform_conv2d,
+        reference.deform_conv2d,
+        torch_rivals.deformable,
+    )
+
+
+def _resampling(what: str, shape: tuple[int, ...]) -> Workload:
+    def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
+        size = (2, 7, 6, 3) if tiny else shape
+        return {"image": _normal(random, size), "offsets": _between_pixels(_normal(random, (*size, 2)))}
+
+    return Workload(
+        what,
+        inputs,
+        "resampling by offsets per channel",
+        offset_resample,
+        reference.offset_resample,
+        torch_rivals.resampling,
+    )
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return random.standard_normal(shape, dtype=np.float32)
+
+
+def _between_pixels(positions: np.ndarray) -> np.ndarray:
+    """The nearest odd multiples of 1/64."""
+    return (np.floor(positions * 32) + 0.5) / np.float32(32)
+
+
+WORKLOADS = {
+    "S1": _sampling(
+        "`bilinear_sample` of (50, 64, 64, 1) to 32x32, rotated crops: a transformer on Moving MNIST",
+        (50, 64, 64, 1), (32, 32), lambda *arguments: _rotations(*arguments, zoom=0.6),
+    ),
+    "S2": _sampling(
+        "`bilinear_sample` of (16, 112, 112, 64) to the same size, small rotations: one on features",
+        (16, 112, 112, 64), (112, 112), lambda *arguments: _rotations(*arguments, zoom=1.0),
+    ),
+    "S3": _sampling(
+        "`bilinear_sample` of (8, 896, 896, 3) to 224x224, a window of that size: attention on a video frame",
+        (8, 896, 896, 3), (224, 224), _windows,
+    ),
+    "D1": _deformable(
+        "`deform_conv2d` 3x3, (8, 56, 56, 64) to 64 channels, SAME, one offset group, offsets of 1 px",
+        (8, 56, 56, 64), size=3, features=64,
+    ),
+    "D2": _deformable(
+        "`deform_conv2d` 5x5, (32, 64, 64, 20) to 50 channels, SAME, one offset group, offsets of 1 px",
+        (32, 64, 64, 20), size=5, features=50,
+    ),
+    "R1": _resampling("`offset_resample` of (32, 64, 64, 20), offsets of 1 px", (32, 64, 64, 20)),
+}  # fmt: skip
+
+
+def cases(names: Sequence[str], smoke: bool) -> Iterator[Case]:
+    """The cases of the named workloads, in tiny sizes and without goals if `smoke`."""
+    if jax.default_backend() != "cpu":
+        # Both libraries would otherwise round to TF32, each in its own way.
+        jax.config.update("jax_default_matmul_precision", "highest")
+    for name in names:
+        workload = WORKLOADS[name]
+        inputs = workload.inputs(np.random.default_rng(0), smoke)
+        output = jax.eval_shape(workload.ours, *inputs.values())
+        cotangent = _normal(np.random.default_rng(1), output.shape)
+        for mode, pulled_back in ((FORWARD, None), (BOTH, cotangent)):
+            jax_ways = {OURS: workload.ours, "obvious gather": workload.obvious}
+            contenders = [
+                jax_contender(way, workload.computes, function, inputs, pulled_back)
+                for way, function in jax_ways.items()
+            ]
+            contenders += workload.rivals(inputs, pulled_back)
+            if "kernel" in inputs:
+                plain = {"image": inputs["image"], "kernel": inputs["kernel"]}
+                contenders.append(
+                    jax_contender("XLA convolution", "plain convolution", convolution, plain, pulled_back)
+                )
+                contenders += torch_rivals.convolution(plain, pulled_back)
+            goals = [] if smoke else GOALS.get((name, mode), [])
+            yield Case(name, mode, contenders, goals, minimum_bytes(inputs, cotangent, mode))
+
+
+def jax_contender(
+    name: str,
+    computes: str,
+    function: Callable[..., jax.Array],
+    inputs: dict[str, np.ndarray],
+    cotangent: np.ndarray | None,
+) -> Contender:
+    """`function` under jit; given the output's gradient, also with the gradients of all inputs."""
+
+    def forward(*arguments: jax.Array) -> dict[str, jax.Array]:
+        return {"output": function(*arguments)}
+
+    def both(output_gradient: jax.Array, *arguments: jax.Array) -> dict[str, jax.Array]:
+        output, pullback = jax.vjp(function, *arguments)
+        gradients = pullback(output_gradient)
+        return {"output": output} | {
+            f"gradient of {name}": gradient for name, gradient in zip(inputs, gradients, strict=True)
+        }
+
+    arguments = [jnp.asarray(array) for array in inputs.values()]
+    if cotangent is not None:
+        arguments.insert(0, jnp.asarray(cotangent))
+    compiled = jax.jit(forward if cotangent is None else both).lower(*arguments).compile()
+    return Contender(
+        name,
+        computes,
+        call=lambda: jax.block_until_ready(compiled(*arguments)),
+        arrays=lambda results: {name: np.asarray(array) for name, array in results.items()},
+        temp_bytes=compiled.memory_analysis().temp_size_in_bytes,
+    )
+
+
+def convolution(image: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c f"]) -> Float[Array, "b h w f"]:
+    """Plain convolution, SAME."""
+    return lax.conv_general_dilated(
+        image, kernel, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def minimum_bytes(inputs: dict[str, np.ndarray], output: np.ndarray, mode: str) -> int:
+    """Bytes that any implementation moves: every input and output once.
+
+    Of an image larger than the output (a crop) the forward pass need not read all; its gradient is whole.
+    """
+    image = inputs["image"].nbytes
+    others = sum(array.nbytes for array in inputs.values()) - image + output.nbytes
+    forward = others + min(image, output.nbytes)
+    return forward if mode == FORWARD else forward + others + image
+
+
+SUITE = Suite(
+    title="Kernels",
+    method=METHOD,
+    workloads={name: workload.what for name, workload in WORKLOADS.items()},
+    cases=cases,
+    causes=CAUSES,
+)

@@ -1,0 +1,44 @@
+"""The JSON files under results/bench, one for each suite and kind of machine."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path("results/bench")
+FORMAT = 1
+
+
+def default_path(suite: str, platform: str, *, tuned_allocator: bool) -> Path:
+    """Where a full run of `suite` is kept, such as results/bench/kernels-cpu.json."""
+    allocator = "" if tuned_allocator or platform != "cpu" else "-default-allocator"
+    return FOLDER / f"{suite}-{platform}{allocator}.json"
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Writes `record` as JSON, replacing the file in one step."""
+    write_text(path, json.dumps({"format": FORMAT, **record}, indent=1, allow_nan=False) + "\n")
+
+
+def read_all(folder: Path) -> dict[str, dict[str, Any]]:
+    """All records in `folder` by file name.
+
+    Raises: ValueError if there is none, or one is of another format.
+    """
+    records = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    if not records:
+        raise ValueError(f"no JSON files in {folder}; run a suite first: python -m geoattn_jax.bench kernels")
+    for name, record in records.items():
+        if record.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder / name} has format {record.get('format')!r}, expected {FORMAT}; run the suite again"
+            )
+    return records
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, replacing it in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished.write_text(text)
+    unfinished.replace(path)

@@ -1,0 +1,93 @@
+"""What a benchmark is made of: a suite has cases, a case has contenders and goals."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+# One module for each suite, with a constant SUITE; imported when asked for, so that --help stays quick and
+# nothing starts before the process has its cores and settings.
+SUITES = {"kernels": "geoattn_jax.bench.kernels"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to compute a case.
+
+    Attributes:
+      name: as it appears in the tables.
+      computes: what is computed; contenders with the same words must agree before anything is timed.
+      call: computes it once and returns when the result is there.
+      arrays: what `call` returned as named numpy arrays, in one layout for all contenders.
+      temp_bytes: temporary memory of the compiled program, where known.
+    """
+
+    name: str
+    computes: str
+    call: Callable[[], Any]
+    arrays: Callable[[Any], dict[str, np.ndarray]]
+    temp_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on this package's time divided by a rival's, or on its temporary memory in MiB.
+
+    Attributes:
+      at_most: the bound.
+      against: the rival; None for a bound on temporary memory.
+      note: the bound in other words.
+    """
+
+    at_most: float
+    against: str | None = None
+    note: str = ""
+
+    @property
+    def measure(self) -> Literal["time ratio", "temporary MiB"]:
+        return "temporary MiB" if self.against is None else "time ratio"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload in one mode.
+
+    Attributes:
+      workload: its short name, such as "D1".
+      mode: such as "forward+backward".
+      contenders: this package's first, then its rivals.
+      goals: what is to be reached.
+      minimum_bytes: bytes of all inputs and outputs, which no implementation can avoid moving.
+    """
+
+    workload: str
+    mode: str
+    contenders: Sequence[Contender]
+    goals: Sequence[Goal] = ()
+    minimum_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A set of workloads that are reported together.
+
+    Attributes:
+      title: heading in BENCHMARKS.md.
+      method: what is computed and how contenders are treated alike, in Markdown.
+      workloads: what each workload is, by its short name.
+      cases: builds the cases of the named workloads one after the other; with `smoke` in tiny sizes.
+      causes: why a goal is missed, by (workload, mode); printed only under a miss.
+    """
+
+    title: str
+    method: str
+    workloads: Mapping[str, str]
+    cases: Callable[[Sequence[str], bool], Iterator[Case]]
+    causes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+def load(name: str) -> Suite:
+    """The suite registered under `name`."""
+    return importlib.import_module(SUITES[name]).SUITE

@@ -1,0 +1,146 @@
+"""Fair timing: contenders must agree, then take turns, and are compared round by round."""
+
+import gc
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from geoattn_jax.bench.suite import Case, Contender, Goal
+
+_log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4  # of the largest number in the array; float32 sums of 1e5 terms differ by a tenth of it
+MINIMUM_SECONDS = 0.05  # one timing lasts at least as long
+
+
+class Disagreement(Exception):
+    """Two contenders that should compute the same numbers do not."""
+
+
+def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_counter) -> dict[str, Any]:
+    """Checks that the case's contenders agree, then times them in turns.
+
+    Args:
+      case: what to measure.
+      rounds: how often each contender is timed.
+      clock: tells the time in seconds.
+
+    Returns: the case's entry in the JSON file.
+    Raises: Disagreement if contenders with the same `computes` return different numbers.
+    """
+    check_agreement(case)
+    seconds, repeats = time_in_turns(case.contenders, rounds=rounds, clock=clock)
+    ours_name = case.contenders[0].name
+    contenders = [
+        {
+            "name": contender.name,
+            "computes": contender.computes,
+            "milliseconds": quartiles(1e3 * second for second in seconds[contender.name]),
+            "ours_over_this": quartiles(
+                ours / its for ours, its in zip(seconds[ours_name], seconds[contender.name], strict=True)
+            ),
+            "temporary_mib": None if contender.temp_bytes is None else contender.temp_bytes / 2**20,
+            "calls_per_timing": repeats[contender.name],
+            "seconds": seconds[contender.name],
+        }
+        for contender in case.contenders
+    ]
+    return {
+        "workload": case.workload,
+        "mode": case.mode,
+        "minimum_bytes": case.minimum_bytes,
+        "contenders": contenders,
+        "goals": [judge(goal, contenders) for goal in case.goals],
+    }
+
+
+def check_agreement(case: Case) -> None:
+    """Runs every contender once and compares those that compute the same thing.
+
+    Raises: Disagreement naming the contenders, the array and the difference.
+    """
+    expected: dict[str, tuple[str, dict[str, np.ndarray]]] = {}
+    for contender in case.contenders:
+        arrays = contender.arrays(contender.call())
+        other, references = expected.setdefault(contender.computes, (contender.name, arrays))
+        if arrays.keys() != references.keys():
+            raise Disagreement(
+                f"{case.workload} {case.mode}: {contender.name} returns {sorted(arrays)}, "
+                f"{other} {sorted(references)}"
+            )
+        for name, reference in references.items():
+            difference = _relative_difference(arrays[name], reference)
+            if not difference <= TOLERANCE:
+                raise Disagreement(
+                    f"{case.workload} {case.mode}: {contender.name} and {other} differ in the {name} by "
+                    f"{difference:.1e} of its largest number (allowed: {TOLERANCE:.0e})"
+                )
+
+
+def _relative_difference(array: np.ndarray, reference: np.ndarray) -> float:
+    if array.shape != reference.shape:
+        return math.inf
+    if not array.size:
+        return 0.0
+    scale = np.max(np.abs(reference))
+    return float(np.max(np.abs(array - reference)) / (scale if scale > 0 else 1.0))
+
+
+def time_in_turns(
+    contenders: Sequence[Contender], *, rounds: int, clock: Callable[[], float]
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Times every contender once in each round, in alternating order.
+
+    Whatever disturbs the machine for a while then disturbs all of them. The contenders have run once before
+    (`check_agreement`), so compilation is over.
+
+    Returns: seconds per call, one for each round, and the number of calls per timing, both by name.
+    """
+
+    def timed(contender: Contender, repeats: int) -> float:
+        start = clock()
+        for _ in range(repeats):
+            contender.call()
+        return (clock() - start) / repeats
+
+    once = {contender.name: max(timed(contender, 1), 1e-7) for contender in contenders}
+    repeats = {name: max(1, math.ceil(MINIMUM_SECONDS / second)) for name, second in once.items()}
+    round_seconds = sum(repeats[name] * second for name, second in once.items())
+    _log.info("    %d rounds, about %.0f s", rounds, rounds * round_seconds)
+    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    gc.collect()
+    gc.disable()
+    try:
+        for round_ in range(rounds):
+            for contender in contenders if round_ % 2 == 0 else reversed(contenders):
+                seconds[contender.name].append(timed(contender, repeats[contender.name]))
+    finally:
+        gc.enable()
+    return seconds, repeats
+
+
+def quartiles(values: Iterable[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    q1, median, q3 = np.percentile(list(values), [25, 50, 75])
+    return {"median": float(median), "q1": float(q1), "q3": float(q3)}
+
+
+def judge(goal: Goal, contenders: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A goal's entry in the JSON file; `value` and `met` are null where the rival is not installed."""
+    if goal.against is None:
+        value = contenders[0]["temporary_mib"]
+    else:
+        ratios = {entry["name"]: entry["ours_over_this"]["median"] for entry in contenders}
+        value = ratios.get(goal.against)
+    return {
+        "measure": goal.measure,
+        "against": goal.against,
+        "at_most": goal.at_most,
+        "note": goal.note,
+        "value": value,
+        "met": None if value is None else value <= goal.at_most,
+    }

@@ -1,0 +1,176 @@
+"""The same operations in PyTorch and torchvision; no rivals where those are missing or lack JAX's device.
+
+Arrays come in this package's layout. Each contender holds them in PyTorch's own (NCHW, contiguous; normalized
+(x, y) positions) and gives results back in this package's.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from geoattn_jax.bench.suite import Contender
+
+GRID_SAMPLE = "torch grid_sample"
+CONVOLUTION = "torch conv2d"
+DEFORMABLE = "torchvision deform_conv2d"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How PyTorch holds an array: its values there, and a gradient with respect to them here."""
+
+    values: Callable[[np.ndarray], np.ndarray]
+    gradient: Callable[[np.ndarray], np.ndarray]
+
+
+NCHW = Layout(lambda nhwc: nhwc.transpose(0, 3, 1, 2), lambda nchw: nchw.transpose(0, 2, 3, 1))
+OIHW = Layout(lambda hwio: hwio.transpose(3, 2, 0, 1), lambda oihw: oihw.transpose(2, 3, 1, 0))
+
+
+def sampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+    """`grid_sample` of `image` at `positions`."""
+    layouts = {"image": NCHW, "positions": normalized(inputs["image"].shape[1:3])}
+    return _grid_sample("bilinear sampling", inputs, layouts, NCHW, cotangent, padding_mode="zeros")
+
+
+def resampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+    """`grid_sample` with every channel as an image of its own, at positions made of `offsets` beforehand."""
+    batch, height, width, channels = inputs["image"].shape
+    own_image = Layout(
+        lambda nhwc: NCHW.values(nhwc).reshape(-1, 1, height, width),
+        lambda images: NCHW.gradient(images.reshape(batch, channels, height, width)),
+    )
+    to_grid = normalized((height, width))
+    pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)[:, :, None]
+    own_grid = Layout(
+        lambda offsets: to_grid.values(
+            np.moveaxis(offsets + pixels, 3, 1).reshape(-1, height, width, 2).astype(np.float32)
+        ),
+        lambda grids: np.moveaxis(to_grid.gradient(grids).reshape(batch, channels, height, width, 2), 1, 3),
+    )
+    layouts = {"image": own_image, "offsets": own_grid}
+    computes = "resampling by offsets per channel"
+    return _grid_sample(computes, inputs, layouts, own_image, cotangent, padding_mode="border")
+
+
+def normalized(input_hw: tuple[int, int]) -> Layout:
+    """(y, x) in pixels as (x, y) in [-1, 1] from outer edge to outer edge (`align_corners=False`)."""
+    size_xy = np.array(input_hw[::-1])
+    return Layout(
+        lambda positions: ((2.0 * positions[..., ::-1] + 1) / size_xy - 1).astype(np.float32),
+        lambda gradient: (gradient * (2 / size_xy))[..., ::-1],
+    )
+
+
+def _grid_sample(
+    computes: str,
+    inputs: dict[str, np.ndarray],
+    layouts: dict[str, Layout],
+    output: Layout,
+    cotangent: np.ndarray | None,
+    *,
+    padding_mode: str,
+) -> list[Contender]:
+    if not _available("torch"):
+        return []
+    import torch
+
+    def function(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.grid_sample(image, grid, padding_mode=padding_mode, align_corners=False)
+
+    return [_contender(GRID_SAMPLE, computes, function, inputs, layouts, output, cotangent)]
+
+
+def convolution(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+    """`conv2d` of `image` with `kernel`, SAME."""
+    if not _available("torch"):
+        return []
+    import torch
+
+    def function(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(image, kernel, padding="same")
+
+    layouts = {"image": NCHW, "kernel": OIHW}
+    return [_contender(CONVOLUTION, "plain convolution", function, inputs, layouts, NCHW, cotangent)]
+
+
+def deformable(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+    """torchvision's `deform_conv2d` of `image` with `offsets` and `kernel`, SAME for an odd kernel."""
+    if not _available("torchvision"):
+        return []
+    import torch
+    import torchvision
+
+    size = inputs["kernel"].shape[0]
+
+    def function(image: torch.Tensor, offsets: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return torchvision.ops.deform_conv2d(image, offsets, kernel, padding=(size - 1) // 2)
+
+    shape = inputs["offsets"].shape
+    channels_of_offsets = Layout(
+        lambda offsets: NCHW.values(offsets.reshape(*shape[:3], -1)),
+        lambda nchw: NCHW.gradient(nchw).reshape(shape),
+    )
+    layouts = {"image": NCHW, "offsets": channels_of_offsets, "kernel": OIHW}
+    return [_contender(DEFORMABLE, "deformable convolution", function, inputs, layouts, NCHW, cotangent)]
+
+
+def _available(package: str) -> bool:
+    """Whether `package` is installed and, where JAX has an accelerator, torch has it too."""
+    if importlib.util.find_spec(package) is None:
+        return False
+    import torch
+
+    return jax.default_backend() == "cpu" or (jax.default_backend() == "gpu" and torch.cuda.is_available())
+
+
+def _contender(
+    name: str,
+    computes: str,
+    function: Callable[..., Any],
+    inputs: dict[str, np.ndarray],
+    layouts: dict[str, Layout],
+    output: Layout,
+    cotangent: np.ndarray | None,
+) -> Contender:
+    """`function` in eager PyTorch on JAX's kind of device; with gradients if there is a cotangent."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # no TF32, as on JAX's side
+    on_gpu = jax.default_backend() == "gpu"
+
+    def tensor(layout: Layout, array: np.ndarray) -> torch.Tensor:
+        values = np.ascontiguousarray(layout.values(array))
+        return torch.from_numpy(values).to("cuda" if on_gpu else "cpu")
+
+    tensors = [tensor(layouts[key], array) for key, array in inputs.items()]
+    names = ["output"]
+    back = [output.gradient]
+    if cotangent is not None:
+        output_gradient = tensor(output, cotangent)
+        names += [f"gradient of {key}" for key in inputs]
+        back += [layouts[key].gradient for key in inputs]
+        for leaf in tensors:
+            leaf.requires_grad_()
+
+    def call() -> Sequence[torch.Tensor]:
+        with torch.set_grad_enabled(cotangent is not None):
+            result = function(*tensors)
+        gradients = () if cotangent is None else torch.autograd.grad(result, tensors, output_gradient)
+        if on_gpu:
+            torch.cuda.synchronize()
+        return result, *gradients
+
+    def arrays(results: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+        return {
+            name: convert(result.detach().cpu().numpy())
+            for name, convert, result in zip(names, back, results, strict=True)
+        }
+
+    return Contender(name, computes, call, arrays)

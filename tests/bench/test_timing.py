@@ -1,0 +1,108 @@
+"""The harness on a clock that the contenders move themselves: order, medians, ratios, agreement, goals."""
+
+import numpy as np
+import pytest
+
+from geoattn_jax.bench import timing
+from geoattn_jax.bench.suite import Case, Contender, Goal
+
+
+class Clock:
+    """A clock that stands still except while a contender computes."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.calls = []
+
+    def __call__(self):
+        return self.now
+
+    def contender(self, name, durations, *, computes="it", result=(1.0, 2.0), temp_bytes=None):
+        """Takes the given seconds, one after the other; the last one from then on."""
+        left = list(durations)
+
+        def call():
+            self.calls.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+            return np.array(result)
+
+        return Contender(name, computes, call, lambda array: {"output": array}, temp_bytes)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_rounds_alternate_in_order_and_direction(clock):
+    contenders = [clock.contender(name, [1.0]) for name in ("a", "b", "c")]
+    timing.time_in_turns(contenders, rounds=3, clock=clock)
+    calibration = ["a", "b", "c"]
+    assert clock.calls == [*calibration, "a", "b", "c", "c", "b", "a", "a", "b", "c"]
+
+
+def test_a_short_call_is_repeated_until_the_timing_is_long_enough(clock):
+    quick, slow = clock.contender("quick", [0.004]), clock.contender("slow", [0.3])
+    seconds, repeats = timing.time_in_turns([quick, slow], rounds=2, clock=clock)
+    assert repeats == {"quick": 13, "slow": 1}
+    assert seconds["quick"] == pytest.approx([0.004, 0.004])
+
+
+def test_a_contender_that_takes_no_time_at_all_is_timed_all_the_same(clock):
+    seconds, _ = timing.time_in_turns([clock.contender("nothing", [0.0])], rounds=1, clock=clock)
+    assert seconds == {"nothing": [0.0]}
+
+
+def test_ratios_are_taken_within_rounds(clock):
+    # One agreement call and one of calibration, then the rounds: the third is disturbed.
+    ours = clock.contender("ours", [1, 1, 2, 3, 40, 5, 6], temp_bytes=3 * 2**20)
+    rival = clock.contender("rival", [1, 1, 1, 2, 10, 2, 3])
+    goals = [Goal(2.0, "rival"), Goal(1.9, "rival"), Goal(3.0), Goal(2.9), Goal(1.0, "absent")]
+    result = timing.measure(Case("W", "forward", [ours, rival], goals), rounds=5, clock=clock)
+    assert [entry["name"] for entry in result["contenders"]] == ["ours", "rival"]
+    first, second = result["contenders"]
+    assert first["seconds"] == [2, 3, 40, 5, 6]
+    assert first["milliseconds"] == {"median": 5000, "q1": 3000, "q3": 6000}
+    assert first["temporary_mib"] == 3
+    assert first["ours_over_this"] == {"median": 1, "q1": 1, "q3": 1}
+    assert second["temporary_mib"] is None
+    assert second["ours_over_this"] == {"median": 2, "q1": 2, "q3": 2.5}  # of medians: 5 / 2
+    assert [goal["met"] for goal in result["goals"]] == [True, False, True, False, None]
+    assert [goal["value"] for goal in result["goals"]] == [2, 2, 3, 3, None]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ((1.0, 2.001), "W forward: rival and ours differ in the output by 5.0e-04 of its largest number"),
+        ((1.0, float("nan")), "rival and ours differ in the output"),
+        ((1.0, 2.0, 3.0), "rival and ours differ in the output"),
+    ],
+)
+def test_contenders_that_disagree_stop_the_run_before_any_timing(clock, result, message):
+    contenders = [clock.contender("ours", [1.0]), clock.contender("rival", [1.0], result=result)]
+    with pytest.raises(timing.Disagreement, match=message):
+        timing.measure(Case("W", "forward", contenders), rounds=1, clock=clock)
+    assert clock.calls == ["ours", "rival"]
+
+
+def test_rounding_is_no_disagreement(clock):
+    contenders = [clock.contender("ours", [1.0]), clock.contender("rival", [1.0], result=(1.00001, 2.0))]
+    timing.check_agreement(Case("W", "forward", contenders))
+
+
+def test_only_contenders_of_the_same_computation_are_compared(clock):
+    contenders = [
+        clock.contender("ours", [1.0]),
+        clock.contender("plain", [1.0], computes="something simpler", result=(7.0,)),
+        clock.contender("plain too", [1.0], computes="something simpler", result=(8.0,)),
+    ]
+    with pytest.raises(timing.Disagreement, match="plain too and plain differ"):
+        timing.check_agreement(Case("W", "forward", contenders))
+
+
+def test_missing_gradients_are_a_disagreement(clock):
+    ours, rival = clock.contender("ours", [1.0]), clock.contender("rival", [1.0])
+    rival = Contender("rival", "it", rival.call, lambda array: {"output": array, "gradient of image": array})
+    with pytest.raises(timing.Disagreement, match="gradient of image"):
+        timing.check_agreement(Case("W", "forward+backward", [ours, rival]))
