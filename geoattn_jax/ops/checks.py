@@ -85,6 +85,6 @@ def forward_mode_hint(function: str) -> Iterator[None]:
         if "custom_vjp" not in str(error):
             raise
         raise TypeError(
-            f"{function}: forward-mode differentiation (jvp, jacfwd) cannot pass through its fast backward "
-            f"pass; use reverse mode (grad, vjp, jacrev) or geoattn_jax.ops.reference.{function}, which has both"
+            f"{function}: forward-mode differentiation (jvp, jacfwd) stops at its own backward pass; "
+            f"use reverse mode (grad, vjp, jacrev) or geoattn_jax.ops.reference.{function}, which has both"
         ) from error

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops import checks
-from geoattn_jax.ops.sample import check_image, pixel_positions, widen
+from geoattn_jax.ops.sample import check_image, widen
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
@@ -31,15 +31,16 @@ class ConvLayout(NamedTuple):
         return self.kernel_hw[0] * self.kernel_hw[1]
 
     def positions(
-        self, offsets: Float[Array, "*b n taps 2"], tap: int | Int[Array, ""]
+        self, offsets: Float[Array, "*b n taps 2"], tap: int | Int[Array, ""], first: int | Int[Array, ""] = 0
     ) -> Float[Array, "*b n 2"]:
-        """Where one tap looks from each output pixel, in a row: p0 + p_n + dp_n of Eq. 1b."""
+        """Where a tap looks from n output pixels in a row from `first` on: p0 + p_n + dp_n of Eq. 1b."""
         dp_n = widen(lax.dynamic_index_in_dim(offsets, tap, axis=-2, keepdims=False))
         taps = np.stack(np.unravel_index(np.arange(self.taps), self.kernel_hw), axis=-1)
         padding_before = np.array([before for before, _ in self.padding])
         p_n = jnp.asarray(taps * self.kernel_dilation - padding_before, dp_n.dtype)[tap]
-        p0 = pixel_positions(*self.output_hw, dp_n.dtype) * jnp.asarray(self.strides, dp_n.dtype)
-        return (p0 + p_n).reshape(-1, 2) + dp_n
+        row, column = jnp.divmod(first + jnp.arange(dp_n.shape[-2]), self.output_hw[1])
+        p0 = jnp.stack([row, column], axis=-1).astype(dp_n.dtype) * jnp.asarray(self.strides, dp_n.dtype)
+        return p0 + p_n + dp_n
 
 
 def resolve_layout(

@@ -5,7 +5,6 @@ by the tap's matrix, add. The matrix of all taps' samples, kh*kw times the image
 """
 
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape, forward_mode_hint
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
-from geoattn_jax.ops.sample import read, scatter, slope, widen
+from geoattn_jax.ops.parts import in_parts
+from geoattn_jax.ops.sample import read, scatter, slope, wide_dtype, widen
 
 
 def deform_conv2d(
@@ -127,62 +127,88 @@ def _from_torchvision(function, name, array, kernel_size, offset_groups, last_ax
 #   images (bg, h, w, c), offsets (bg, n, taps, 2), mask (bg, n, taps) or None, matrices (taps, f, i, o)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _deform_conv(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
-    """Eq. 1b of Shan & Atanasov 2017, one p_n after the other."""
+def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
+    """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, one p_n after the other."""
 
-    def add_tap(tap: Int[Array, ""], output: Float[Array, "b n f o"]) -> Float[Array, "b n f o"]:
-        samples = read(images, layout.positions(offsets, tap), "zeros")
-        columns = _columns(_weigh(samples, mask, tap), layout)
-        return output + _product("bnfi,fio->bnfo", columns, matrices[tap])
+    def add_part(start: Int[Array, ""], size: int, output: Float[Array, "b n f o"]):
+        part_offsets, part_mask = _part((offsets, mask), start, size)
 
-    _, f, _, o = matrices.shape
-    start = jnp.zeros((len(images) // layout.offset_groups, offsets.shape[1], f, o), widen(images).dtype)
-    return lax.fori_loop(0, layout.taps, add_tap, start).astype(images.dtype)
+        def add_tap(tap: Int[Array, ""], total: Float[Array, "b part f o"]):
+            samples = read(images, layout.positions(part_offsets, tap, start), "zeros")
+            columns = _columns(_weigh(samples, part_mask, tap), layout)
+            return total + _product("bnfi,fio->bnfo", columns, matrices[tap])
+
+        total = jnp.zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output))
+        total = lax.fori_loop(0, layout.taps, add_tap, total)
+        return lax.dynamic_update_slice_in_dim(output, total.astype(output.dtype), start, axis=1)
+
+    n, f, o = offsets.shape[1], matrices.shape[1], matrices.shape[3]
+    output = jnp.zeros((images.shape[0] // layout.offset_groups, n, f, o), images.dtype)
+    return in_parts(add_part, output, length=n, bytes_each=_bytes_per_pixel(images, matrices))
+
+
+_deform_conv = jax.custom_vjp(_convolve, nondiff_argnums=(4,))
 
 
 def _deform_conv_forward(images, offsets, mask, matrices, layout):
-    return _deform_conv.fun(images, offsets, mask, matrices, layout), (images, offsets, mask, matrices)
+    return _convolve(images, offsets, mask, matrices, layout), (images, offsets, mask, matrices)
 
 
 def _deform_conv_backward(layout, residuals, cotangent):
-    # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: shared, they are
-    # written to memory. For the same reason every tap is sampled once more, and the cotangent turned around
-    # (batch and pixels last) before the loop: the product over them would turn its operand at every tap.
+    # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
+    # written to memory. For the same reason every tap is sampled once more.
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
-    turned_cotangent = lax.optimization_barrier(jnp.moveaxis(cotangent, (0, 1), (2, 3)))
 
-    def add_tap(tap: Int[Array, ""], gradients):
-        to_images, to_offsets, to_mask, to_matrices = gradients
-        positions = layout.positions(offsets, tap)
-        positions = jnp.where(jnp.isnan(positions), 0, positions)
-        samples = read(images, positions, "zeros")
-        columns = _columns(_weigh(samples, mask, tap), layout)
-        to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns)
+    def add_part(start: Int[Array, ""], size: int, gradients):
+        part_offsets, part_mask, part_cotangent = _part((offsets, mask, cotangent), start, size)
+        # With batch and pixels last, once for all taps: the product over them would turn it for every tap.
+        turned_cotangent = lax.optimization_barrier(jnp.moveaxis(part_cotangent, (0, 1), (2, 3)))
 
-        to_columns = _product("bnfo,fio->bnfi", cotangent, matrices[tap]).astype(images.dtype)
-        to_columns = _split(to_columns.reshape(*to_columns.shape[:2], layout.offset_groups, -1))
-        if mask is not None:
-            to_weight = jnp.sum(widen(to_columns) * widen(samples), axis=-1)
-            to_mask = lax.dynamic_update_index_in_dim(to_mask, to_weight, tap, axis=2)
-        to_samples = _weigh(to_columns, mask, tap)
-        to_positions = slope(images, lax.optimization_barrier(positions), to_samples, "zeros")
-        return (
-            scatter(to_images, positions, to_samples, "zeros"),
-            lax.dynamic_update_index_in_dim(to_offsets, to_positions, tap, axis=2),
-            to_mask,
-            lax.dynamic_update_index_in_dim(to_matrices, to_matrix, tap, axis=0),
-        )
+        def add_tap(tap: Int[Array, ""], gradients):
+            to_images, to_offsets, to_mask, to_matrices = gradients
+            positions = layout.positions(part_offsets, tap, start)
+            positions = jnp.where(jnp.isnan(positions), 0, positions)
+            samples = read(images, positions, "zeros")
+            columns = _columns(_weigh(samples, part_mask, tap), layout)
+            to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns)
+            to_matrices = to_matrices.at[tap].add(to_matrix, mode="promise_in_bounds")
 
-    start = images, offsets, mask, jnp.swapaxes(matrices, -1, -2)
-    start = jax.tree.map(lambda array: jnp.zeros_like(widen(array)), start)
-    *gradients, to_matrices = lax.fori_loop(0, layout.taps, add_tap, start)
-    gradients = *gradients, jnp.swapaxes(to_matrices, -1, -2)
+            to_columns = _product("bnfo,fio->bnfi", part_cotangent, matrices[tap]).astype(images.dtype)
+            to_columns = _split(to_columns.reshape(*to_columns.shape[:2], layout.offset_groups, -1))
+            if mask is not None:
+                to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
+                to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, start, tap))
+            to_samples = _weigh(to_columns, part_mask, tap)
+            to_positions = slope(images, lax.optimization_barrier(positions), to_samples, "zeros")
+            to_offsets = lax.dynamic_update_slice(to_offsets, to_positions[:, :, None], (0, start, tap, 0))
+            to_images = scatter(to_images, positions, to_samples, "zeros")
+            return to_images, to_offsets, to_mask, to_matrices
+
+        return lax.fori_loop(0, layout.taps, add_tap, gradients)
+
+    gradients = jax.tree.map(
+        lambda array: jnp.zeros_like(widen(array)), (images, offsets, mask, jnp.swapaxes(matrices, -1, -2))
+    )
+    gradients = in_parts(
+        add_part, gradients, length=offsets.shape[1], bytes_each=_bytes_per_pixel(images, matrices)
+    )
+    *others, to_matrices = gradients
+    gradients = *others, jnp.swapaxes(to_matrices, -1, -2)
     return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
 
 
 _deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
+
+
+def _part(arrays, start: Int[Array, ""], size: int):
+    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, size, axis=1), arrays)
+
+
+def _bytes_per_pixel(images, matrices) -> int:
+    """What one tap's samples or products take for one pixel of all images."""
+    _, f, i, o = matrices.shape
+    return len(images) * f * max(i, o) * wide_dtype(images).itemsize
 
 
 def _split(array: Float[Array, "b *n g c"]) -> Float[Array, "bg *n c"]:

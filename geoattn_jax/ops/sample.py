@@ -14,12 +14,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape, forward_mode_hint
+from geoattn_jax.ops.parts import in_parts
 
 PaddingMode = Literal["zeros", "border"]
-
-# The image's gradient is summed up in parts of about this size: what a part writes is then still in the
-# processor's cache when it is added, and temporary memory stays small.
-_PART_BYTES = 2 * 2**20
 
 
 def bilinear_sample(
@@ -158,18 +155,14 @@ def scatter(
     b, h, w, c = image.shape
     spread = jax.vmap(partial(_spread, hw=(h, w), padding_mode=padding_mode))
     pixels = image.reshape(b, h * w, c)
-    n = positions.shape[1]
-    parts = max(1, math.ceil(2 * values.size * pixels.dtype.itemsize / _PART_BYTES))
-    part = math.ceil(n / parts)
 
-    def add_part(index: Int[Array, ""], pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
-        of_part = partial(lax.dynamic_slice_in_dim, start_index=index * part, slice_size=part, axis=1)
+    def add_part(start: Int[Array, ""], size: int, pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
+        of_part = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=1)
         return spread(pixels, of_part(positions), of_part(values))
 
-    whole_parts = n // max(part, 1)
-    pixels = lax.fori_loop(0, whole_parts, add_part, pixels)
-    if whole_parts * part < n:
-        pixels = spread(pixels, positions[:, whole_parts * part :], values[:, whole_parts * part :])
+    pixels = in_parts(
+        add_part, pixels, length=positions.shape[1], bytes_each=2 * b * c * pixels.dtype.itemsize
+    )
     return pixels.reshape(image.shape)
 
 

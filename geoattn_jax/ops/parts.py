@@ -1,0 +1,35 @@
+"""Doing large work in parts that fit into the processor's cache."""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int
+
+# What one part writes is then still in the cache when it is read again; it also bounds temporary memory.
+_PART_BYTES = 4 * 2**20
+
+State = TypeVar("State")
+
+
+def in_parts(
+    add_part: Callable[[Int[Array, ""], int, State], State], state: State, *, length: int, bytes_each: int
+) -> State:
+    """Applies `add_part(start, size, state)` to consecutive parts of a row of `length` items.
+
+    Args:
+      add_part: adds the items start, ..., start + size - 1 to the state; start is traced, size is not.
+      state: the state before the first part.
+      length: number of items; with none the state stays as it is.
+      bytes_each: how much of an intermediate result each item makes, which decides on the size of the parts.
+
+    Returns: the state after the last part.
+    """
+    if length == 0:
+        return state
+    size = math.ceil(length / max(1, math.ceil(length * bytes_each / _PART_BYTES)))
+    whole, rest = divmod(length, size)
+    state = lax.fori_loop(0, whole, lambda part, state: add_part(part * size, size, state), state)
+    return add_part(jnp.asarray(whole * size), rest, state) if rest else state
