@@ -62,12 +62,13 @@ def deform_conv2d(
     )
     (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
     images = _split(image.reshape(b, h, w, g, cin // g))
-    tap_offsets = _split(offsets.reshape(b, -1, g, 2 * layout.taps)).reshape(b * g, -1, layout.taps, 2)
-    tap_mask = None if mask is None else _split(mask.reshape(b, -1, g, layout.taps))
-    matrices = jnp.moveaxis(kernel.reshape(layout.taps, cin // f, f, -1), 2, 1)
+    n, taps = math.prod(layout.output_hw), layout.taps
+    tap_offsets = _split(offsets.reshape(b, n, g, taps * 2)).reshape(b * g, n, taps, 2)
+    tap_mask = None if mask is None else _split(mask.reshape(b, n, g, taps))
+    matrices = jnp.moveaxis(kernel.reshape(taps, cin // f, f, kernel.shape[-1] // f), 2, 1)
     with forward_mode_hint("deform_conv2d"):
         output = _deform_conv(images, tap_offsets, tap_mask, matrices, layout)
-    output = output.reshape(b, *layout.output_hw, -1)
+    output = output.reshape(b, *layout.output_hw, kernel.shape[-1])
     return output if bias is None else output + bias
 
 
@@ -175,7 +176,9 @@ def _deform_conv_backward(layout, residuals, cotangent):
             to_matrices = to_matrices.at[tap].add(to_matrix, mode="promise_in_bounds")
 
             to_columns = _product("bnfo,fio->bnfi", part_cotangent, matrices[tap]).astype(images.dtype)
-            to_columns = _split(to_columns.reshape(*to_columns.shape[:2], layout.offset_groups, -1))
+            to_columns = _split(
+                to_columns.reshape(len(to_columns), size, layout.offset_groups, samples.shape[-1])
+            )
             if mask is not None:
                 to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
                 to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, start, tap))
@@ -214,14 +217,14 @@ def _bytes_per_pixel(images, matrices) -> int:
 def _split(array: Float[Array, "b *n g c"]) -> Float[Array, "bg *n c"]:
     """Moves the offset groups from beside the channels to beside the batch."""
     array = jnp.moveaxis(array, -2, 1)
-    return array.reshape(-1, *array.shape[2:])
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _columns(samples: Float[Array, "bg n c"], layout: ConvLayout) -> Float[Array, "b n f i"]:
     """All channels side by side again, divided into feature groups."""
-    bg, n, _ = samples.shape
-    channels = jnp.moveaxis(samples.reshape(-1, layout.offset_groups, *samples.shape[1:]), 1, 2)
-    return channels.reshape(bg // layout.offset_groups, n, layout.feature_groups, -1)
+    g, f = layout.offset_groups, layout.feature_groups
+    bg, n, c = samples.shape
+    return jnp.moveaxis(samples.reshape(bg // g, g, n, c), 1, 2).reshape(bg // g, n, f, g * c // f)
 
 
 def _weigh(samples: Float[Array, "bg n c"], mask: Float[Array, "bg n taps"] | None, tap: Int[Array, ""]):
@@ -250,6 +253,6 @@ def _drop_nan(
     f, g = layout.feature_groups, layout.offset_groups
     # Channels c/g, c/g + 1, ... belong to an offset group, c/f, c/f + 1, ... to a feature group.
     first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
-    nan = jnp.isnan(offsets).any(axis=(-2, -1)).reshape(-1, g, offsets.shape[1])
+    nan = jnp.isnan(offsets).any(axis=(-2, -1)).reshape(len(cotangent), g, offsets.shape[1])
     spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
     return jnp.where(spoiled[..., None], 0, cotangent)
