@@ -1,10 +1,15 @@
 """Geometric attention for video: differentiable sampling, deformable convolution, spatial transformers."""
 
+from geoattn_jax.layers import ConvOffset2D, DeformConv, SpatialTransformer, VideoLSTM
 from geoattn_jax.ops.deform_conv import deform_conv2d, mask_from_torchvision, offsets_from_torchvision
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
 __all__ = [
+    "ConvOffset2D",
+    "DeformConv",
+    "SpatialTransformer",
+    "VideoLSTM",
     "affine_grid",
     "bilinear_sample",
     "crop_theta",

@@ -1,0 +1,91 @@
+"""The recurrent layer over a video's frames."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+
+class VideoLSTM(nn.Module):
+    """A long short-term memory over time (Shan & Atanasov 2017, Eq. 2) that returns every hidden state.
+
+      f_t = sigmoid(W_f [h_{t-1}, x_t] + b_f)      c_t = f_t c_{t-1} + i_t g_t
+      i_t = sigmoid(W_i [h_{t-1}, x_t] + b_i)      h_t = o_t tanh(c_t)
+      g_t = tanh(W_g [h_{t-1}, x_t] + b_g)         c_0 = h_0 = 0
+      o_t = sigmoid(W_o [h_{t-1}, x_t] + b_o)
+
+    W x_t does not depend on the state: it is computed for all frames at once, before the scan over time, as
+    the one large matrix product. Under `jax.vmap` over parameters (many small LSTMs at a time) that is what
+    makes it fast.
+
+    Convention: parameters are `input/kernel` (f, 4u), `input/bias` (4u) and `recurrent/kernel` (u, 4u), the
+    gates in the order i, f, g, o, as in Keras and torch. They start as in Keras: glorot-uniform, orthogonal,
+    and zero with a forget-gate bias of 1.
+
+    Attributes:
+      units: size u of the hidden state.
+      dtype: of the computation; None to infer it from inputs and parameters.
+      param_dtype: of the parameters.
+    """
+
+    units: int
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = "float32"
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t u"]:
+        """Runs over time.
+
+        Args:
+          inputs: features of each frame.
+
+        Returns: the hidden state after each frame.
+        Raises: ValueError if units is not positive.
+        """
+        if self.units < 1:
+            raise ValueError(f"VideoLSTM: units must be a positive number, got {self.units}")
+        projected = nn.Dense(
+            4 * self.units,
+            kernel_init=nn.initializers.glorot_uniform(),
+            bias_init=_forget_gate_open,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name="input",
+        )(inputs)
+        recurrence = nn.scan(
+            _Recurrence,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )
+        start = jnp.zeros((inputs.shape[0], self.units), projected.dtype)
+        step = recurrence(self.units, self.param_dtype, name="recurrent")
+        _, hidden = step((start, start), projected)
+        return hidden
+
+
+class _Recurrence(nn.Module):
+    """One step in time, on the input already projected to the four gates."""
+
+    units: int
+    param_dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, state, projected):
+        cell, hidden = state
+        kernel = self.param(
+            "kernel", nn.initializers.orthogonal(), (self.units, 4 * self.units), self.param_dtype
+        )
+        gates = projected + hidden @ kernel.astype(hidden.dtype)
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
+        hidden = nn.sigmoid(o) * jnp.tanh(cell)
+        return (cell, hidden), hidden
+
+
+def _forget_gate_open(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, " n"]:
+    """Zeros, but 1 for the forget gate: at the start a state is kept rather than lost."""
+    units = shape[0] // 4
+    return jnp.zeros(shape, dtype).at[units : 2 * units].set(1)

@@ -1,0 +1,1 @@
+"""The papers' networks, one in each file, with the layers named as in the papers' figures."""

@@ -1,0 +1,40 @@
+"""CNN and LSTM trained end to end, the future work of Shan & Atanasov 2017."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from geoattn_jax.layers import VideoLSTM
+from geoattn_jax.models.frame_cnn import FrameCNN
+
+
+class CNNLSTM(nn.Module):
+    """A frame classifier with an LSTM that gives a class at every step.
+
+    A video's scores are `mean_log_probabilities` of the steps' logits. The frames' own logits come along:
+    their loss beside the video's keeps the CNN a frame classifier.
+
+    Attributes:
+      num_classes: number of outputs.
+      lstm_units: size of the hidden state.
+    """
+
+    num_classes: int
+    lstm_units: int = 64
+
+    def setup(self) -> None:
+        self.cnn = FrameCNN(self.num_classes)
+        self.lstm = VideoLSTM(self.lstm_units)
+        self.fc = nn.Dense(self.num_classes)
+
+    def __call__(
+        self, video: Float[Array, "b t h w c"], *, train: bool
+    ) -> tuple[Float[Array, "b t classes"], Float[Array, "b t classes"]]:
+        """The logits of each step, from the frames up to it, and those of each frame alone.
+
+        With `train`, the CNN normalizes by the batch's own statistics.
+        """
+        batch_and_time = video.shape[:2]
+        features = self.cnn.features(video.reshape(-1, *video.shape[2:]), train=train)
+        frame_logits = self.cnn.classify(features).reshape(*batch_and_time, -1)
+        hidden = self.lstm(features.reshape(*batch_and_time, -1))
+        return self.fc(hidden), frame_logits

@@ -1,0 +1,41 @@
+"""LeNet, the baseline of Shan & Atanasov 2017 (Figure 1, the first CNN)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from geoattn_jax.layers import max_pool
+from geoattn_jax.models import keras
+
+
+class LeNet(nn.Module):
+    """Two convolutions, each pooled, and two dense layers.
+
+    6,431,080 parameters for 64 x 64 x 1 images and 10 classes.
+
+    Attributes:
+      num_classes: number of outputs.
+
+    Example:
+      model = LeNet()
+      variables = model.init(key, images)
+      logits = model.apply(variables, images)
+      features = model.apply(variables, images, method="features")
+    """
+
+    num_classes: int = 10
+
+    def setup(self) -> None:
+        self.conv1 = keras.conv(20, (5, 5))
+        self.conv2 = keras.conv(50, (5, 5))
+        self.fc1 = keras.dense(500)
+        self.fc2 = keras.dense(self.num_classes)
+
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
+        """The logits of each image's class."""
+        return self.fc2(self.features(images))
+
+    def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 500"]:
+        """What the LSTM sees of each frame: fc1, rectified."""
+        x = max_pool(nn.relu(self.conv1(images)))
+        x = max_pool(nn.relu(self.conv2(x)))
+        return nn.relu(self.fc1(x.reshape(x.shape[0], -1)))

@@ -1,0 +1,48 @@
+"""The spatiotemporal model of Shan & Atanasov 2017 (Figure 1): a CNN for each frame, an LSTM over time."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from geoattn_jax.layers import VideoLSTM
+from geoattn_jax.models import keras
+
+
+class VideoClassifier(nn.Module):
+    """Classifies a video from the LSTM's outputs at all frames.
+
+    The paper trains in two stages. `classify` is the second: the CNN is frozen, its features were extracted
+    once, and only `lstm` and `fc` have parameters. `__call__` is the whole model, for training end to end;
+    put the parts together with `{"cnn": cnn_params, **head_params}`.
+
+    Attributes:
+      cnn: a module whose method `features` maps images (b, h, w, c) to features (b, f).
+      num_classes: number of outputs.
+      lstm_units: size of the hidden state.
+
+    Example:
+      model = VideoClassifier(LeNet())
+      variables = model.init(key, features, method="classify")
+      logits = model.apply(variables, features, method="classify")
+    """
+
+    cnn: nn.Module
+    num_classes: int = 100
+    lstm_units: int = 8
+
+    def setup(self) -> None:
+        self.lstm = VideoLSTM(self.lstm_units)
+        self.fc = keras.dense(self.num_classes)
+
+    def __call__(self, video: Float[Array, "b t h w c"]) -> Float[Array, "b classes"]:
+        """The logits of each video's class."""
+        return self.classify(self.features(video))
+
+    def features(self, video: Float[Array, "b t h w c"]) -> Float[Array, "b t f"]:
+        """The CNN's features of every frame."""
+        frames = video.reshape(-1, *video.shape[2:])
+        return self.cnn.features(frames).reshape(*video.shape[:2], -1)
+
+    def classify(self, features: Float[Array, "b t f"]) -> Float[Array, "b classes"]:
+        """The logits of each video's class, from its frames' features."""
+        hidden = self.lstm(features)
+        return self.fc(hidden.reshape(hidden.shape[0], -1))
