@@ -235,8 +235,9 @@ def _slope(
         along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
     products = tuple(cotangent.astype(dtype) * along for along in (along_y, along_x))
     if image.shape[-1] == 1:
-        return jnp.concatenate(products, axis=-1)
-    # One reduction for both sums, because two would write the products to memory first.
+        # A select instead of a concatenation, which would write both halves to memory first.
+        return jnp.where(jnp.arange(2) == 0, *products)
+    # One reduction for both sums for the same reason.
     zero = jnp.zeros((), dtype)
     sums = lax.reduce(products, (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
     return jnp.stack(sums, axis=-1)
