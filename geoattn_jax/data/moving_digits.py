@@ -1,0 +1,255 @@
+"""Moving digits: videos of two handwritten digits that move, bounce, turn, grow and bend.
+
+Shan & Atanasov 2017, section "Dataset creation". A video is a pure function of (seed, index), so a data set
+is a range of indices, and training can go on drawing new ones in any order:
+
+    video = MovingDigits(condition="rotation_scaling", protocol="new_digits", split="train")
+    pool = digit_pool(load_digits("mnist", video.digits_split, data_dir), video.digit_size)
+    frames, labels = render_videos(video, pool, seed, step * batch_size + jnp.arange(batch_size))
+"""
+
+import dataclasses
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from geoattn_jax.data.digits import SPLITS, DigitPool, Split
+from geoattn_jax.data.elastic import elastic_field
+from geoattn_jax.ops.checks import check_choice
+from geoattn_jax.ops.sample import bilinear_sample
+
+Condition = Literal["normal", "rotation", "scaling", "rotation_scaling", "elastic"]
+Protocol = Literal["interleaved", "new_motion", "new_digits"]
+
+CONDITIONS = ("normal", "rotation", "scaling", "rotation_scaling", "elastic")
+PROTOCOLS = ("interleaved", "new_motion", "new_digits")
+
+# On a frame of 64 pixels; lengths grow with the frame.
+REFERENCE_FRAME = 64
+DIGIT_SIZE = 28
+SPEED = 3.6  # pixels per frame
+MAX_ANGLE = np.pi / 4
+SCALE_RANGE = (0.6, 1.4)
+ELASTIC_SMOOTHING = 4.0  # pixels
+ELASTIC_DISPLACEMENT = 1.38  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class MovingDigits:
+    """Which videos: everything but the digit images, the seed and the index.
+
+    A digit's angle and scale, and the elastic field of the frame, are drawn anew for each *setting* and
+    constant within it; position and direction run on. "elastic" bends frames of "rotation_scaling".
+
+    Protocols:
+      interleaved: the classes are the 100 ordered pairs of digits ("03" is a 0 and a 3), each with its own
+        two digit images. Train and test are the even and the odd frames of the same trajectories.
+      new_motion: the same classes and digit images, but train and test have different trajectories and
+        settings.
+      new_digits: the classes are the 55 unordered pairs. Every video draws digit images of its own, and
+        the test split draws them from other images than the train split (see `digits_split`).
+
+    Attributes:
+      condition: what happens to the digits besides moving.
+      protocol: what test videos have in common with training videos.
+      split: "train" or "test".
+      frame_size: height and width, pixels. Digits, speed and elastic fields scale along.
+      settings: number of settings in a video.
+      frames_per_setting: number of frames shown of each setting.
+      stride: frames of the trajectory from one shown to the next. `frames_per_setting=1, stride=5` is a clip
+        with one frame of each setting of the usual video; `settings=1, frames_per_setting=1` are independent
+        frames.
+    """
+
+    condition: Condition
+    protocol: Protocol
+    split: Split
+    frame_size: int = REFERENCE_FRAME
+    settings: int = 10
+    frames_per_setting: int = 5
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("MovingDigits", "condition", self.condition, CONDITIONS)
+        check_choice("MovingDigits", "protocol", self.protocol, PROTOCOLS)
+        check_choice("MovingDigits", "split", self.split, SPLITS)
+        for name, minimum in (("frame_size", 8), ("settings", 1), ("frames_per_setting", 1), ("stride", 1)):
+            if getattr(self, name) < minimum:
+                raise ValueError(
+                    f"MovingDigits: {name} must be at least {minimum}, got {getattr(self, name)}"
+                )
+
+    @property
+    def digit_size(self) -> int:
+        """Height and width of a digit image at scale 1, pixels."""
+        return round(DIGIT_SIZE * self.pixels)
+
+    @property
+    def pixels(self) -> float:
+        """Length of a reference frame's pixel, pixels."""
+        return self.frame_size / REFERENCE_FRAME
+
+    @property
+    def num_frames(self) -> int:
+        return self.settings * self.frames_per_setting
+
+    @property
+    def digits_split(self) -> Split:
+        """The split of `load_digits` that the digit images must come from."""
+        return self.split if self.protocol == "new_digits" else "train"
+
+    @property
+    def classes(self) -> Int[np.ndarray, "classes 2"]:
+        """The two digits of each class."""
+        pairs = np.triu_indices(10) if self.protocol == "new_digits" else np.divmod(np.arange(100), 10)
+        return np.stack(pairs, axis=-1).astype(np.int32)
+
+    @property
+    def class_names(self) -> list[str]:
+        return [f"{first}{second}" for first, second in self.classes]
+
+
+class Scene(NamedTuple):
+    """What videos show, before it is rendered; the axes are videos b, digits d = 2, frames t, settings s.
+
+    Attributes:
+      labels: the class.
+      digits: the digit images.
+      centre: where the digits' centres are, pixels (y, x).
+      angle: radians, counter-clockwise.
+      scale: 1 is the size of the digit image.
+      field: elastic displacement of the frame, pixels (dy, dx); None without elastic deformation.
+    """
+
+    labels: Int[Array, " b"]
+    digits: Float[Array, "b d size size"]
+    centre: Float[Array, "b d t 2"]
+    angle: Float[Array, "b d s"]
+    scale: Float[Array, "b d s"]
+    field: Float[Array, "b s h w 2"] | None
+
+
+class Videos(NamedTuple):
+    """Rendered videos: `frames` in [0, 1] and the class of each, `labels`."""
+
+    frames: Float[Array, "b t h w 1"]
+    labels: Int[Array, " b"]
+
+
+@partial(jax.jit, static_argnums=0)
+def render_videos(
+    video: MovingDigits, pool: DigitPool, seed: int | Int[Array, ""], indices: Int[Array, " b"]
+) -> Videos:
+    """The videos with the given indices; each depends on `seed` and its own index alone.
+
+    Any `len(video.classes)` consecutive indices that begin at a multiple of that number hold every class
+    once, in random order: these are the paper's splits, one video for each class.
+    """
+    scene = draw_scenes(video, pool, seed, indices)
+    return Videos(render(scene, video.frame_size), scene.labels)
+
+
+def draw_scenes(
+    video: MovingDigits, pool: DigitPool, seed: int | Int[Array, ""], indices: Int[Array, " b"]
+) -> Scene:
+    """Draws what the videos with the given indices show; see `render_videos`."""
+    key = jax.random.key(seed)
+    return jax.vmap(lambda index: _draw_scene(video, pool, key, index))(indices)
+
+
+def render(scene: Scene, frame_size: int) -> Float[Array, "b t h w 1"]:
+    """Renders scenes with `bilinear_sample`; where digits overlap, the brighter one shows."""
+    b, d, t = scene.centre.shape[:3]
+    size, settings = scene.digits.shape[-1], scene.angle.shape[-1]
+    pixels = jnp.arange(frame_size, dtype=jnp.float32)
+    y, x = pixels[:, None], pixels
+    if scene.field is not None:
+        y, x = (
+            jnp.repeat(axis + scene.field[:, None, ..., component], t // settings, axis=2)
+            for component, axis in enumerate((y, x))
+        )
+    angle, scale = (
+        jnp.repeat(value, t // settings, axis=-1)[..., None, None] for value in (scene.angle, scene.scale)
+    )
+    down, right = (position - scene.centre[..., axis, None, None] for axis, position in enumerate((y, x)))
+    cos, sin, middle = jnp.cos(angle) / scale, jnp.sin(angle) / scale, (size - 1) / 2
+    source = jnp.stack([sin * right + cos * down + middle, cos * right - sin * down + middle], axis=-1)
+    samples = bilinear_sample(
+        scene.digits.reshape(b * d, size, size, 1), source.reshape(b * d, t, frame_size, frame_size, 2)
+    )
+    return samples.reshape(b, d, t, frame_size, frame_size, 1).max(axis=1)
+
+
+def _draw_scene(video: MovingDigits, pool: DigitPool, key: PRNGKeyArray, index: Int[Array, ""]) -> Scene:
+    order_key, class_key, motion_key = jax.random.split(key, 3)
+    num_classes = len(video.classes)
+    epoch, place = jnp.divmod(index, num_classes)
+    label = jax.random.permutation(jax.random.fold_in(order_key, epoch), num_classes)[place]
+
+    if video.protocol != "interleaved":
+        motion_key = jax.random.fold_in(motion_key, SPLITS.index(video.split))
+    digits_key, centre_key, angle_key, scale_key, field_key = jax.random.split(
+        jax.random.fold_in(motion_key, index), 5
+    )
+    if video.protocol != "new_digits":
+        digits_key = jax.random.fold_in(class_key, label)
+    return Scene(
+        labels=label,
+        digits=_draw_digits(pool, digits_key, jnp.asarray(video.classes)[label]),
+        centre=_draw_path(video, centre_key),
+        angle=_draw_angle(video, angle_key),
+        scale=_draw_scale(video, scale_key),
+        field=_draw_fields(video, field_key) if video.condition == "elastic" else None,
+    )
+
+
+def _draw_digits(pool: DigitPool, key: PRNGKeyArray, labels: Int[Array, "2"]) -> Float[Array, "2 size size"]:
+    offset = jax.random.randint(key, labels.shape, 0, pool.count[labels])
+    return pool.images[pool.first[labels] + offset]
+
+
+def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 t 2"]:
+    """Straight lines at constant speed that bounce where a digit of scale 1 touches the frame's edge."""
+    start_key, direction_key = jax.random.split(key)
+    room = video.frame_size - video.digit_size
+    start = jax.random.uniform(start_key, (2, 1, 2), maxval=2 * room)
+    direction = jax.random.uniform(direction_key, (2, 1), maxval=2 * np.pi)
+    velocity = SPEED * video.pixels * jnp.stack([jnp.sin(direction), jnp.cos(direction)], axis=-1)
+    unfolded = start + velocity * _times(video)[:, None]
+    return room - jnp.abs(room - unfolded % (2 * room)) + (video.digit_size - 1) / 2
+
+
+def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
+    """The frames of the trajectory that are shown."""
+    shown = np.arange(video.num_frames, dtype=np.float32) * video.stride
+    if video.protocol == "interleaved":
+        return 2 * shown + SPLITS.index(video.split)
+    return shown
+
+
+def _draw_angle(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s"]:
+    shape = (2, video.settings)
+    if video.condition in ("normal", "scaling"):
+        return jnp.zeros(shape)
+    return jax.random.uniform(key, shape, minval=-MAX_ANGLE, maxval=MAX_ANGLE)
+
+
+def _draw_scale(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s"]:
+    shape = (2, video.settings)
+    if video.condition in ("normal", "rotation"):
+        return jnp.ones(shape)
+    return jax.random.uniform(key, shape, minval=SCALE_RANGE[0], maxval=SCALE_RANGE[1])
+
+
+def _draw_fields(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "s h w 2"]:
+    draw = partial(
+        elastic_field,
+        hw=(video.frame_size, video.frame_size),
+        smoothing=ELASTIC_SMOOTHING * video.pixels,
+        displacement=ELASTIC_DISPLACEMENT * video.pixels,
+    )
+    return jax.vmap(draw)(jax.random.split(key, video.settings))
