@@ -19,7 +19,8 @@ Split = Literal["train", "test"]
 SOURCES = ("sklearn", "mnist")
 SPLITS = ("train", "test")
 
-MNIST_HW = (28, 28)
+DIGIT_SIZE = 28  # pixels
+REFERENCE_FRAME = 64  # pixels: the paper's frames, where digit images have their own size
 MNIST_MEAN = 33.318 / 255  # of the 60,000 training images, as the paper subtracts it
 
 _IDX_UNSIGNED_BYTE = 0x08
@@ -86,26 +87,30 @@ def load_digits(source: DigitSource, split: Split, data_dir: str | Path | None =
     return _load_mnist(split, Path(data_dir))
 
 
-def digit_pool(digits: Digits, size: int) -> DigitPool:
-    """Puts digits on the device, resized (smoothly, without aliasing) to `size` x `size` pixels.
+def digit_size(frame_size: int) -> int:
+    """Height and width of a digit image in a frame: 28 pixels in 64, in the same proportion in others."""
+    return round(DIGIT_SIZE * frame_size / REFERENCE_FRAME)
+
+
+def digit_pool(digits: Digits, *, frame_size: int) -> DigitPool:
+    """Puts digits on the device, in the size that they have in frames of `frame_size` pixels.
 
     Raises: ValueError if a label from 0 to 9 has no image.
     """
     count = np.bincount(digits.labels, minlength=10)
     if not count.all():
         raise ValueError(
-            f"digit_pool: digits must hold every label from 0 to 9, got none of {np.flatnonzero(count == 0)}; "
-            "give it the whole split"
+            "digit_pool: digits must hold every label from 0 to 9, "
+            f"got none of {np.flatnonzero(count == 0).tolist()}; give it the whole split"
         )
     order = np.argsort(digits.labels, kind="stable")
-    images = jnp.asarray(digits.images[order])
-    if images.shape[1:] != (size, size):
+    images, size = jnp.asarray(digits.images[order]), digit_size(frame_size)
+    if size != DIGIT_SIZE:
         images = jax.image.resize(images, (len(images), size, size), "linear", antialias=True)
-    first = np.cumsum(count) - count
     return DigitPool(
         images=images,
         labels=jnp.asarray(digits.labels[order]),
-        first=jnp.asarray(first, jnp.int32),
+        first=jnp.asarray(np.cumsum(count) - count, jnp.int32),
         count=jnp.asarray(count, jnp.int32),
     )
 
@@ -134,15 +139,15 @@ def _in_the_manner_of_mnist(images: Float[np.ndarray, "n 8 8"]) -> Float[np.ndar
 def _load_mnist(split: Split, folder: Path) -> Digits:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"load_digits: data_dir {str(folder)!r} is not a folder; name the folder that holds the MNIST files "
-            f"(download them from {_MNIST_MIRROR})"
+            f"load_digits: data_dir {str(folder)!r} is not a folder; name the folder that holds the MNIST "
+            f"files (download them from {_MNIST_MIRROR})"
         )
     prefix = _MNIST_PREFIX[split]
     images_path = _find(folder, f"{prefix}-images-idx3-ubyte")
     labels_path = _find(folder, f"{prefix}-labels-idx1-ubyte")
     images, labels = _read_idx(images_path, num_axes=3), _read_idx(labels_path, num_axes=1)
-    if images.shape[1:] != MNIST_HW:
-        raise _damaged(images_path, f"its images are {images.shape[1:]} pixels instead of {MNIST_HW}")
+    if images.shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
+        raise _damaged(images_path, f"its images are {images.shape[1:]} pixels, not 28x28")
     if len(images) != len(labels):
         raise _damaged(
             labels_path, f"it has {len(labels)} labels for the {len(images)} images of {images_path.name}"
@@ -163,7 +168,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_idx(path: Path, *, num_axes: int) -> np.ndarray:
-    """Reads an array of unsigned bytes: 0, 0, the type, the number of axes, each size (big-endian), the data."""
+    """Reads an array of bytes: 0, 0, their type, the number of axes, each size (big-endian), the data."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -4,7 +4,8 @@ Shan & Atanasov 2017, section "Dataset creation". A video is a pure function of 
 is a range of indices, and training can go on drawing new ones in any order:
 
     video = MovingDigits(condition="rotation_scaling", protocol="new_digits", split="train")
-    pool = digit_pool(load_digits("mnist", video.digits_split, data_dir), video.digit_size)
+    digits = load_digits("mnist", video.digits_split, data_dir)
+    pool = digit_pool(digits, frame_size=video.frame_size)
     frames, labels = render_videos(video, pool, seed, step * batch_size + jnp.arange(batch_size))
 """
 
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.data.digits import SPLITS, DigitPool, Split
+from geoattn_jax.data.digits import REFERENCE_FRAME, SPLITS, DigitPool, Split, digit_size
 from geoattn_jax.data.elastic import elastic_field
 from geoattn_jax.ops.checks import check_choice
 from geoattn_jax.ops.sample import bilinear_sample
@@ -28,9 +29,7 @@ Protocol = Literal["interleaved", "new_motion", "new_digits"]
 CONDITIONS = ("normal", "rotation", "scaling", "rotation_scaling", "elastic")
 PROTOCOLS = ("interleaved", "new_motion", "new_digits")
 
-# On a frame of 64 pixels; lengths grow with the frame.
-REFERENCE_FRAME = 64
-DIGIT_SIZE = 28
+# Lengths are those on a frame of 64 pixels and grow with the frame.
 SPEED = 3.6  # pixels per frame
 MAX_ANGLE = np.pi / 4
 SCALE_RANGE = (0.6, 1.4)
@@ -84,13 +83,8 @@ class MovingDigits:
                 )
 
     @property
-    def digit_size(self) -> int:
-        """Height and width of a digit image at scale 1, pixels."""
-        return round(DIGIT_SIZE * self.pixels)
-
-    @property
-    def pixels(self) -> float:
-        """Length of a reference frame's pixel, pixels."""
+    def pixels_per_reference(self) -> float:
+        """Length, in pixels, of what is one pixel on a frame of 64."""
         return self.frame_size / REFERENCE_FRAME
 
     @property
@@ -215,12 +209,15 @@ def _draw_digits(pool: DigitPool, key: PRNGKeyArray, labels: Int[Array, "2"]) ->
 def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 t 2"]:
     """Straight lines at constant speed that bounce where a digit of scale 1 touches the frame's edge."""
     start_key, direction_key = jax.random.split(key)
-    room = video.frame_size - video.digit_size
+    size = digit_size(video.frame_size)
+    room = video.frame_size - size
     start = jax.random.uniform(start_key, (2, 1, 2), maxval=2 * room)
     direction = jax.random.uniform(direction_key, (2, 1), maxval=2 * np.pi)
-    velocity = SPEED * video.pixels * jnp.stack([jnp.sin(direction), jnp.cos(direction)], axis=-1)
+    velocity = (
+        SPEED * video.pixels_per_reference * jnp.stack([jnp.sin(direction), jnp.cos(direction)], axis=-1)
+    )
     unfolded = start + velocity * _times(video)[:, None]
-    return room - jnp.abs(room - unfolded % (2 * room)) + (video.digit_size - 1) / 2
+    return room - jnp.abs(room - unfolded % (2 * room)) + (size - 1) / 2
 
 
 def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
@@ -249,7 +246,7 @@ def _draw_fields(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "s h w 
     draw = partial(
         elastic_field,
         hw=(video.frame_size, video.frame_size),
-        smoothing=ELASTIC_SMOOTHING * video.pixels,
-        displacement=ELASTIC_DISPLACEMENT * video.pixels,
+        smoothing=ELASTIC_SMOOTHING * video.pixels_per_reference,
+        displacement=ELASTIC_DISPLACEMENT * video.pixels_per_reference,
     )
     return jax.vmap(draw)(jax.random.split(key, video.settings))
