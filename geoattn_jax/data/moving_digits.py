@@ -108,7 +108,9 @@ class MovingDigits:
 
 
 class Scene(NamedTuple):
-    """What videos show, before it is rendered; the axes are videos b, digits d = 2, frames t, settings s.
+    """What videos show, before it is rendered.
+
+    The axes are videos b, the two digits d, settings s, frames of a setting f.
 
     Attributes:
       labels: the class.
@@ -121,7 +123,7 @@ class Scene(NamedTuple):
 
     labels: Int[Array, " b"]
     digits: Float[Array, "b d size size"]
-    centre: Float[Array, "b d t 2"]
+    centre: Float[Array, "b d s f 2"]
     angle: Float[Array, "b d s"]
     scale: Float[Array, "b d s"]
     field: Float[Array, "b s h w 2"] | None
@@ -157,25 +159,29 @@ def draw_scenes(
 
 def render(scene: Scene, frame_size: int) -> Float[Array, "b t h w 1"]:
     """Renders scenes with `bilinear_sample`; where digits overlap, the brighter one shows."""
-    b, d, t = scene.centre.shape[:3]
-    size, settings = scene.digits.shape[-1], scene.angle.shape[-1]
     pixels = jnp.arange(frame_size, dtype=jnp.float32)
     y, x = pixels[:, None], pixels
     if scene.field is not None:
-        y, x = (
-            jnp.repeat(axis + scene.field[:, None, ..., component], t // settings, axis=2)
-            for component, axis in enumerate((y, x))
-        )
-    angle, scale = (
-        jnp.repeat(value, t // settings, axis=-1)[..., None, None] for value in (scene.angle, scene.scale)
+        y, x = (axis + scene.field[:, :, None, ..., component] for component, axis in enumerate((y, x)))
+    b, _, s, f, _ = scene.centre.shape
+
+    def paint(frames, digit):
+        image, centre, angle, scale = digit
+        down, right = y - centre[..., 0, None, None], x - centre[..., 1, None, None]
+        angle, scale = angle[..., None, None, None], scale[..., None, None, None]
+        cos, sin, middle = jnp.cos(angle) / scale, jnp.sin(angle) / scale, (image.shape[-1] - 1) / 2
+        source = sin * right + cos * down + middle, cos * right - sin * down + middle
+        # Stacked last, so that XLA can hand them to the sampler without writing them to memory.
+        coords = jnp.stack([axis.reshape(b, -1) for axis in source], axis=-1)
+        samples = bilinear_sample(image[..., None], coords)
+        return jnp.maximum(frames, samples.reshape(frames.shape)), None
+
+    # A loop over the digits, because XLA would otherwise fuse all that leads to a pixel into one program on
+    # CPU, down to the choice of the digit image, and do all of it four times for each pixel.
+    digits = jax.tree.map(
+        lambda value: jnp.moveaxis(value, 1, 0), (scene.digits, scene.centre, scene.angle, scene.scale)
     )
-    down, right = (position - scene.centre[..., axis, None, None] for axis, position in enumerate((y, x)))
-    cos, sin, middle = jnp.cos(angle) / scale, jnp.sin(angle) / scale, (size - 1) / 2
-    source = jnp.stack([sin * right + cos * down + middle, cos * right - sin * down + middle], axis=-1)
-    samples = bilinear_sample(
-        scene.digits.reshape(b * d, size, size, 1), source.reshape(b * d, t, frame_size, frame_size, 2)
-    )
-    return samples.reshape(b, d, t, frame_size, frame_size, 1).max(axis=1)
+    return jax.lax.scan(paint, jnp.zeros((b, s * f, frame_size, frame_size, 1)), digits)[0]
 
 
 def _draw_scene(video: MovingDigits, pool: DigitPool, key: PRNGKeyArray, index: Int[Array, ""]) -> Scene:
@@ -206,7 +212,7 @@ def _draw_digits(pool: DigitPool, key: PRNGKeyArray, labels: Int[Array, "2"]) ->
     return pool.images[pool.first[labels] + offset]
 
 
-def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 t 2"]:
+def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s f 2"]:
     """Straight lines at constant speed that bounce where a digit of scale 1 touches the frame's edge."""
     start_key, direction_key = jax.random.split(key)
     size = digit_size(video.frame_size)
@@ -217,7 +223,8 @@ def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 t 2"]:
         SPEED * video.pixels_per_reference * jnp.stack([jnp.sin(direction), jnp.cos(direction)], axis=-1)
     )
     unfolded = start + velocity * _times(video)[:, None]
-    return room - jnp.abs(room - unfolded % (2 * room)) + (size - 1) / 2
+    top_left = room - jnp.abs(room - unfolded % (2 * room))
+    return (top_left + (size - 1) / 2).reshape(2, video.settings, video.frames_per_setting, 2)
 
 
 def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
