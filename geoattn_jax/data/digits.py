@@ -115,6 +115,19 @@ def digit_pool(digits: Digits, *, frame_size: int) -> DigitPool:
     )
 
 
+def check_pool(function: str, pool: DigitPool, frame_size: int) -> None:
+    """Checks that the pool's digits have the size for frames of `frame_size` pixels.
+
+    Raises: ValueError if they have another.
+    """
+    expected, size = digit_size(frame_size), pool.images.shape[-1]
+    if size != expected:
+        raise ValueError(
+            f"{function}: pool must hold digits of {expected} pixels for frames of {frame_size}, got {size}; "
+            f"make it by digit_pool(digits, frame_size={frame_size})"
+        )
+
+
 def _load_sklearn(split: Split) -> Digits:
     # Imported here: scikit-learn takes a second to import, and MNIST does not need it.
     from sklearn.datasets import load_digits as load_bundled

@@ -27,7 +27,7 @@ def elastic_field(
     rows, columns = (_smoothing_matrix(size, smoothing) for size in hw)
     # Of standard deviation 1, which the smoothing keeps.
     noise = jax.random.uniform(key, (2, rows.shape[1], columns.shape[1]), minval=-(3**0.5), maxval=3**0.5)
-    return displacement * jnp.einsum("yi,aij,xj->yxa", rows, noise, columns, precision="highest")
+    return jnp.einsum("yi,aij,xj->yxa", displacement * rows, noise, columns, precision="highest")
 
 
 def _smoothing_matrix(size: int, sigma: float) -> Float[np.ndarray, "size nodes"]:

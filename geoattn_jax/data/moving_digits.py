@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.data.digits import REFERENCE_FRAME, SPLITS, DigitPool, Split, digit_size
+from geoattn_jax.data.digits import REFERENCE_FRAME, SPLITS, DigitPool, Split, check_pool, digit_size
 from geoattn_jax.data.elastic import elastic_field
 from geoattn_jax.ops.checks import check_choice
 from geoattn_jax.ops.sample import bilinear_sample
@@ -144,15 +144,25 @@ def render_videos(
 
     Any `len(video.classes)` consecutive indices that begin at a multiple of that number hold every class
     once, in random order: these are the paper's splits, one video for each class.
+
+    Args:
+      video: which videos.
+      pool: digits of the split `video.digits_split`, from `digit_pool` with the same `frame_size`.
+      seed: of the whole data set, both splits.
+      indices: which videos.
+
+    Raises: ValueError if the pool's digits have the size for other frames.
     """
     scene = draw_scenes(video, pool, seed, indices)
     return Videos(render(scene, video.frame_size), scene.labels)
 
 
+@partial(jax.jit, static_argnums=0)
 def draw_scenes(
     video: MovingDigits, pool: DigitPool, seed: int | Int[Array, ""], indices: Int[Array, " b"]
 ) -> Scene:
     """Draws what the videos with the given indices show; see `render_videos`."""
+    check_pool("draw_scenes", pool, video.frame_size)
     key = jax.random.key(seed)
     return jax.vmap(lambda index: _draw_scene(video, pool, key, index))(indices)
 
@@ -188,41 +198,39 @@ def _draw_scene(video: MovingDigits, pool: DigitPool, key: PRNGKeyArray, index: 
     order_key, class_key, motion_key = jax.random.split(key, 3)
     num_classes = len(video.classes)
     epoch, place = jnp.divmod(index, num_classes)
-    label = jax.random.permutation(jax.random.fold_in(order_key, epoch), num_classes)[place]
+    order = jnp.argsort(jax.random.uniform(jax.random.fold_in(order_key, epoch), (num_classes,)))
+    label = order[place]
 
     if video.protocol != "interleaved":
         motion_key = jax.random.fold_in(motion_key, SPLITS.index(video.split))
-    digits_key, centre_key, angle_key, scale_key, field_key = jax.random.split(
-        jax.random.fold_in(motion_key, index), 5
-    )
+    digits_key, path_key, setting_key, field_key = jax.random.split(jax.random.fold_in(motion_key, index), 4)
     if video.protocol != "new_digits":
         digits_key = jax.random.fold_in(class_key, label)
+    angle, scale = _draw_settings(video, setting_key)
     return Scene(
         labels=label,
         digits=_draw_digits(pool, digits_key, jnp.asarray(video.classes)[label]),
-        centre=_draw_path(video, centre_key),
-        angle=_draw_angle(video, angle_key),
-        scale=_draw_scale(video, scale_key),
+        centre=_draw_path(video, path_key),
+        angle=angle,
+        scale=scale,
         field=_draw_fields(video, field_key) if video.condition == "elastic" else None,
     )
 
 
 def _draw_digits(pool: DigitPool, key: PRNGKeyArray, labels: Int[Array, "2"]) -> Float[Array, "2 size size"]:
-    offset = jax.random.randint(key, labels.shape, 0, pool.count[labels])
-    return pool.images[pool.first[labels] + offset]
+    place = jnp.floor(jax.random.uniform(key, (2,)) * pool.count[labels].astype(jnp.float32))
+    return pool.images[pool.first[labels] + place.astype(jnp.int32)]
 
 
 def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s f 2"]:
     """Straight lines at constant speed that bounce where a digit of scale 1 touches the frame's edge."""
-    start_key, direction_key = jax.random.split(key)
     size = digit_size(video.frame_size)
     room = video.frame_size - size
-    start = jax.random.uniform(start_key, (2, 1, 2), maxval=2 * room)
-    direction = jax.random.uniform(direction_key, (2, 1), maxval=2 * np.pi)
-    velocity = (
-        SPEED * video.pixels_per_reference * jnp.stack([jnp.sin(direction), jnp.cos(direction)], axis=-1)
-    )
-    unfolded = start + velocity * _times(video)[:, None]
+    start_y, start_x, turn = jnp.moveaxis(jax.random.uniform(key, (2, 3)), -1, 0)
+    start = 2 * room * jnp.stack([start_y, start_x], axis=-1)
+    direction = 2 * np.pi * jnp.stack([turn, turn - 0.25], axis=-1)
+    velocity = SPEED * video.pixels_per_reference * jnp.cos(direction)
+    unfolded = start[:, None] + velocity[:, None] * _times(video)[:, None]
     top_left = room - jnp.abs(room - unfolded % (2 * room))
     return (top_left + (size - 1) / 2).reshape(2, video.settings, video.frames_per_setting, 2)
 
@@ -235,18 +243,16 @@ def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
     return shown
 
 
-def _draw_angle(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s"]:
-    shape = (2, video.settings)
-    if video.condition in ("normal", "scaling"):
-        return jnp.zeros(shape)
-    return jax.random.uniform(key, shape, minval=-MAX_ANGLE, maxval=MAX_ANGLE)
-
-
-def _draw_scale(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s"]:
-    shape = (2, video.settings)
-    if video.condition in ("normal", "rotation"):
-        return jnp.ones(shape)
-    return jax.random.uniform(key, shape, minval=SCALE_RANGE[0], maxval=SCALE_RANGE[1])
+def _draw_settings(video: MovingDigits, key: PRNGKeyArray) -> tuple[Float[Array, "2 s"], Float[Array, "2 s"]]:
+    """Angles and scales of the two digits."""
+    turn, growth = jax.random.uniform(key, (2, 2, video.settings))
+    angle, scale = jnp.zeros_like(turn), jnp.ones_like(growth)
+    if video.condition not in ("normal", "scaling"):
+        angle = MAX_ANGLE * (2 * turn - 1)
+    if video.condition not in ("normal", "rotation"):
+        smallest, largest = SCALE_RANGE
+        scale = smallest + (largest - smallest) * growth
+    return angle, scale
 
 
 def _draw_fields(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "s h w 2"]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.data.digits import DigitPool
+from geoattn_jax.data.digits import DigitPool, check_pool
 from geoattn_jax.ops.sample import bilinear_sample
 
 ZOOM_RANGE = (1.0, 2.5)  # larger = smaller digit
@@ -40,7 +40,10 @@ def render_scaled_digits(
       seed: of the whole stream.
       indices: which frames.
       frame_size: height and width, pixels.
+
+    Raises: ValueError if the pool's digits have the size for other frames.
     """
+    check_pool("render_scaled_digits", pool, frame_size)
     key = jax.random.key(seed)
     choice, shift, zoom = jax.vmap(lambda index: _draw(jax.random.fold_in(key, index), len(pool.labels)))(
         indices

@@ -20,8 +20,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from geoattn_jax.data import moving_digits, scaled_digits
-from geoattn_jax.data.digits import REFERENCE_FRAME, SOURCES, SPLITS, Digits, DigitSource, Split
-from geoattn_jax.data.digits import digit_pool, load_digits
+from geoattn_jax.data.digits import (
+    REFERENCE_FRAME,
+    SOURCES,
+    SPLITS,
+    Digits,
+    DigitSource,
+    Split,
+    digit_pool,
+    load_digits,
+)
 
 _MANUAL = "The configs of source 'mnist' read MNIST's four IDX files, gzipped or not, in manual_dir."
 _VIDEOS_AT_ONCE = 10
@@ -36,8 +44,14 @@ class MovingDigitsConfig(tfds.core.BuilderConfig):
     protocol: moving_digits.Protocol
     source: DigitSource = "sklearn"
     frame_size: int = REFERENCE_FRAME
+    settings: int = 10
     videos_per_class: int = 1
     seed: int = 0
+
+    def videos(self, split: Split) -> moving_digits.MovingDigits:
+        return moving_digits.MovingDigits(
+            self.condition, self.protocol, split, frame_size=self.frame_size, settings=self.settings
+        )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +60,9 @@ class ScaledDigitsConfig(tfds.core.BuilderConfig):
 
     source: DigitSource = "sklearn"
     frame_size: int = REFERENCE_FRAME
-    num_frames: dict[Split, int] = dataclasses.field(default_factory=lambda: {"train": 60_000, "test": 10_000})
+    num_frames: dict[Split, int] = dataclasses.field(
+        default_factory=lambda: {"train": 60_000, "test": 10_000}
+    )
     seed: int = 0
 
 
@@ -65,7 +81,7 @@ class MovingDigits(tfds.core.GeneratorBasedBuilder):
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        video = self._videos("train")
+        video = self.builder_config.videos("train")
         shape = (video.num_frames, video.frame_size, video.frame_size, 1)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
@@ -77,15 +93,12 @@ class MovingDigits(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("video", "label"),
         )
 
-    def _videos(self, split: Split) -> moving_digits.MovingDigits:
-        config = self.builder_config
-        return moving_digits.MovingDigits(config.condition, config.protocol, split, config.frame_size)
-
     def _split_generators(self, dl_manager):
         return {split: self._generate_examples(split, dl_manager) for split in SPLITS}
 
     def _generate_examples(self, split, dl_manager) -> Iterator[tuple[int, dict]]:
-        config, video = self.builder_config, self._videos(split)
+        config = self.builder_config
+        video = config.videos(split)
         digits = _load(config.source, video.digits_split, dl_manager)
         pool = digit_pool(digits, frame_size=config.frame_size)
         for indices in _batches(len(video.classes) * config.videos_per_class, _VIDEOS_AT_ONCE):
