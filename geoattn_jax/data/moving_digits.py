@@ -167,6 +167,7 @@ def draw_scenes(
     return jax.vmap(lambda index: _draw_scene(video, pool, key, index))(indices)
 
 
+@partial(jax.jit, static_argnums=1)
 def render(scene: Scene, frame_size: int) -> Float[Array, "b t h w 1"]:
     """Renders scenes with `bilinear_sample`; where digits overlap, the brighter one shows."""
     pixels = jnp.arange(frame_size, dtype=jnp.float32)
@@ -192,6 +193,10 @@ def render(scene: Scene, frame_size: int) -> Float[Array, "b t h w 1"]:
         lambda value: jnp.moveaxis(value, 1, 0), (scene.digits, scene.centre, scene.angle, scene.scale)
     )
     return jax.lax.scan(paint, jnp.zeros((b, s * f, frame_size, frame_size, 1)), digits)[0]
+
+
+# Random numbers are drawn in a row and then given their axes: with several small axes XLA takes many times as
+# long to compile them on CPU.
 
 
 def _draw_scene(video: MovingDigits, pool: DigitPool, key: PRNGKeyArray, index: Int[Array, ""]) -> Scene:
@@ -226,7 +231,7 @@ def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s f 2"
     """Straight lines at constant speed that bounce where a digit of scale 1 touches the frame's edge."""
     size = digit_size(video.frame_size)
     room = video.frame_size - size
-    start_y, start_x, turn = jnp.moveaxis(jax.random.uniform(key, (2, 3)), -1, 0)
+    start_y, start_x, turn = jax.random.uniform(key, (6,)).reshape(3, 2)
     start = 2 * room * jnp.stack([start_y, start_x], axis=-1)
     direction = 2 * np.pi * jnp.stack([turn, turn - 0.25], axis=-1)
     velocity = SPEED * video.pixels_per_reference * jnp.cos(direction)
@@ -245,7 +250,7 @@ def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
 
 def _draw_settings(video: MovingDigits, key: PRNGKeyArray) -> tuple[Float[Array, "2 s"], Float[Array, "2 s"]]:
     """Angles and scales of the two digits."""
-    turn, growth = jax.random.uniform(key, (2, 2, video.settings))
+    turn, growth = jax.random.uniform(key, (4 * video.settings,)).reshape(2, 2, video.settings)
     angle, scale = jnp.zeros_like(turn), jnp.ones_like(growth)
     if video.condition not in ("normal", "scaling"):
         angle = MAX_ANGLE * (2 * turn - 1)

@@ -32,7 +32,7 @@ from geoattn_jax.data.digits import (
 )
 
 _MANUAL = "The configs of source 'mnist' read MNIST's four IDX files, gzipped or not, in manual_dir."
-_VIDEOS_AT_ONCE = 10
+_VIDEOS_AT_ONCE = 5  # divides the number of classes of every protocol: one shape to compile
 _FRAMES_AT_ONCE = 500
 
 

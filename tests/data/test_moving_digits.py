@@ -28,11 +28,10 @@ def videos(condition="rotation_scaling", protocol="new_motion", split="train", *
     return MovingDigits(condition, protocol, split, **{**SHORT, **options})
 
 
-@pytest.mark.parametrize("condition", ["scaling", "elastic"])
-def test_a_video_depends_on_seed_and_index_alone(pool, condition):
-    video = videos(condition, protocol="new_digits")
+def test_a_video_depends_on_seed_and_index_alone(pool):
+    video = videos("elastic", protocol="new_digits")
     whole = render_videos(video, pool, 5, jnp.arange(9))
-    for indices in ([4], [8, 2, 5], [0, 1, 2, 3]):
+    for indices in ([4], [8, 2, 5, 0]):
         part = render_videos(video, pool, 5, jnp.array(indices))
         assert np.array_equal(part.frames, whole.frames[np.array(indices)])
         assert np.array_equal(part.labels, whole.labels[np.array(indices)])
@@ -43,22 +42,16 @@ def test_a_video_depends_on_seed_and_index_alone(pool, condition):
 def test_a_training_step_that_renders_gets_the_same_videos(pool):
     video = videos()
     whole = render_videos(video, pool, 5, jnp.arange(8)).frames
+    assert whole.shape == (8, video.num_frames, FRAME, FRAME, 1) == (8, 6, 18, 18, 1)
+    assert whole.dtype == jnp.float32
+    assert whole.min() >= 0
+    assert 0.5 < whole.max() <= 1
 
     @jax.jit
     def step(seed, step):
         return step + 1, 2 * render_videos(video, pool, seed, step * 4 + jnp.arange(4)).frames
 
     assert np.array_equal(step(jnp.int32(5), jnp.int32(1))[1], 2 * whole[4:])
-
-
-def test_videos_have_the_documented_form(pool):
-    video = videos()
-    frames, labels = render_videos(video, pool, 0, jnp.arange(5))
-    assert frames.shape == (5, video.num_frames, FRAME, FRAME, 1) == (5, 6, 18, 18, 1)
-    assert frames.dtype == jnp.float32
-    assert frames.min() >= 0
-    assert 0.5 < frames.max() <= 1
-    assert labels.shape == (5,)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -73,7 +66,7 @@ def test_every_epoch_has_each_class_once_in_another_order(pool, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_class_shows_the_digits_in_its_name(pool, protocol):
     video = videos(protocol=protocol)
-    scene = draw_scenes(video, pool, 0, jnp.arange(60))
+    scene = draw_scenes(video, pool, 0, jnp.arange(2 * len(video.classes)))
     assert len(video.class_names) == len(set(video.class_names)) == len(video.classes)
     label_of = {image.tobytes(): int(label) for image, label in zip(*map(np.asarray, pool[:2]), strict=True)}
     for digits, label in zip(np.asarray(scene.digits), np.asarray(scene.labels), strict=True):
@@ -85,10 +78,9 @@ def test_new_digits_has_unordered_classes():
 
 
 def test_interleaved_splits_are_the_even_and_the_odd_frames_of_one_trajectory(pool):
-    train, test = (videos("elastic", "interleaved", split) for split in ("train", "test"))
-    # Of the same scenes every frame, by asking for twice as many frames at half the stride of train.
+    train, test = (videos("rotation_scaling", "interleaved", split) for split in ("train", "test"))
     first, second = (draw_scenes(video, pool, 0, jnp.arange(7)) for video in (train, test))
-    for shared in ("labels", "digits", "angle", "scale", "field"):
+    for shared in ("labels", "digits", "angle", "scale"):
         assert np.array_equal(getattr(first, shared), getattr(second, shared)), shared
     path = np.stack([first.centre, second.centre], axis=-2).reshape(7, 2, -1, 2)
     assert np.all(steps_between(path) <= speed(1) + 1e-4)
@@ -96,7 +88,7 @@ def test_interleaved_splits_are_the_even_and_the_odd_frames_of_one_trajectory(po
 
 
 def test_new_motion_shares_digit_images_but_no_trajectory_nor_setting(pool):
-    scenes = [draw_scenes(videos(split=split), pool, 0, jnp.arange(100)) for split in ("train", "test")]
+    scenes = [draw_scenes(videos(split=split), pool, 0, jnp.arange(200)) for split in ("train", "test")]
     order = [np.argsort(scene.labels) for scene in scenes]
     first, second = (
         jax.tree.map(lambda value, o=o: np.asarray(value)[o], scene)
@@ -129,7 +121,7 @@ def test_new_digits_videos_of_a_class_differ_in_their_digit_images(pool):
 
 def test_conditions_turn_and_scale_as_they_say(pool):
     for condition in CONDITIONS:
-        scene = draw_scenes(videos(condition), pool, 0, jnp.arange(40))
+        scene = draw_scenes(videos(condition), pool, 0, jnp.arange(7))
         turns = condition in ("rotation", "rotation_scaling", "elastic")
         scales = condition in ("scaling", "rotation_scaling", "elastic")
         assert (scene.field is not None) == (condition == "elastic")
@@ -139,10 +131,10 @@ def test_conditions_turn_and_scale_as_they_say(pool):
             assert np.all((np.diff(value) != 0) == changes)
             assert np.all((value[:, 0] != value[:, 1]) == changes)
         if turns:
-            assert 0.9 * MAX_ANGLE < np.abs(angle).max() <= MAX_ANGLE
+            assert 0.85 * MAX_ANGLE < np.abs(angle).max() <= MAX_ANGLE
         if scales:
-            assert SCALE_RANGE[0] <= scale.min() < 0.65
-            assert 1.35 < scale.max() <= SCALE_RANGE[1]
+            assert SCALE_RANGE[0] <= scale.min() < 0.7
+            assert 1.3 < scale.max() <= SCALE_RANGE[1]
 
 
 def speed(frames, frame_size=FRAME):
@@ -154,10 +146,9 @@ def steps_between(path):
     return np.linalg.norm(np.diff(np.asarray(path), axis=2), axis=-1)
 
 
-@pytest.mark.parametrize(("frame_size", "digit"), [(FRAME, 8), (64, 28)])
-def test_digits_bounce_inside_the_frame_at_constant_speed(frame_size, digit):
-    images = jnp.zeros((10, digit, digit))
-    pool = DigitPool(images, jnp.arange(10), jnp.arange(10), jnp.ones(10, jnp.int32))
+def test_digits_bounce_inside_the_frame_at_constant_speed():
+    frame_size, digit = 64, 28
+    pool = DigitPool(jnp.zeros((10, digit, digit)), jnp.arange(10), jnp.arange(10), jnp.ones(10, jnp.int32))
     video = videos("normal", frame_size=frame_size, frames_per_setting=50)
     path = np.asarray(draw_scenes(video, pool, 0, jnp.arange(30)).centre).reshape(30, 2, 150, 2)
     edge = (digit - 1) / 2
@@ -172,8 +163,8 @@ def test_digits_bounce_inside_the_frame_at_constant_speed(frame_size, digit):
 
 
 def test_a_clip_with_a_stride_shows_frames_of_the_usual_video(pool):
-    usual = draw_scenes(videos(frames_per_setting=5), pool, 0, jnp.arange(4))
-    clip = draw_scenes(videos(frames_per_setting=1, stride=5), pool, 0, jnp.arange(4))
+    usual = draw_scenes(videos(), pool, 0, jnp.arange(7))
+    clip = draw_scenes(videos(frames_per_setting=1, stride=2), pool, 0, jnp.arange(7))
     assert np.array_equal(clip.centre, usual.centre[:, :, :, :1])
     assert np.array_equal(clip.angle, usual.angle)
     assert np.array_equal(clip.digits, usual.digits)
@@ -210,18 +201,18 @@ def test_a_dot_appears_where_the_scene_puts_it(scene, expected):
 
 
 def test_where_digits_overlap_the_brighter_one_shows(pool):
-    scene = draw_scenes(videos(), pool, 0, jnp.arange(4))
+    scene = draw_scenes(videos(), pool, 0, jnp.arange(7))
     alone = [render(scene._replace(digits=scene.digits.at[:, digit].set(0)), FRAME) for digit in range(2)]
     assert np.array_equal(render(scene, FRAME), np.maximum(*alone))
 
 
 def test_the_elastic_field_bends_the_frames_of_rotation_and_scaling(pool):
-    bent = draw_scenes(videos("elastic"), pool, 0, jnp.arange(3))
-    straight = draw_scenes(videos("rotation_scaling"), pool, 0, jnp.arange(3))
-    assert np.array_equal(render(bent._replace(field=None), FRAME), render(straight, FRAME))
-    assert not np.array_equal(render(bent, FRAME), render(straight, FRAME))
-    assert bent.field.shape == (3, 3, FRAME, FRAME, 2)
+    bent = draw_scenes(videos("elastic"), pool, 0, jnp.arange(7))
+    straight = draw_scenes(videos("rotation_scaling"), pool, 0, jnp.arange(7))
+    assert jax.tree.all(jax.tree.map(np.array_equal, bent._replace(field=None), straight))
+    assert bent.field.shape == (7, 3, FRAME, FRAME, 2)
     assert not np.any(np.asarray(bent.field[:, 0] == bent.field[:, 1]))
+    assert not np.array_equal(render(bent, FRAME), render(straight, FRAME))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ FRAME = 18  # pixels, as in `pool`
 
 def test_a_frame_depends_on_seed_and_index_alone(pool):
     whole = render_scaled_digits(pool, 5, jnp.arange(11), frame_size=FRAME)
-    for indices in ([4], [10, 2, 7], [0, 1, 2, 3, 4, 5]):
+    for indices in ([4], [10, 2, 7, 0]):
         part = render_scaled_digits(pool, 5, jnp.array(indices), frame_size=FRAME)
         assert np.array_equal(part.frames, whole.frames[np.array(indices)])
         assert np.array_equal(part.labels, whole.labels[np.array(indices)])
