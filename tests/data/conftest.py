@@ -1,0 +1,28 @@
+"""Digits for the tests in this folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from geoattn_jax.data.digits import digit_pool, load_digits
+
+FRAME = 18  # pixels
+
+
+@pytest.fixture(scope="session")
+def pool():
+    return digit_pool(load_digits("sklearn", "train"), frame_size=FRAME)
+
+
+@pytest.fixture(scope="session")
+def unseen_pool():
+    return digit_pool(load_digits("sklearn", "test"), frame_size=FRAME)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder():
+    shared = Path(os.environ.get("GEOATTN_SHARED", Path(__file__).parents[3] / "shared"))
+    if not (shared / "data" / "mnist").is_dir():
+        pytest.skip(f"no MNIST under {shared}; set GEOATTN_SHARED")
+    return shared / "data" / "mnist"
