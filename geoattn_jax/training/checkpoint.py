@@ -1,0 +1,116 @@
+"""Checkpoints of a run: the state after some step, with what identifies the run and a digest of its bits."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from geoattn_jax.training.files import WorkdirError
+from geoattn_jax.training.step import TrainState
+
+KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
+
+
+class Checkpoints:
+    """The checkpoints in one folder, `FOLDER/STEP`.
+
+    Args:
+      folder: where they are; created by the first save.
+      identity: what a run must have in common with the one that wrote them, as JSON.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]):
+        self._folder = folder.absolute()
+        self._identity = dict(identity)
+        self._manager: ocp.CheckpointManager | None = None
+
+    def restore(self, like: Callable[[int], TrainState]) -> TrainState | None:
+        """Reads the newest checkpoint, on the first device; None if there is none. Writes nothing.
+
+        Args:
+          like: the shapes of the state after a number of steps.
+
+        Raises: WorkdirError if the checkpoint is damaged or another run's.
+        """
+        if not self._folder.is_dir():
+            return None
+        with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
+            step = manager.latest_step()
+            if step is None:
+                return None
+            record = self._read(manager, step, record=ocp.args.JsonRestore())["record"]
+            if record.get("identity") != self._identity:
+                raise WorkdirError(
+                    f"checkpoint {self._folder / str(step)} was written by another run: "
+                    f"{record.get('identity')} then, {self._identity} now; use another folder"
+                )
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            shapes = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like(step)
+            )
+            state = self._read(manager, step, state=ocp.args.StandardRestore(shapes))["state"]
+        if record.get("digest") != digest(state):
+            raise self._unreadable(step, "its content does not have the recorded digest")
+        return state
+
+    def save(self, state: TrainState) -> None:
+        """Writes a checkpoint; when this returns it is on disk."""
+        if self._manager is None:
+            self._manager = ocp.CheckpointManager(
+                self._folder,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=ocp.checkpoint_managers.LatestN(KEPT),
+                    # The state's memory is used again by the next step, so nothing may still be reading it.
+                    enable_async_checkpointing=False,
+                    cleanup_tmp_directories=True,
+                ),
+            )
+        self._manager.save(
+            int(state.step),
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                record=ocp.args.JsonSave({"identity": self._identity, "digest": digest(state)}),
+            ),
+        )
+
+    def close(self) -> None:
+        """Ends all writing and raises what went wrong in it."""
+        if self._manager is not None:
+            self._manager.close()
+
+    def _read(self, manager: ocp.CheckpointManager, step: int, **items: Any) -> Any:
+        try:
+            return manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # orbax and tensorstore raise almost anything for a damaged file
+            raise self._unreadable(step, f"{type(error).__name__}: {str(error)[:300]}") from error
+
+    def _unreadable(self, step: int, why: str) -> WorkdirError:
+        folder = self._folder / str(step)
+        return WorkdirError(
+            f"checkpoint {folder} is damaged, or does not fit this program ({why}); "
+            f"delete that folder to resume from the checkpoint before it, or use another workdir"
+        )
+
+
+@contextlib.contextmanager
+def _manager(folder: Path, options: ocp.CheckpointManagerOptions) -> Iterator[ocp.CheckpointManager]:
+    manager = ocp.CheckpointManager(folder, options=options)
+    try:
+        yield manager
+    finally:
+        manager.close()
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of every leaf's path, dtype, shape and bits."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
+        total.update(array.reshape(-1).view(np.uint8))
+    return total.hexdigest()

@@ -1,0 +1,207 @@
+"""The training loop: takes a list of phases through their steps, and resumes to the bit."""
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from geoattn_jax.training.checkpoint import Checkpoints
+from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
+from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
+from geoattn_jax.training.phase import ModelState, Params, Phase, starts
+from geoattn_jax.training.reporting import Reporter
+from geoattn_jax.training.step import TrainState, check_loss, enter_phase
+
+
+class NonFiniteError(FloatingPointError):
+    """The loss or a parameter became infinite or NaN."""
+
+
+class Trained(NamedTuple):
+    """What training gives."""
+
+    params: Params
+    model_state: ModelState
+
+
+def train(
+    phases: Sequence[Phase],
+    params: Params,
+    model_state: ModelState,
+    *,
+    seed: int,
+    labels: LabelRule = by_module,
+    directory: str | os.PathLike | None = None,
+    parallel: str = "jit",
+    devices: Sequence[jax.Device] | None = None,
+    log_every: int = 10,
+    checkpoint_every: int = 500,
+    tensorboard: bool = False,
+) -> Trained:
+    """Trains through all phases, or what is left of them.
+
+    With a directory, the run can be killed at any moment and called again: it goes on from the last
+    checkpoint, and its parameters and metrics equal the uninterrupted run's to the bit, on the same kind and
+    number of devices (a GPU also needs XLA_FLAGS=--xla_gpu_deterministic_ops=true). A finished run returns
+    its result at once. Into the directory go
+
+    - `checkpoints/STEP`: the state, in orbax's format;
+    - `metrics.jsonl`: {"step", "phase", "phase_step", "loss", the loss's metrics, "seconds"} per line, where
+      step counts the updates of the whole run and `seconds` is the time spent, the only field that differs
+      between two equal runs;
+    - `tensorboard/`: the same, if asked for.
+
+    Args:
+      phases: what to do, in order.
+      params: the initial parameters, a pytree of arrays, whose values are ignored when resuming.
+      model_state: the initial mutable state, such as flax's {"batch_stats": ...}; {} if there is none.
+      seed: given to every phase's batch, and the source of every step's key.
+      labels: the rule that labels parameters by their path.
+      directory: where to write; None keeps everything in memory.
+      parallel: "jit" or "pmap" (see `parallel.py`).
+      devices: what to train on; all local devices by default.
+      log_every: a line of metrics is written after every so many steps of a phase and after its last.
+      checkpoint_every: likewise for checkpoints.
+      tensorboard: whether to write TensorBoard's files as well (needs the extra `tensorboard`).
+
+    Returns: the parameters and the model state, on the first device.
+
+    Raises:
+      ValueError: if a phase does not fit the parameters, the devices or itself; before any step is made.
+      WorkdirError: if the directory is damaged or another run's; it is left untouched.
+      NonFiniteError: as soon as a loss is not finite.
+    """
+    if parallel not in PARALLELISMS:
+        raise ValueError(f"train: parallel must be one of {sorted(PARALLELISMS)}, got {parallel!r}")
+    devices = tuple(devices or jax.local_devices())
+    labelled = label_parameters(params, labels)
+    initial = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=jax.tree.map(jnp.asarray, params),
+        model_state=jax.tree.map(jnp.asarray, model_state),
+        opt_state=(),
+    )
+    _check(phases, initial, labelled, seed=seed, devices=len(devices))
+
+    with contextlib.ExitStack() as stack:
+        state, checkpoints = initial, None
+        folder = None if directory is None else Path(directory).absolute()
+        if folder is not None:
+            identity = {"seed": seed, "phases": [[phase.name, phase.steps] for phase in phases]}
+            checkpoints = Checkpoints(folder / "checkpoints", identity)
+            stack.callback(checkpoints.close)
+            state = checkpoints.restore(lambda step: _shapes(phases, labelled, initial, step)) or initial
+        reporter = Reporter(
+            phases, log_every=log_every, folder=folder, step=int(state.step), tensorboard=tensorboard
+        )
+        stack.callback(reporter.close)
+        run = _Run(labelled, seed, PARALLELISMS[parallel](devices), reporter, checkpoints, checkpoint_every)
+        for start, phase in starts(phases):
+            if int(state.step) < start + phase.steps:
+                state = run.phase(phase, state, start=start)
+    return jax.device_put(Trained(state.params, state.model_state), devices[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What all phases of a run have in common."""
+
+    labels: Labels
+    seed: int
+    parallelism: Parallelism
+    reporter: Reporter
+    checkpoints: Checkpoints | None
+    checkpoint_every: int
+
+    def phase(self, phase: Phase, state: TrainState, *, start: int) -> TrainState:
+        """Takes the state, as one device sees it, through what is left of a phase that begins at `start`."""
+        done = int(state.step) - start
+        self.reporter.start_phase(phase, done=done)
+        if done == 0:
+            state = enter_phase(phase, self.labels, state)
+        state = self.parallelism.place_state(state)
+        step = self.parallelism.compile(phase, self.labels, seed=self.seed)
+        unread = None
+        for phase_step in range(done + 1, phase.steps + 1):
+            batch = self.parallelism.place_batch(phase, phase.batch(self.seed, phase_step - 1))
+            state, metrics = step(state, batch)
+            # The metrics are read one step late, so that the devices always have the next step to work on.
+            if unread is not None:
+                self._report(phase, start, *unread)
+            unread = phase_step, metrics
+            last = phase_step == phase.steps
+            saves = last or phase_step % self.checkpoint_every == 0
+            if saves or phase.evaluates_after(phase_step):
+                single = self.parallelism.single_state(state)
+                self._report(phase, start, *unread, evaluated=_evaluate(phase, phase_step, single))
+                unread = None
+                if saves:
+                    self._save(phase, single._replace(opt_state=()) if last else single)
+        return single._replace(opt_state=())
+
+    def _report(
+        self,
+        phase: Phase,
+        start: int,
+        phase_step: int,
+        metrics: Mapping[str, jax.Array],
+        evaluated: Mapping[str, Any] | None = None,
+    ) -> None:
+        numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not math.isfinite(numbers["loss"]):
+            raise NonFiniteError(
+                f"phase {phase.name!r}, step {phase_step} of {phase.steps}: the loss is {numbers['loss']}; "
+                f"lower the learning rate, clip the gradients, or look at this step's batch"
+            )
+        self.reporter.report(
+            phase,
+            step=start + phase_step,
+            phase_step=phase_step,
+            metrics=numbers,
+            evaluated=evaluated or {},
+        )
+
+    def _save(self, phase: Phase, state: TrainState) -> None:
+        for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.model_state)):
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+                raise NonFiniteError(
+                    f"phase {phase.name!r}, step {int(state.step)} of the run: "
+                    f"{jax.tree_util.keystr(path[1:])} is not finite, though the loss was; clip the gradients"
+                )
+        if self.checkpoints is not None:
+            self.reporter.sync()
+            self.checkpoints.save(state)
+
+
+def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, Any]:
+    if not phase.evaluates_after(phase_step):
+        return {}
+    return phase.evaluate(state.params, state.model_state)
+
+
+def _check(phases: Sequence[Phase], initial: TrainState, labels: Labels, *, seed: int, devices: int) -> None:
+    """Checks all phases before any work is done."""
+    names = [phase.name for phase in phases]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if not names or repeated:
+        raise ValueError(f"train: phases must be at least one, with different names; got {names}")
+    check_labels(phases, labels)
+    for phase in phases:
+        batch = phase.batch(seed, 0)
+        check_batch(phase, batch, devices=devices)
+        check_loss(phase, initial.params, initial.model_state, batch)
+
+
+def _shapes(phases: Sequence[Phase], labels: Labels, initial: TrainState, step: int) -> TrainState:
+    """The shapes of the state after a number of steps of the run."""
+    for start, phase in starts(phases):
+        if start < step < start + phase.steps:
+            return jax.eval_shape(lambda state, phase=phase: enter_phase(phase, labels, state), initial)
+    return jax.eval_shape(lambda state: state, initial)

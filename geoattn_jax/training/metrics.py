@@ -1,0 +1,74 @@
+"""A run's metrics: one JSON object per line, continued without a gap or a repetition after a crash."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geoattn_jax.training.files import WorkdirError, write_atomically
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file, oldest first; a last line that was cut off is left out.
+
+    Raises: WorkdirError if another line is not JSON.
+    """
+    lines = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(
+        lines[:-1], start=1
+    ):  # what follows the last newline was cut off, or is empty
+        try:
+            row = json.loads(line)
+            row["step"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise WorkdirError(
+                f"{path} is damaged in line {number} ({error!r}); use another workdir"
+            ) from error
+        rows.append(row)
+    return rows
+
+
+class MetricsFile:
+    """Writes `metrics.jsonl`.
+
+    Args:
+      path: the file; created if missing.
+      until: the step at which the run goes on; lines of later steps are dropped.
+      expected: the steps up to `until` that must have a line.
+
+    Attributes:
+      seconds: what the last kept line says of the time spent; 0 at the start.
+
+    Raises: WorkdirError if lines that should be there are not.
+    """
+
+    def __init__(self, path: Path, *, until: int, expected: Sequence[int]):
+        rows = read_metrics(path) if path.exists() else []
+        kept = [row for row in rows if row["step"] <= until]
+        if [row["step"] for row in kept] != list(expected):
+            raise WorkdirError(
+                f"{path} lacks lines, or has too many, up to the checkpoint's step {until}: "
+                f"it was changed or belongs to another run; use another workdir"
+            )
+        write_atomically(path, b"".join(_line(row) for row in kept))
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        self._file = path.open("ab")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends one line; it outlives this process."""
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Makes the lines outlive a power failure, too; done before each checkpoint, which relies on them."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"

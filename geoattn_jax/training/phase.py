@@ -1,0 +1,104 @@
+"""A phase of training: which parameters learn, on what, by which rule, for how long."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import optax
+
+Params = Any  # a pytree of arrays
+ModelState = Any  # a pytree of arrays that training changes without gradients: flax's mutable collections
+Batch = Any  # a pytree of arrays
+Metrics = Mapping[str, jax.Array]
+Loss = Callable[[Params, ModelState, Batch, jax.Array], tuple[jax.Array, tuple[ModelState, Metrics]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Some steps in which a subset of the parameters minimizes one loss.
+
+    The optimizers start afresh with every phase: their moments are zero and their schedules count from 0.
+
+    Sub-batches (gradient accumulation): wrap each optimizer as
+    `optax.MultiSteps(optimizer, k).gradient_transformation()`, let `batch` give sub-batches and count `steps`
+    in sub-batches, a multiple of k. The mean of the k gradients is the big batch's.
+
+    Attributes:
+      name: what metrics and messages call the phase; unique within a run.
+      steps: how many batches it takes.
+      batch: (seed, step) -> batch, a pure function; step counts from 0 within the phase. A compiled renderer
+        or indexing on the host. Every phase of a run is given the run's seed: phases that must not see the
+        same random draws derive their own from it.
+      loss: (params, model_state, batch, key) -> (loss, (new model_state, metrics)), pure and differentiable.
+        params is the whole tree, frozen parameters included; key is new in every step; loss and metrics are
+        scalars. They must be *means* over the examples, not sums: `parallel="pmap"` averages over devices.
+      optimizers: a rule per parameter label. Parameters with other labels are frozen: they cost neither
+        gradient nor optimizer memory and come out bit-identical.
+      batch_axes: where the examples are, as in `jax.vmap`'s `in_axes`: 0 for leaves whose first axis is split
+        over the devices, None for leaves that every device gets whole; a prefix of the batch's tree.
+      evaluate: (params, model_state) -> further metrics, numbers, for example the accuracy on test data. It
+        must not keep the arrays that it is given: their memory is used again.
+      evaluate_every: after how many steps, besides the last, `evaluate` is called; None for the last only.
+
+    Raises: ValueError naming the phase and the field.
+    """
+
+    name: str
+    steps: int
+    batch: Callable[[int, int], Batch]
+    loss: Loss
+    optimizers: Mapping[str, optax.GradientTransformation]
+    batch_axes: Any = 0
+    evaluate: Callable[[Params, ModelState], Mapping[str, Any]] | None = None
+    evaluate_every: int | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"Phase: name must be a non-empty string, got {self.name!r}")
+        self._require_count("steps", self.steps)
+        for field in ("batch", "loss"):
+            self._require(callable(getattr(self, field)), field, "a function")
+        if not isinstance(self.optimizers, Mapping) or not self.optimizers:
+            self._fail(
+                "optimizers", "a non-empty mapping from labels to optax optimizers; nothing would learn"
+            )
+        for label, optimizer in self.optimizers.items():
+            if not isinstance(optimizer, optax.GradientTransformation):
+                hint = (
+                    "; take its .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else ""
+                )
+                raise ValueError(
+                    f"phase {self.name!r}: optimizers[{label!r}] must be an optax.GradientTransformation, "
+                    f"got {type(optimizer).__name__}{hint}"
+                )
+        axes = jax.tree.leaves(self.batch_axes, is_leaf=lambda axis: axis is None)
+        self._require(all(axis in (0, None) for axis in axes), "batch_axes", "made of 0 and None")
+        self._require(self.evaluate is None or callable(self.evaluate), "evaluate", "a function or None")
+        if self.evaluate_every is not None:
+            self._require(self.evaluate is not None, "evaluate_every", "None without evaluate")
+            self._require_count("evaluate_every", self.evaluate_every)
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether `evaluate` is due when `step` steps of the phase are done."""
+        if self.evaluate is None:
+            return False
+        return step == self.steps or (self.evaluate_every is not None and step % self.evaluate_every == 0)
+
+    def _require_count(self, field: str, value: object) -> None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        self._require(whole and value >= 1, field, "a whole number, at least 1")
+
+    def _require(self, fits: bool, field: str, expected: str) -> None:
+        if not fits:
+            self._fail(field, expected)
+
+    def _fail(self, field: str, expected: str) -> None:
+        raise ValueError(f"phase {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
+
+
+def starts(phases: Sequence[Phase]) -> Iterator[tuple[int, Phase]]:
+    """The phases in order, each with the number of steps of the run that come before it."""
+    ends = itertools.accumulate((phase.steps for phase in phases), initial=0)
+    return zip(ends, phases, strict=False)  # the last end has no phase

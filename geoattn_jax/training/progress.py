@@ -1,0 +1,48 @@
+"""Shows how far a run is: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+
+import rich.console
+import rich.progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Progress on the standard error stream, through the phases of a run."""
+
+    def __init__(self):
+        self._console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[loss]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: rich.progress.TaskID | None = None
+        self._next_line = 0.0
+        self._bar.start()
+
+    def start(self, phase: str, *, done: int, steps: int) -> None:
+        """Begins a phase of which `done` steps are done already."""
+        self._phase, self._steps = phase, steps
+        self._task = self._bar.add_task(phase, completed=done, total=steps, loss="")
+        self._print(f"{phase}: {done}/{steps} steps done")
+
+    def update(self, done: int, loss: float) -> None:
+        """Shows that `done` steps of the phase are done, with the last one's loss."""
+        self._bar.update(self._task, completed=done, loss=f"loss {loss:.4g}")
+        if done == self._steps or time.monotonic() >= self._next_line:
+            self._print(f"{self._phase}: {done}/{self._steps} steps, loss {loss:.4g}")
+
+    def close(self) -> None:
+        """Leaves the bars as they are."""
+        self._bar.stop()
+
+    def _print(self, line: str) -> None:
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False)

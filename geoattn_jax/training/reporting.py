@@ -1,0 +1,95 @@
+"""Where a run's numbers go: the metrics file, TensorBoard and the progress shown to the user."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geoattn_jax.training.metrics import MetricsFile
+from geoattn_jax.training.phase import Phase, starts
+from geoattn_jax.training.progress import Progress
+
+
+class Reporter:
+    """Reports the steps of a run.
+
+    Args:
+      phases: the run's phases.
+      log_every: a line of metrics is written after every so many steps of a phase and after its last.
+      folder: the run's folder; None writes no files.
+      step: the step of the run at which it goes on; what was reported of later ones is dropped.
+      tensorboard: whether to write TensorBoard's files, too.
+    """
+
+    def __init__(
+        self, phases: Sequence[Phase], *, log_every: int, folder: Path | None, step: int, tensorboard: bool
+    ):
+        self._log_every = log_every
+        self._file = self._summary = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            expected = [known for known in self._logged_steps(phases) if known <= step]
+            self._file = MetricsFile(folder / "metrics.jsonl", until=step, expected=expected)
+            if tensorboard:
+                self._summary = _summary_writer(folder / "tensorboard", step)
+        self._began = time.monotonic() - (self._file.seconds if self._file else 0.0)
+        self._progress = Progress()
+
+    def start_phase(self, phase: Phase, *, done: int) -> None:
+        """Announces a phase of which `done` steps are done already."""
+        self._progress.start(phase.name, done=done, steps=phase.steps)
+
+    def report(
+        self,
+        phase: Phase,
+        *,
+        step: int,
+        phase_step: int,
+        metrics: Mapping[str, float],
+        evaluated: Mapping[str, Any],
+    ) -> None:
+        """Reports one step; counts are of steps done, in the run and in the phase."""
+        self._progress.update(phase_step, metrics["loss"])
+        if self._file is None or not self._is_logged(phase, phase_step):
+            return
+        numbers = {**metrics, **{name: float(value) for name, value in evaluated.items()}}
+        seconds = round(time.monotonic() - self._began, 3)
+        self._file.write(
+            {"step": step, "phase": phase.name, "phase_step": phase_step, **numbers, "seconds": seconds}
+        )
+        if self._summary is not None:
+            for name, value in numbers.items():
+                self._summary.add_scalar(f"{phase.name}/{name}", value, step)
+
+    def sync(self) -> None:
+        """Makes what was reported outlive a power failure."""
+        if self._file is not None:
+            self._file.sync()
+
+    def close(self) -> None:
+        """Ends the reporting."""
+        self._progress.close()
+        if self._summary is not None:
+            self._summary.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _is_logged(self, phase: Phase, phase_step: int) -> bool:
+        regular = phase_step % self._log_every == 0 or phase_step == phase.steps
+        return regular or phase.evaluates_after(phase_step)
+
+    def _logged_steps(self, phases: Sequence[Phase]) -> Iterator[int]:
+        for start, phase in starts(phases):
+            for phase_step in range(1, phase.steps + 1):
+                if self._is_logged(phase, phase_step):
+                    yield start + phase_step
+
+
+def _summary_writer(folder: Path, step: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard=True needs tensorboardX; install it with pip install 'geoattn-jax[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1)

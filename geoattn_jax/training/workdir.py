@@ -1,0 +1,124 @@
+"""The folder of an experiment: it belongs to one config and to one process at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from geoattn_jax.training.files import WorkdirError, temporary_of, write_atomically
+
+MARKER = "geoattn_jax.json"
+FORMAT = 1
+
+
+@contextlib.contextmanager
+def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator[Path]:
+    """Claims a folder for an experiment: a new or empty one, or one that this very config has started.
+
+    While the context lasts no other process can open the folder; the claim ends with the process, however it
+    ends. What says to whom the folder belongs is the file geoattn_jax.json in it.
+
+    Args:
+      path: the folder; it and its parents are created if missing.
+      config: the experiment's settings, anything that JSON can hold.
+
+    Yields: the folder's absolute path.
+    Raises: WorkdirError if the folder holds something else, is damaged, was started with another config or is
+      in use. It is then as it was.
+    """
+    folder = Path(path).absolute()
+    config = json.loads(json.dumps(config))
+    if folder.exists() and not folder.is_dir():
+        raise WorkdirError(f"workdir {folder} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        marker = folder / MARKER
+        if marker.exists():
+            _check_same_config(folder, config)
+        else:
+            _check_empty(folder)
+            content = json.dumps({"format": FORMAT, "config": config}, indent=2) + "\n"
+            write_atomically(marker, content.encode())
+        yield folder
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """The config with which a folder was started.
+
+    Raises: WorkdirError if it is not such a folder, or is damaged.
+    """
+    marker = Path(path).absolute() / MARKER
+    try:
+        content = json.loads(marker.read_text())
+        found, config = content["format"], dict(content["config"])
+    except FileNotFoundError:
+        raise WorkdirError(f"workdir {marker.parent} has no {MARKER}: no run was started in it") from None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise WorkdirError(
+            f"workdir {marker.parent} is damaged: {MARKER} cannot be read ({error}); use another folder"
+        ) from error
+    if found != FORMAT:
+        raise WorkdirError(
+            f"workdir {marker.parent} has format {found}, this version reads format {FORMAT}; "
+            f"use another folder, or the version that wrote it"
+        )
+    return config
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise WorkdirError(
+            f"workdir {folder} is in use by another process; wait for it or use another"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_empty(folder: Path) -> None:
+    # A process killed while it wrote the marker leaves the marker's temporary file and nothing else.
+    found = sorted(entry.name for entry in folder.iterdir() if entry != temporary_of(folder / MARKER))
+    if found:
+        listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        raise WorkdirError(
+            f"workdir {folder} is not empty and was not made by this program (it holds {listed}); "
+            f"give a new or an empty folder"
+        )
+
+
+def _check_same_config(folder: Path, config: dict[str, Any]) -> None:
+    before = read_config(folder)
+    old, new = _flatten(before), _flatten(config)
+    differences = [
+        f"{key}: {_show(old, key)} then, {_show(new, key)} now"
+        for key in sorted(old.keys() | new.keys())
+        if _show(old, key) != _show(new, key)
+    ]
+    if differences:
+        raise WorkdirError(
+            f"workdir {folder} was started with another config ({'; '.join(differences)}); "
+            f"use another folder, or the old config to resume"
+        )
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _show(flat: Mapping[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "absent"
