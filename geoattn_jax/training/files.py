@@ -1,38 +1,41 @@
 """Files that are either whole or not there, whenever the process is killed."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-
-TEMPORARY_SUFFIX = ".tmp"
+from typing import BinaryIO
 
 
 class WorkdirError(RuntimeError):
     """A folder that cannot be used as it is. It has been left untouched."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file by one with this content; whoever reads it sees the old or the new one, never a part.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file whose content replaces `path` when the context ends; readers see the old or the new one.
 
     Args:
-      path: the file; its folder must exist. The content goes through `.NAME.tmp` beside it.
-      content: all of it.
+      path: the file; its folder must exist. The content is collected in `.NAME.tmp` beside it.
+
+    Yields: the file to write to.
     """
     temporary = temporary_of(path)
     with temporary.open("wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
 def temporary_of(path: Path) -> Path:
-    """Where `write_atomically` collects a file's content."""
-    return path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    """Where `replacing` collects a file's content."""
+    return path.with_name(f".{path.name}.tmp")
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside a folder survive a power failure."""
+def _sync_folder(folder: Path) -> None:
+    # Only with this does a rename survive a power failure.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

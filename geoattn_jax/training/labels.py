@@ -23,12 +23,12 @@ def label_parameters(params: Params, rule: LabelRule) -> Labels:
     Raises: ValueError if a label is not a string.
     """
 
-    def label(path: tuple, _: jax.Array) -> str:
+    def label(path: tuple, _: Any) -> str:
         names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
         found = rule(names)
         if not isinstance(found, str):
             raise ValueError(
-                f"labels: the label of parameter {'/'.join(names)} must be a string, got {found!r}"
+                f"labels: the label of {'/'.join(names)} must be a string, got {found!r}"
             )
         return found
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from geoattn_jax.training.checkpoint import Checkpoints
+from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
@@ -80,6 +81,9 @@ def train(
     """
     if parallel not in PARALLELISMS:
         raise ValueError(f"train: parallel must be one of {sorted(PARALLELISMS)}, got {parallel!r}")
+    check_whole("train", "seed", seed, minimum=0)
+    check_whole("train", "log_every", log_every, minimum=1)
+    check_whole("train", "checkpoint_every", checkpoint_every, minimum=1)
     devices = tuple(devices or jax.local_devices())
     labelled = label_parameters(params, labels)
     initial = TrainState(
@@ -88,7 +92,8 @@ def train(
         model_state=jax.tree.map(jnp.asarray, model_state),
         opt_state=(),
     )
-    _check(phases, initial, labelled, seed=seed, devices=len(devices))
+    parallelism = PARALLELISMS[parallel](devices)
+    _check(phases, initial, labelled, parallelism, seed=seed, devices=len(devices))
 
     with contextlib.ExitStack() as stack:
         state, checkpoints = initial, None
@@ -102,7 +107,7 @@ def train(
             phases, log_every=log_every, folder=folder, step=int(state.step), tensorboard=tensorboard
         )
         stack.callback(reporter.close)
-        run = _Run(labelled, seed, PARALLELISMS[parallel](devices), reporter, checkpoints, checkpoint_every)
+        run = _Run(labelled, seed, parallelism, reporter, checkpoints, checkpoint_every)
         for start, phase in starts(phases):
             if int(state.step) < start + phase.steps:
                 state = run.phase(phase, state, start=start)
@@ -186,7 +191,15 @@ def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, 
     return phase.evaluate(state.params, state.model_state)
 
 
-def _check(phases: Sequence[Phase], initial: TrainState, labels: Labels, *, seed: int, devices: int) -> None:
+def _check(
+    phases: Sequence[Phase],
+    initial: TrainState,
+    labels: Labels,
+    parallelism: Parallelism,
+    *,
+    seed: int,
+    devices: int,
+) -> None:
     """Checks all phases before any work is done."""
     names = [phase.name for phase in phases]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -196,7 +209,7 @@ def _check(phases: Sequence[Phase], initial: TrainState, labels: Labels, *, seed
     for phase in phases:
         batch = phase.batch(seed, 0)
         check_batch(phase, batch, devices=devices)
-        check_loss(phase, initial.params, initial.model_state, batch)
+        check_loss(phase, initial.params, initial.model_state, batch, axis_name=parallelism.axis_name)
 
 
 def _shapes(phases: Sequence[Phase], labels: Labels, initial: TrainState, step: int) -> TrainState:

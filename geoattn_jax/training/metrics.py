@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.training.files import WorkdirError, write_atomically
+from geoattn_jax.training.files import WorkdirError, replacing
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -52,7 +52,8 @@ class MetricsFile:
                 f"{path} lacks lines, or has too many, up to the checkpoint's step {until}: "
                 f"it was changed or belongs to another run; use another workdir"
             )
-        write_atomically(path, b"".join(_line(row) for row in kept))
+        with replacing(path) as file:
+            file.writelines(_line(row) for row in kept)
         self.seconds = kept[-1]["seconds"] if kept else 0.0
         self._file = path.open("ab")
 

@@ -7,8 +7,9 @@ has its own random draws, and statistics are of the device's share unless the mo
 `PMAP_AXIS` (for example `flax.linen.BatchNorm(axis_name=PMAP_AXIS)`). JAX keeps `pmap` in maintenance mode.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+import abc
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,24 +22,40 @@ from geoattn_jax.training.step import Step, TrainState, make_step
 PMAP_AXIS = "devices"
 
 
-class Parallelism(Protocol):
-    """How a run's state and batches lie on its devices."""
+class Parallelism(abc.ABC):
+    """How a run's state and batches lie on its devices.
 
+    Attributes:
+      axis_name: the axis over which a loss may average, where it sees only one device's share.
+    """
+
+    axis_name: str | None
+
+    @abc.abstractmethod
+    def __init__(self, devices: Sequence[jax.Device]):
+        """Uses these devices."""
+
+    @abc.abstractmethod
     def compile(self, phase: Phase, labels: Labels, *, seed: int) -> Step:
         """The phase's compiled step; it takes the memory of the state that it is given."""
 
+    @abc.abstractmethod
     def place_state(self, state: TrainState) -> TrainState:
         """Copies a state on one device to all."""
 
+    @abc.abstractmethod
     def single_state(self, state: TrainState) -> TrainState:
         """The state as seen by one device."""
 
+    @abc.abstractmethod
     def place_batch(self, phase: Phase, batch: Batch) -> Batch:
         """Splits a batch over the devices."""
 
 
-class JitParallelism:
+class JitParallelism(Parallelism):
     """One program on arrays that are spread over a mesh; XLA inserts the communication."""
+
+    axis_name = None
 
     def __init__(self, devices: Sequence[jax.Device]):
         mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
@@ -70,8 +87,10 @@ class JitParallelism:
         )
 
 
-class PmapParallelism:
+class PmapParallelism(Parallelism):
     """One program per device on its own share; gradients, metrics and model state are averaged."""
+
+    axis_name = PMAP_AXIS
 
     def __init__(self, devices: Sequence[jax.Device]):
         self._devices = devices
@@ -101,10 +120,7 @@ class PmapParallelism:
         )
 
 
-PARALLELISMS: dict[str, Callable[[Sequence[jax.Device]], Parallelism]] = {
-    "jit": JitParallelism,
-    "pmap": PmapParallelism,
-}
+PARALLELISMS: dict[str, type[Parallelism]] = {"jit": JitParallelism, "pmap": PmapParallelism}
 
 
 def batch_axes(phase: Phase, batch: Batch) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import optax
 
+from geoattn_jax.training.checks import check_whole
+
 Params = Any  # a pytree of arrays
 ModelState = Any  # a pytree of arrays that training changes without gradients: flax's mutable collections
 Batch = Any  # a pytree of arrays
@@ -57,7 +59,7 @@ class Phase:
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"Phase: name must be a non-empty string, got {self.name!r}")
-        self._require_count("steps", self.steps)
+        check_whole(f"phase {self.name!r}", "steps", self.steps, minimum=1)
         for field in ("batch", "loss"):
             self._require(callable(getattr(self, field)), field, "a function")
         if not isinstance(self.optimizers, Mapping) or not self.optimizers:
@@ -78,17 +80,13 @@ class Phase:
         self._require(self.evaluate is None or callable(self.evaluate), "evaluate", "a function or None")
         if self.evaluate_every is not None:
             self._require(self.evaluate is not None, "evaluate_every", "None without evaluate")
-            self._require_count("evaluate_every", self.evaluate_every)
+            check_whole(f"phase {self.name!r}", "evaluate_every", self.evaluate_every, minimum=1)
 
     def evaluates_after(self, step: int) -> bool:
         """Whether `evaluate` is due when `step` steps of the phase are done."""
         if self.evaluate is None:
             return False
         return step == self.steps or (self.evaluate_every is not None and step % self.evaluate_every == 0)
-
-    def _require_count(self, field: str, value: object) -> None:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        self._require(whole and value >= 1, field, "a whole number, at least 1")
 
     def _require(self, fits: bool, field: str, expected: str) -> None:
         if not fits:

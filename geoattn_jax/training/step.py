@@ -73,8 +73,10 @@ def make_step(phase: Phase, labels: Labels, *, seed: int, axis_name: str | None 
     return step
 
 
-def check_loss(phase: Phase, params: Params, model_state: ModelState, batch: Batch) -> None:
-    """Checks what a phase's loss returns, by its shapes alone.
+def check_loss(
+    phase: Phase, params: Params, model_state: ModelState, batch: Batch, *, axis_name: str | None = None
+) -> None:
+    """Checks what a phase's loss returns, by its shapes alone; the arguments are those of `make_step`.
 
     Raises: ValueError naming the phase and what is wrong.
     """
@@ -82,7 +84,10 @@ def check_loss(phase: Phase, params: Params, model_state: ModelState, batch: Bat
     def fail(what: str) -> None:
         raise ValueError(f"phase {phase.name!r}: loss must return (loss, (model_state, metrics)); {what}")
 
-    result = jax.eval_shape(phase.loss, params, model_state, batch, jax.random.key(0))
+    loss_function = phase.loss
+    if axis_name is not None:
+        loss_function = jax.vmap(loss_function, in_axes=None, out_axes=None, axis_name=axis_name, axis_size=1)
+    result = jax.eval_shape(loss_function, params, model_state, batch, jax.random.key(0))
     try:
         loss, (new_model_state, metrics) = result
         metrics = dict(metrics)
@@ -90,11 +95,9 @@ def check_loss(phase: Phase, params: Params, model_state: ModelState, batch: Bat
         fail(f"got {jax.tree.map(lambda leaf: leaf.shape, result)}")
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         fail(f"loss must be one floating point number, got {loss}")
-    before = jax.eval_shape(lambda tree: tree, model_state)
-    if jax.tree.map(_kind, before) != jax.tree.map(_kind, new_model_state):
-        fail(
-            f"model_state must keep its structure, shapes and dtypes: was {before}, became {new_model_state}"
-        )
+    old, new = jax.tree.map(_kind, model_state), jax.tree.map(_kind, new_model_state)
+    if old != new:
+        fail(f"model_state must keep its structure, shapes and dtypes: it was {old}, became {new}")
     for name, metric in metrics.items():
         if name in RESERVED_METRICS:
             fail(f"the metric {name!r} has a name that the loop uses itself; rename it")

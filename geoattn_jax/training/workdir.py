@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.training.files import WorkdirError, temporary_of, write_atomically
+from geoattn_jax.training.files import WorkdirError, replacing, temporary_of
 
 MARKER = "geoattn_jax.json"
 FORMAT = 1
@@ -40,8 +40,8 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
             _check_same_config(folder, config)
         else:
             _check_empty(folder)
-            content = json.dumps({"format": FORMAT, "config": config}, indent=2) + "\n"
-            write_atomically(marker, content.encode())
+            with replacing(marker) as file:
+                file.write(json.dumps({"format": FORMAT, "config": config}, indent=2).encode())
         yield folder
 
 

@@ -1,0 +1,68 @@
+"""Where a result comes from: the program, the packages and the machine behind it."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("geoattn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+def provenance(*, seed: int, wall_seconds: float) -> dict[str, Any]:
+    """What `results.json` records about its origin.
+
+    Args:
+      seed: of the run.
+      wall_seconds: what the run took.
+
+    Returns: {"commit", "packages", "device", "seed", "wall_seconds"}; commit is None where the package is not
+      in a git checkout, and ends in "-dirty" where tracked files differ from the commit.
+    """
+    return {
+        "commit": _commit(Path(__file__).parent),
+        "packages": {"python": platform.python_version(), **_versions()},
+        "device": _device(),
+        "seed": seed,
+        "wall_seconds": round(wall_seconds, 1),
+    }
+
+
+def _commit(folder: Path) -> str | None:
+    # An installed copy may lie inside somebody else's checkout, so the file itself must be tracked.
+    if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    commit = _git(folder, "rev-parse", "HEAD")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _device() -> str:
+    devices = jax.local_devices()
+    kind = devices[0].device_kind
+    if devices[0].platform == "cpu":
+        kind = f"{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores"
+    return f"{len(devices)} x {kind}" if len(devices) > 1 else kind
