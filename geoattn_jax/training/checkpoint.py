@@ -87,7 +87,8 @@ class Checkpoints:
         try:
             return manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # orbax and tensorstore raise almost anything for a damaged file
-            raise self._unreadable(step, f"{type(error).__name__}: {str(error)[:300]}") from error
+            first_line = str(error).partition("\n")[0]
+            raise self._unreadable(step, f"{type(error).__name__}: {first_line[:300]}") from error
 
     def _unreadable(self, step: int, why: str) -> WorkdirError:
         folder = self._folder / str(step)

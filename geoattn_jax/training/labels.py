@@ -27,9 +27,7 @@ def label_parameters(params: Params, rule: LabelRule) -> Labels:
         names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
         found = rule(names)
         if not isinstance(found, str):
-            raise ValueError(
-                f"labels: the label of {'/'.join(names)} must be a string, got {found!r}"
-            )
+            raise ValueError(f"labels: the label of {'/'.join(names)} must be a string, got {found!r}")
         return found
 
     return jax.tree_util.tree_map_with_path(label, params)

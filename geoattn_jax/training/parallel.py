@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from geoattn_jax.training.labels import Labels
@@ -107,10 +107,11 @@ class PmapParallelism(Parallelism):
 
     def place_state(self, state: TrainState) -> TrainState:
         count = len(self._devices)
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *jnp.shape(leaf))), state)
+        # A view on the host: no device ever holds more than its own copy.
+        return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (count, *leaf.shape)), state)
 
     def single_state(self, state: TrainState) -> TrainState:
-        return jax.tree.map(lambda leaf: leaf[0], state)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], state)
 
     def place_batch(self, phase: Phase, batch: Batch) -> Batch:
         count = len(self._devices)

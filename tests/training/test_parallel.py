@@ -14,7 +14,7 @@ from geoattn_jax.training import PMAP_AXIS, Phase, read_metrics, train
 
 
 def phases(parallel):
-    """Without dropout; the mean over the batch goes over all devices, as in flax's BatchNorm(axis_name=...)."""
+    """Without dropout; the batch's mean goes over all devices, as in flax's BatchNorm(axis_name=...)."""
     loss = functools.partial(problem.loss, axis_name=PMAP_AXIS if parallel == "pmap" else None)
     both = {"trunk": optax.adam(1e-2), "head": optax.sgd(1e-1, momentum=0.9)}
     return [

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +18,6 @@ import training_problem as problem
 
 from geoattn_jax.training import WorkdirError, read_metrics, train
 
-OPTIONS = dict(checkpoint_every=3, log_every=2)
-
 
 class InterruptionError(Exception):
     """Stands for whatever ends a process."""
@@ -24,32 +25,212 @@ class InterruptionError(Exception):
 
 def interrupted(phases, at):
     """The phases, the batch after `at` steps of the run raising."""
-    changed, start = [], 0
+    draws, changed, start = [], [], 0
     for phase in phases:
 
         def batch(seed, step, phase=phase, start=start):
-            if start + step == at and armed:
+            draws.append(step)
+            if start + step == at and len(draws) > len(phases):  # the first draws are the checks'
                 raise InterruptionError
-            armed.append(True)  # the first draws are the checks'
             return phase.batch(seed, step)
 
         changed.append(dataclasses.replace(phase, batch=batch))
         start += phase.steps
-    armed = []
     return changed
 
 
 def run(folder, phases=None, **options):
-    return train(
-        phases or problem.phases(),
-        problem.initial_params(),
-        problem.initial_model_state(),
-        seed=3,
-        directory=folder,
-        devices=jax.devices()[:1],
-        **(OPTIONS | options),
-    )
+    options = {"seed": 3, "devices": jax.devices()[:1], "checkpoint_every": 3, "log_every": 2} | options
+    params, model_state = problem.initial_params(), problem.initial_model_state()
+    return train(phases or problem.phases(), params, model_state, directory=folder, **options)
 
 
 def rows_without_time(folder):
     return [{**row, "seconds": None} for row in read_metrics(folder / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return folder, run(folder)
+
+
+def assert_same_end(folder, trained, uninterrupted):
+    expected_folder, expected = uninterrupted
+    problem.assert_trees_equal(trained, expected)
+    assert rows_without_time(folder) == rows_without_time(expected_folder)
+
+
+@pytest.mark.parametrize("stops", [(0,), (2, 3, 4), (7, 11), (9, 17)])
+def test_stopped_at_any_step_and_run_again(tmp_path, uninterrupted, stops):
+    """Stops before the first checkpoint, around checkpoints, at the seams of phases and inside each."""
+    for stop in stops:
+        with pytest.raises(InterruptionError):
+            run(tmp_path, interrupted(problem.phases(), stop))
+    assert_same_end(tmp_path, run(tmp_path), uninterrupted)
+
+
+def test_a_finished_run_does_no_step_and_changes_no_file(tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted[0], tmp_path / "again")
+    folder = tmp_path / "again"
+    before = contents(folder)
+    assert_same_end(folder, run(folder, interrupted(problem.phases(), 17)), uninterrupted)
+    assert contents(folder) == before
+
+
+def test_checkpoints_and_logging_do_not_change_the_run(tmp_path, uninterrupted):
+    problem.assert_trees_equal(run(None), uninterrupted[1])
+    problem.assert_trees_equal(run(tmp_path, checkpoint_every=100, log_every=100), uninterrupted[1])
+
+
+def test_on_eight_devices_by_pmap(tmp_path):
+    options = {"devices": jax.devices(), "parallel": "pmap"}
+    expected = run(tmp_path / "whole", **options)
+    with pytest.raises(InterruptionError):
+        run(tmp_path / "parts", interrupted(problem.phases(), 10), **options)
+    problem.assert_trees_equal(run(tmp_path / "parts", **options), expected)
+
+
+def test_seconds_go_on_after_an_interruption(tmp_path):
+    with pytest.raises(InterruptionError):
+        run(tmp_path, interrupted(problem.phases(), 10), log_every=1)
+    kept = [row["seconds"] for row in read_metrics(tmp_path / "metrics.jsonl")][:10]
+    run(tmp_path, log_every=1)
+    seconds = [row["seconds"] for row in read_metrics(tmp_path / "metrics.jsonl")]
+    assert seconds[:10] == kept
+    assert seconds == sorted(seconds)
+
+
+def crash_process(folder, kill_at, cache):
+    """Runs the experiment of training_crash.py; compiled programs are shared between the processes."""
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command = [sys.executable, crash.__file__, str(folder), str(kill_at)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_killed_again_and_again(tmp_path):
+    """SIGKILL before the folder is claimed, then twice or more in every phase, in the midst of its files."""
+    whole = crash_process(tmp_path / "whole", 0, tmp_path / "cache")
+    assert whole.returncode == 0, whole.stderr
+    expected = json.loads(whole.stdout)
+    folder = tmp_path / "killed"
+    for kill_at in (2, expected["events"] // 6, *[expected["events"] // 4] * 3):
+        killed = crash_process(folder, kill_at, tmp_path / "cache")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    last = crash_process(folder, 0, tmp_path / "cache")
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout)["digest"] == expected["digest"]
+    assert rows_without_time(folder / "run") == rows_without_time(tmp_path / "whole" / "run")
+    for name in ("results.json", "table.md", "geoattn_jax.json", "stages/total.npz"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def contents(folder):
+    """Every file's path and bytes, and every folder's path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def flip(path, where=0.5):
+    """Turns one bit over."""
+    content = bytearray(path.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def checkpoint_files(folder):
+    newest = max((folder / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    return sorted(path for path in newest.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("damage", ["flip", "empty", "remove"])
+def test_a_damaged_checkpoint_is_refused_or_restores_to_the_bit(tmp_path, uninterrupted, damage):
+    """Every file of a checkpoint in turn. Some hold nothing that the state depends on."""
+    refused = 0
+    names = [path.relative_to(uninterrupted[0]) for path in checkpoint_files(uninterrupted[0])]
+    assert len(names) > 5
+    for number, name in enumerate(names):
+        folder = tmp_path / str(number)
+        shutil.copytree(uninterrupted[0], folder)
+        {"flip": flip, "empty": lambda path: path.write_bytes(b""), "remove": Path.unlink}[damage](
+            folder / name
+        )
+        before = contents(folder)
+        message = ""
+        try:
+            problem.assert_trees_equal(run(folder), uninterrupted[1])
+        except WorkdirError as error:
+            message = str(error)
+        if message:
+            refused += 1
+            assert re.search(r"checkpoints/18 is damaged.*delete that folder", message), name
+            assert contents(folder) == before, name
+    assert refused >= 2
+
+
+def test_without_the_damaged_checkpoint_the_run_goes_on_from_the_one_before(tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted[0], tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoints" / "18")
+    assert_same_end(tmp_path, run(tmp_path), uninterrupted)
+
+
+@pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "manifest.ocdbt"])
+def test_a_half_deleted_old_checkpoint_does_no_harm(tmp_path, uninterrupted, name):
+    """A process can be killed while it deletes the checkpoint before the last."""
+    with pytest.raises(InterruptionError):
+        run(tmp_path, interrupted(problem.phases(), 16))
+    old = min((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for path in old.rglob(name):
+        path.unlink()
+    assert_same_end(tmp_path, run(tmp_path), uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[:3] + lines[4:], "lacks lines"),
+        (lambda lines: [*lines[:2], b"{", *lines[2:]], "damaged in line 3"),
+        (lambda lines: [*lines[:2], b"[]", *lines[2:]], "damaged in line 3"),
+        (lambda lines: [], "lacks lines"),
+    ],
+)
+def test_damaged_metrics_are_refused(tmp_path, uninterrupted, change, message):
+    shutil.copytree(uninterrupted[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in change(path.read_bytes().splitlines())))
+    before = contents(tmp_path)
+    with pytest.raises(WorkdirError, match=message):
+        run(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 4},
+        {"phases": problem.phases()[:2]},
+        {"phases": [dataclasses.replace(problem.phases()[0], steps=8), *problem.phases()[1:]]},
+    ],
+    ids=["seed", "phases", "steps"],
+)
+def test_another_runs_checkpoints_are_refused(tmp_path, uninterrupted, other):
+    shutil.copytree(uninterrupted[0], tmp_path, dirs_exist_ok=True)
+    before = contents(tmp_path)
+    with pytest.raises(WorkdirError, match="written by another run"):
+        run(tmp_path, **other)
+    assert contents(tmp_path) == before
+
+
+def test_another_models_checkpoint_is_refused(tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted[0], tmp_path, dirs_exist_ok=True)
+    before = contents(tmp_path)
+    wider = problem.initial_params()
+    wider["extra"] = {"bias": np.zeros(3, np.float32)}
+    with pytest.raises(WorkdirError, match="damaged, or does not fit this program"):
+        train(problem.phases(), wider, problem.initial_model_state(), seed=3, directory=tmp_path)
+    assert contents(tmp_path) == before

@@ -1,0 +1,85 @@
+"""Stages that are kept, and compiled programs that are kept."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from geoattn_jax.training import WorkdirError, cached_arrays
+
+ARRAYS = {"features": np.arange(6, dtype=np.float32).reshape(2, 3), "labels": np.int32([4, 5])}
+
+
+def test_a_stage_is_computed_once(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return ARRAYS
+
+    path = tmp_path / "deep" / "features.npz"
+    for found in (cached_arrays(path, compute), cached_arrays(path, compute)):
+        assert found.keys() == ARRAYS.keys()
+        for name, array in ARRAYS.items():
+            assert found[name].dtype == array.dtype
+            np.testing.assert_array_equal(found[name], array)
+    assert len(calls) == 1
+    assert [entry.name for entry in path.parent.iterdir()] == ["features.npz"]
+
+
+def test_a_stage_that_fails_leaves_nothing(tmp_path):
+    def compute():
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        cached_arrays(tmp_path / "features.npz", compute)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_objects_are_not_kept(tmp_path):
+    with pytest.raises(ValueError, match="Object arrays"):
+        cached_arrays(tmp_path / "features.npz", lambda: {"a": np.array([None])})
+    assert not (tmp_path / "features.npz").exists()
+
+
+@pytest.mark.parametrize("where", [0.0, 0.2, 0.5, 0.7])
+def test_a_damaged_stage_is_refused_or_read_to_the_bit(tmp_path, where):
+    path = tmp_path / "features.npz"
+    cached_arrays(path, lambda: {"a": np.arange(100.0)})
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(WorkdirError, match=r"features\.npz is damaged.*delete it to compute it again"):
+        cached_arrays(path, dict)
+    path.write_bytes(bytes(content[:150]))
+    with pytest.raises(WorkdirError, match="is damaged"):
+        cached_arrays(path, dict)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "HOME/.cache/geoattn_jax/xla"),
+        ({"XDG_CACHE_HOME": "/caches"}, "/caches/geoattn_jax/xla"),
+        ({"JAX_COMPILATION_CACHE_DIR": "/chosen"}, "/chosen"),
+    ],
+)
+def test_the_compilation_cache_lies_where_the_user_wants_it(tmp_path, variables, expected):
+    program = (
+        "import jax\n"
+        "from geoattn_jax.training.compilation_cache import use_compilation_cache\n"
+        "use_compilation_cache()\n"
+        "print(jax.config.jax_compilation_cache_dir)"
+    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR")
+    }
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == expected.replace("HOME", str(tmp_path))
