@@ -28,7 +28,7 @@ def cached_arrays(path: Path, compute: Callable[[], Mapping[str, np.ndarray]]) -
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)  # reading a whole array verifies its checksum
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise WorkdirError(f"{path} is damaged ({error}); delete it to compute it again") from error
