@@ -82,4 +82,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     killer = Killer(folder, int(sys.argv[2]))
     result = experiment(folder, killer.count)
-    print(json.dumps({"events": killer.events, "digest": digest(result)}))
+    print(json.dumps({"events": killer.events, "digest": digest(result.params)}))

@@ -65,6 +65,12 @@ def phases():
     ]
 
 
+def assert_trained_equal(actual, expected):
+    """The same number of steps and, to the bit, the same parameters and model state."""
+    assert actual.step == expected.step
+    assert_trees_equal((actual.params, actual.model_state), (expected.params, expected.model_state))
+
+
 def assert_trees_equal(actual, expected):
     """Equal to the bit, in structure, dtypes and values."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)

@@ -3,7 +3,7 @@
 from geoattn_jax.training.cache import cached_arrays
 from geoattn_jax.training.compilation_cache import use_compilation_cache
 from geoattn_jax.training.files import WorkdirError
-from geoattn_jax.training.loop import NonFiniteError, Trained, train
+from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, train
 from geoattn_jax.training.metrics import read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
@@ -20,6 +20,7 @@ __all__ = [
     "Trained",
     "WorkdirError",
     "cached_arrays",
+    "load_trained",
     "open_workdir",
     "provenance",
     "read_config",

@@ -14,6 +14,7 @@ import numpy as np
 
 from geoattn_jax.training.checkpoint import Checkpoints
 from geoattn_jax.training.checks import check_whole
+from geoattn_jax.training.files import WorkdirError
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
@@ -26,10 +27,11 @@ class NonFiniteError(FloatingPointError):
 
 
 class Trained(NamedTuple):
-    """What training gives."""
+    """What training gives, on one device."""
 
     params: Params
     model_state: ModelState
+    step: int  # how many steps of the run it has taken
 
 
 def train(
@@ -72,7 +74,7 @@ def train(
       checkpoint_every: likewise for checkpoints.
       tensorboard: whether to write TensorBoard's files as well (needs the extra `tensorboard`).
 
-    Returns: the parameters and the model state, on the first device.
+    Returns: the parameters and the model state.
 
     Raises:
       ValueError: if a phase does not fit the parameters, the devices or itself; before any step is made.
@@ -81,17 +83,12 @@ def train(
     """
     if parallel not in PARALLELISMS:
         raise ValueError(f"train: parallel must be one of {sorted(PARALLELISMS)}, got {parallel!r}")
-    check_whole("train", "seed", seed, minimum=0)
+    check_whole("train", "seed", seed, minimum=0, maximum=2**32 - 1)
     check_whole("train", "log_every", log_every, minimum=1)
     check_whole("train", "checkpoint_every", checkpoint_every, minimum=1)
     devices = tuple(devices or jax.local_devices())
     labelled = label_parameters(params, labels)
-    initial = TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=jax.tree.map(jnp.asarray, params),
-        model_state=jax.tree.map(jnp.asarray, model_state),
-        opt_state=(),
-    )
+    initial = _initial_state(params, model_state)
     parallelism = PARALLELISMS[parallel](devices)
     _check(phases, initial, labelled, parallelism, seed=seed, devices=len(devices))
 
@@ -99,8 +96,7 @@ def train(
         state, checkpoints = initial, None
         folder = None if directory is None else Path(directory).absolute()
         if folder is not None:
-            identity = {"seed": seed, "phases": [[phase.name, phase.steps] for phase in phases]}
-            checkpoints = Checkpoints(folder / "checkpoints", identity)
+            checkpoints = _checkpoints(folder, phases, seed)
             stack.callback(checkpoints.close)
             state = checkpoints.restore(lambda step: _shapes(phases, labelled, initial, step)) or initial
         reporter = Reporter(
@@ -111,7 +107,48 @@ def train(
         for start, phase in starts(phases):
             if int(state.step) < start + phase.steps:
                 state = run.phase(phase, state, start=start)
-    return jax.device_put(Trained(state.params, state.model_state), devices[0])
+    return _trained(state, devices[0])
+
+
+def load_trained(
+    directory: str | os.PathLike,
+    phases: Sequence[Phase],
+    params: Params,
+    model_state: ModelState,
+    *,
+    seed: int,
+    labels: LabelRule = by_module,
+) -> Trained:
+    """Reads the newest checkpoint that `train` wrote, of a finished run or an unfinished one; writes nothing.
+
+    Args:
+      directory: the one that `train` was given.
+      phases: likewise, as all further arguments; of params and model_state only the shapes matter.
+
+    Raises: WorkdirError if there is no checkpoint, or it is damaged or another run's.
+    """
+    folder = Path(directory).absolute()
+    labelled = label_parameters(params, labels)
+    initial = _initial_state(params, model_state)
+    state = _checkpoints(folder, phases, seed).restore(lambda step: _shapes(phases, labelled, initial, step))
+    if state is None:
+        raise WorkdirError(f"{folder} has no checkpoint yet; train first")
+    return _trained(state, jax.local_devices()[0])
+
+
+def _initial_state(params: Params, model_state: ModelState) -> TrainState:
+    params, model_state = jax.tree.map(jnp.asarray, (params, model_state))
+    return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state=())
+
+
+def _checkpoints(folder: Path, phases: Sequence[Phase], seed: int) -> Checkpoints:
+    identity = {"seed": seed, "phases": [[phase.name, phase.steps] for phase in phases]}
+    return Checkpoints(folder / "checkpoints", identity)
+
+
+def _trained(state: TrainState, device: jax.Device) -> Trained:
+    params, model_state = jax.device_put((state.params, state.model_state), device)
+    return Trained(params, model_state, int(state.step))
 
 
 @dataclasses.dataclass(frozen=True)

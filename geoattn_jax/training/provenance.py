@@ -64,5 +64,10 @@ def _device() -> str:
     devices = jax.local_devices()
     kind = devices[0].device_kind
     if devices[0].platform == "cpu":
-        kind = f"{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores"
+        kind = f"{platform.machine()} CPU, {_cores()} cores"
     return f"{len(devices)} x {kind}" if len(devices) > 1 else kind
+
+
+def _cores() -> int:
+    # Where the system can tell, the cores this process may use, not those of the machine.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

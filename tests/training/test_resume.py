@@ -16,7 +16,7 @@ import pytest
 import training_crash as crash
 import training_problem as problem
 
-from geoattn_jax.training import WorkdirError, read_metrics, train
+from geoattn_jax.training import WorkdirError, load_trained, read_metrics, train
 
 
 class InterruptionError(Exception):
@@ -57,7 +57,7 @@ def uninterrupted(tmp_path_factory):
 
 def assert_same_end(folder, trained, uninterrupted):
     expected_folder, expected = uninterrupted
-    problem.assert_trees_equal(trained, expected)
+    problem.assert_trained_equal(trained, expected)
     assert rows_without_time(folder) == rows_without_time(expected_folder)
 
 
@@ -78,9 +78,21 @@ def test_a_finished_run_does_no_step_and_changes_no_file(tmp_path, uninterrupted
     assert contents(folder) == before
 
 
+def test_a_checkpoint_can_be_read_without_training(tmp_path, uninterrupted):
+    model = (problem.phases(), problem.initial_params(), problem.initial_model_state())
+    problem.assert_trained_equal(load_trained(uninterrupted[0], *model, seed=3), uninterrupted[1])
+    with pytest.raises(WorkdirError, match="has no checkpoint yet; train first"):
+        load_trained(tmp_path / "run", *model, seed=3)
+    with pytest.raises(InterruptionError):
+        run(tmp_path / "run", interrupted(problem.phases(), 11))
+    before = contents(tmp_path)
+    assert load_trained(tmp_path / "run", *model, seed=3).step == 10
+    assert contents(tmp_path) == before
+
+
 def test_checkpoints_and_logging_do_not_change_the_run(tmp_path, uninterrupted):
-    problem.assert_trees_equal(run(None), uninterrupted[1])
-    problem.assert_trees_equal(run(tmp_path, checkpoint_every=100, log_every=100), uninterrupted[1])
+    problem.assert_trained_equal(run(None), uninterrupted[1])
+    problem.assert_trained_equal(run(tmp_path, checkpoint_every=100, log_every=100), uninterrupted[1])
 
 
 def test_on_eight_devices_by_pmap(tmp_path):
@@ -88,7 +100,7 @@ def test_on_eight_devices_by_pmap(tmp_path):
     expected = run(tmp_path / "whole", **options)
     with pytest.raises(InterruptionError):
         run(tmp_path / "parts", interrupted(problem.phases(), 10), **options)
-    problem.assert_trees_equal(run(tmp_path / "parts", **options), expected)
+    problem.assert_trained_equal(run(tmp_path / "parts", **options), expected)
 
 
 def test_seconds_go_on_after_an_interruption(tmp_path):
@@ -101,28 +113,28 @@ def test_seconds_go_on_after_an_interruption(tmp_path):
     assert seconds == sorted(seconds)
 
 
-def crash_process(folder, kill_at, cache):
-    """Runs the experiment of training_crash.py; compiled programs are shared between the processes."""
+def start_experiment(folder, kill_at, cache):
+    """Starts the experiment of training_crash.py; compiled programs are shared between the processes."""
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     command = [sys.executable, crash.__file__, str(folder), str(kill_at)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_killed_again_and_again(tmp_path, compiled_programs):
-    """SIGKILL before the folder is claimed, then twice or more in every phase, in the midst of its files."""
-    whole = crash_process(tmp_path / "whole", 0, compiled_programs)
-    assert whole.returncode == 0, whole.stderr
-    expected = json.loads(whole.stdout)
+    """SIGKILL before the folder is claimed, then once or more in every phase, in the midst of its files."""
     folder = tmp_path / "killed"
-    for kill_at in (2, expected["events"] // 6, *[expected["events"] // 4] * 3):
-        killed = crash_process(folder, kill_at, compiled_programs)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    last = crash_process(folder, 0, compiled_programs)
-    assert last.returncode == 0, last.stderr
-    assert json.loads(last.stdout)["digest"] == expected["digest"]
+    whole = start_experiment(tmp_path / "whole", 0, compiled_programs)
+    for kill_at in (2, 40, 50, 60, 60):
+        killed = start_experiment(folder, kill_at, compiled_programs)
+        _, errors = killed.communicate()
+        assert killed.returncode == -signal.SIGKILL, errors.decode()
+    last = start_experiment(folder, 0, compiled_programs)
+    (result, errors), (expected, _) = last.communicate(), whole.communicate()
+    assert last.returncode == 0, errors.decode()
+    assert json.loads(result)["digest"] == json.loads(expected)["digest"]
     assert rows_without_time(folder / "run") == rows_without_time(tmp_path / "whole" / "run")
     for name in ("results.json", "table.md", "geoattn_jax.json", "stages/total.npz"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -165,7 +177,7 @@ def test_a_damaged_checkpoint_is_refused_or_restores_to_the_bit(tmp_path, uninte
         before = contents(folder)
         message = ""
         try:
-            problem.assert_trees_equal(run(folder), uninterrupted[1])
+            problem.assert_trained_equal(run(folder), uninterrupted[1])
         except WorkdirError as error:
             message = str(error)
         if message:
