@@ -1,13 +1,10 @@
 """Stages that are kept, and compiled programs that are kept."""
 
-import os
-import subprocess
-import sys
-
+import jax
 import numpy as np
 import pytest
 
-from geoattn_jax.training import WorkdirError, cached_arrays
+from geoattn_jax.training import WorkdirError, cached_arrays, use_compilation_cache
 
 ARRAYS = {"features": np.arange(6, dtype=np.float32).reshape(2, 3), "labels": np.int32([4, 5])}
 
@@ -59,27 +56,24 @@ def test_a_damaged_stage_is_refused_or_read_to_the_bit(tmp_path, where):
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("cache_home", "chosen", "expected"),
     [
-        ({}, "HOME/.cache/geoattn_jax/xla"),
-        ({"XDG_CACHE_HOME": "/caches"}, "/caches/geoattn_jax/xla"),
-        ({"JAX_COMPILATION_CACHE_DIR": "/chosen"}, "/chosen"),
+        (None, None, "HOME/.cache/geoattn_jax/xla"),
+        ("/caches", None, "/caches/geoattn_jax/xla"),
+        ("/caches", "/chosen", "/chosen"),
     ],
 )
-def test_the_compilation_cache_lies_where_the_user_wants_it(tmp_path, variables, expected):
-    program = (
-        "import jax\n"
-        "from geoattn_jax.training.compilation_cache import use_compilation_cache\n"
-        "use_compilation_cache()\n"
-        "print(jax.config.jax_compilation_cache_dir)"
-    )
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR")
-    }
-    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)} | variables
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == expected.replace("HOME", str(tmp_path))
+def test_the_compilation_cache_lies_where_the_user_wants_it(
+    tmp_path, monkeypatch, cache_home, chosen, expected
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if cache_home:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache_home)
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", chosen)
+        use_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == expected.replace("HOME", str(tmp_path))
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

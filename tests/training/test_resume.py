@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import training_crash as crash
 import training_problem as problem
+import training_restore as restore
 
 from geoattn_jax.training import WorkdirError, load_trained, read_metrics, train
+from geoattn_jax.training.checkpoint import digest
 
 
 class InterruptionError(Exception):
@@ -113,25 +115,25 @@ def test_seconds_go_on_after_an_interruption(tmp_path):
     assert seconds == sorted(seconds)
 
 
-def start_experiment(folder, kill_at, cache):
-    """Starts the experiment of training_crash.py; compiled programs are shared between the processes."""
+def start_process(script, *arguments, cache):
+    """Starts one of the tests' scripts; compiled programs are shared between the processes."""
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    command = [sys.executable, crash.__file__, str(folder), str(kill_at)]
+    command = [sys.executable, script, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_killed_again_and_again(tmp_path, compiled_programs):
     """SIGKILL before the folder is claimed, then once or more in every phase, in the midst of its files."""
     folder = tmp_path / "killed"
-    whole = start_experiment(tmp_path / "whole", 0, compiled_programs)
+    whole = start_process(crash.__file__, tmp_path / "whole", 0, cache=compiled_programs)
     for kill_at in (2, 40, 50, 60, 60):
-        killed = start_experiment(folder, kill_at, compiled_programs)
+        killed = start_process(crash.__file__, folder, kill_at, cache=compiled_programs)
         _, errors = killed.communicate()
         assert killed.returncode == -signal.SIGKILL, errors.decode()
-    last = start_experiment(folder, 0, compiled_programs)
+    last = start_process(crash.__file__, folder, 0, cache=compiled_programs)
     (result, errors), (expected, _) = last.communicate(), whole.communicate()
     assert last.returncode == 0, errors.decode()
     assert json.loads(result)["digest"] == json.loads(expected)["digest"]
@@ -160,31 +162,33 @@ def checkpoint_files(folder):
     return sorted(path for path in newest.rglob("*") if path.is_file())
 
 
-# When one of orbax's parallel reads fails, the others complain in their threads that nobody waits for them.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("damage", ["flip", "empty", "remove"])
-def test_a_damaged_checkpoint_is_refused_or_restores_to_the_bit(tmp_path, uninterrupted, damage):
-    """Every file of a checkpoint in turn. Some hold nothing that the state depends on."""
-    refused = 0
+DAMAGES = {"flip": flip, "empty": lambda path: path.write_bytes(b""), "remove": Path.unlink}
+
+
+def test_a_damaged_checkpoint_is_refused_or_restores_to_the_bit(tmp_path, uninterrupted, compiled_programs):
+    """Every file of a checkpoint, damaged in every way. Some hold nothing that the state depends on."""
     names = [path.relative_to(uninterrupted[0]) for path in checkpoint_files(uninterrupted[0])]
-    assert len(names) > 5
-    for number, name in enumerate(names):
-        folder = tmp_path / str(number)
+    cases = [(damage, name) for damage in DAMAGES for name in names]
+    folders = [tmp_path / str(number) for number in range(len(cases))]
+    before = []
+    for folder, (damage, name) in zip(folders, cases, strict=True):
         shutil.copytree(uninterrupted[0], folder)
-        {"flip": flip, "empty": lambda path: path.write_bytes(b""), "remove": Path.unlink}[damage](
-            folder / name
-        )
-        before = contents(folder)
-        message = ""
-        try:
-            problem.assert_trained_equal(run(folder), uninterrupted[1])
-        except WorkdirError as error:
-            message = str(error)
-        if message:
-            refused += 1
-            assert re.search(r"checkpoints/18 is damaged.*delete that folder", message), name
-            assert contents(folder) == before, name
-    assert refused >= 2
+        DAMAGES[damage](folder / name)
+        before.append(contents(folder))
+    process = start_process(restore.__file__, *folders, cache=compiled_programs)
+    output, errors = process.communicate()
+    outcomes = [json.loads(line) for line in output.splitlines()]
+    assert len(outcomes) == len(cases), errors.decode()
+    refused = set()
+    for case, folder, content, outcome in zip(cases, folders, before, outcomes, strict=True):
+        if "refused" in outcome:
+            refused.add(case)
+            assert re.search(r"checkpoints/18 is damaged.*delete that folder", outcome["refused"]), case
+            assert contents(folder) == content, case
+        else:
+            assert outcome["digest"] == digest(uninterrupted[1].params), case
+    for damage in DAMAGES:
+        assert (damage, Path("checkpoints/18/state/manifest.ocdbt")) in refused
 
 
 def test_without_the_damaged_checkpoint_the_run_goes_on_from_the_one_before(tmp_path, uninterrupted):
