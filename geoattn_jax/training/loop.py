@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labe
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
 from geoattn_jax.training.reporting import Reporter
-from geoattn_jax.training.step import TrainState, check_loss, enter_phase
+from geoattn_jax.training.step import TrainState, check_loss, initial_opt_state
 
 
 class NonFiniteError(FloatingPointError):
@@ -99,15 +100,15 @@ def train(
             checkpoints = _checkpoints(folder, phases, seed)
             stack.callback(checkpoints.close)
             state = checkpoints.restore(lambda step: _shapes(phases, labelled, initial, step)) or initial
-        reporter = Reporter(
-            phases, log_every=log_every, folder=folder, step=int(state.step), tensorboard=tensorboard
-        )
+        done = int(state.step)
+        reporter = Reporter(phases, log_every=log_every, folder=folder, step=done, tensorboard=tensorboard)
         stack.callback(reporter.close)
         run = _Run(labelled, seed, parallelism, reporter, checkpoints, checkpoint_every)
+        state = parallelism.place(state)
         for start, phase in starts(phases):
-            if int(state.step) < start + phase.steps:
-                state = run.phase(phase, state, start=start)
-    return _trained(state, devices[0])
+            if done < start + phase.steps:
+                state = run.phase(phase, state, start=start, done=max(done - start, 0))
+    return _trained(parallelism.single(state), devices[0])
 
 
 def load_trained(
@@ -162,13 +163,15 @@ class _Run:
     checkpoints: Checkpoints | None
     checkpoint_every: int
 
-    def phase(self, phase: Phase, state: TrainState, *, start: int) -> TrainState:
-        """Takes the state, as one device sees it, through what is left of a phase that begins at `start`."""
-        done = int(state.step) - start
+    def phase(self, phase: Phase, state: TrainState, *, start: int, done: int) -> TrainState:
+        """Takes a placed state, whose memory is used again, through a phase of which `done` steps are done.
+
+        `start` is the number of steps of the run before the phase.
+        """
         self.reporter.start_phase(phase, done=done)
         if done == 0:
-            state = enter_phase(phase, self.labels, state)
-        state = self.parallelism.place_state(state)
+            opt_state = initial_opt_state(phase, self.labels, self.parallelism.single(state.params))
+            state = state._replace(opt_state=self.parallelism.place(opt_state))
         step = self.parallelism.compile(phase, self.labels, seed=self.seed)
         unread = None
         for phase_step in range(done + 1, phase.steps + 1):
@@ -181,12 +184,14 @@ class _Run:
             last = phase_step == phase.steps
             saves = last or phase_step % self.checkpoint_every == 0
             if saves or phase.evaluates_after(phase_step):
-                single = self.parallelism.single_state(state)
+                if last:
+                    state = state._replace(opt_state=())
+                single = self.parallelism.single(state)
                 self._report(phase, start, *unread, evaluated=_evaluate(phase, phase_step, single))
                 unread = None
                 if saves:
-                    self._save(phase, single._replace(opt_state=()) if last else single)
-        return single._replace(opt_state=())
+                    self._save(phase, single)
+        return state
 
     def _report(
         self,
@@ -202,13 +207,8 @@ class _Run:
                 f"phase {phase.name!r}, step {phase_step} of {phase.steps}: the loss is {numbers['loss']}; "
                 f"lower the learning rate, clip the gradients, or look at this step's batch"
             )
-        self.reporter.report(
-            phase,
-            step=start + phase_step,
-            phase_step=phase_step,
-            metrics=numbers,
-            evaluated=evaluated or {},
-        )
+        numbers |= {f"eval_{name}": float(value) for name, value in (evaluated or {}).items()}
+        self.reporter.report(phase, step=start + phase_step, phase_step=phase_step, metrics=numbers)
 
     def _save(self, phase: Phase, state: TrainState) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.model_state)):
@@ -253,5 +253,6 @@ def _shapes(phases: Sequence[Phase], labels: Labels, initial: TrainState, step: 
     """The shapes of the state after a number of steps of the run."""
     for start, phase in starts(phases):
         if start < step < start + phase.steps:
-            return jax.eval_shape(lambda state, phase=phase: enter_phase(phase, labels, state), initial)
-    return jax.eval_shape(lambda state: state, initial)
+            start_of_phase = functools.partial(initial_opt_state, phase, labels)
+            return initial._replace(opt_state=jax.eval_shape(start_of_phase, initial.params))
+    return initial

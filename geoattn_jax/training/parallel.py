@@ -17,7 +17,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from geoattn_jax.training.labels import Labels
 from geoattn_jax.training.phase import Batch, Phase
-from geoattn_jax.training.step import Step, TrainState, make_step
+from geoattn_jax.training.step import Step, make_step
 
 PMAP_AXIS = "devices"
 
@@ -40,12 +40,12 @@ class Parallelism(abc.ABC):
         """The phase's compiled step; it takes the memory of the state that it is given."""
 
     @abc.abstractmethod
-    def place_state(self, state: TrainState) -> TrainState:
-        """Copies a state on one device to all."""
+    def place(self, tree: Any) -> Any:
+        """Copies a state, or a part of one, from one device to all."""
 
     @abc.abstractmethod
-    def single_state(self, state: TrainState) -> TrainState:
-        """The state as seen by one device."""
+    def single(self, tree: Any) -> Any:
+        """A placed state, or a part of one, as one device sees it. Its memory may be that of the original."""
 
     @abc.abstractmethod
     def place_batch(self, phase: Phase, batch: Batch) -> Batch:
@@ -70,11 +70,11 @@ class JitParallelism(Parallelism):
             out_shardings=self._whole,
         )
 
-    def place_state(self, state: TrainState) -> TrainState:
-        return jax.device_put(state, self._whole, may_alias=False)
+    def place(self, tree: Any) -> Any:
+        return jax.device_put(tree, self._whole, may_alias=False)
 
-    def single_state(self, state: TrainState) -> TrainState:
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+    def single(self, tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
     def place_batch(self, phase: Phase, batch: Batch) -> Batch:
         return jax.device_put(batch, self._batch_shardings(phase))
@@ -94,6 +94,8 @@ class PmapParallelism(Parallelism):
 
     def __init__(self, devices: Sequence[jax.Device]):
         self._devices = devices
+        mesh = jax.make_mesh((len(devices),), (PMAP_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+        self._one_each = NamedSharding(mesh, PartitionSpec(PMAP_AXIS))
 
     def compile(self, phase: Phase, labels: Labels, *, seed: int) -> Step:
         return jax.pmap(
@@ -105,13 +107,13 @@ class PmapParallelism(Parallelism):
             donate_argnums=0,
         )
 
-    def place_state(self, state: TrainState) -> TrainState:
+    def place(self, tree: Any) -> Any:
         count = len(self._devices)
-        # A view on the host: no device ever holds more than its own copy.
-        return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (count, *leaf.shape)), state)
+        views = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (count, *leaf.shape)), tree)
+        return jax.device_put(views, self._one_each)
 
-    def single_state(self, state: TrainState) -> TrainState:
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], state)
+    def single(self, tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
     def place_batch(self, phase: Phase, batch: Batch) -> Batch:
         count = len(self._devices)

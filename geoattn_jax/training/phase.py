@@ -40,8 +40,9 @@ class Phase:
         gradient nor optimizer memory and come out bit-identical.
       batch_axes: where the examples are, as in `jax.vmap`'s `in_axes`: 0 for leaves whose first axis is split
         over the devices, None for leaves that every device gets whole; a prefix of the batch's tree.
-      evaluate: (params, model_state) -> further metrics, numbers, for example the accuracy on test data. It
-        must not keep the arrays that it is given: their memory is used again.
+      evaluate: (params, model_state) -> numbers, for example the accuracy on test data, reported as metrics
+        with eval_ before their names. It must not keep the arrays that it is given: their memory is used
+        again.
       evaluate_every: after how many steps, besides the last, `evaluate` is called; None for the last only.
 
     Raises: ValueError naming the phase and the field.

@@ -46,13 +46,12 @@ class Reporter:
         step: int,
         phase_step: int,
         metrics: Mapping[str, float],
-        evaluated: Mapping[str, Any],
     ) -> None:
         """Reports one step; counts are of steps done, in the run and in the phase."""
         self._progress.update(phase_step, metrics["loss"])
         if self._file is None or not self._is_logged(phase, phase_step):
             return
-        numbers = {**metrics, **{name: float(value) for name, value in evaluated.items()}}
+        numbers = {"loss": metrics["loss"], **metrics}  # the loss first
         seconds = round(time.monotonic() - self._began, 3)
         self._file.write(
             {"step": step, "phase": phase.name, "phase_step": phase_step, **numbers, "seconds": seconds}

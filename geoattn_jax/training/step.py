@@ -25,10 +25,10 @@ class TrainState(NamedTuple):
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def enter_phase(phase: Phase, labels: Labels, state: TrainState) -> TrainState:
-    """Gives the state the fresh optimizer states with which a phase starts."""
-    trained, _ = partition(state.params, labels, phase.optimizers)
-    return state._replace(opt_state=phase_optimizer(phase, labels).init(trained))
+def initial_opt_state(phase: Phase, labels: Labels, params: Params) -> Any:
+    """The optimizer state with which a phase starts; it has entries for the trained parameters only."""
+    trained, _ = partition(params, labels, phase.optimizers)
+    return phase_optimizer(phase, labels).init(trained)
 
 
 def make_step(phase: Phase, labels: Labels, *, seed: int, axis_name: str | None = None) -> Step:
@@ -48,11 +48,12 @@ def make_step(phase: Phase, labels: Labels, *, seed: int, axis_name: str | None 
     def average(tree: Any) -> Any:
         if axis_name is None:
             return tree
-        # What is not floating point, such as a counter, is the same on every device.
-        return jax.tree.map(
-            lambda leaf: jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf,
-            tree,
-        )
+
+        def average_leaf(leaf: Any) -> Any:
+            floating = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+            return jax.lax.pmean(leaf, axis_name) if floating else leaf  # counters are equal everywhere
+
+        return jax.tree.map(average_leaf, tree)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)

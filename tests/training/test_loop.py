@@ -12,6 +12,8 @@ import pytest
 import training_problem as problem
 
 from geoattn_jax.training import NonFiniteError, Phase, read_metrics, train
+from geoattn_jax.training.labels import by_module, label_parameters
+from geoattn_jax.training.step import initial_opt_state
 
 ONE = jax.devices()[:1]
 
@@ -92,6 +94,13 @@ def test_frozen_parameters_are_not_differentiated():
     trained = train([phase], params, {}, seed=0, devices=ONE)
     problem.assert_trees_equal(trained.params["frozen"], params["frozen"])
     assert trained.params["trained"][0] > 0
+
+
+def test_frozen_parameters_cost_no_optimizer_memory():
+    params, phase = problem.initial_params(), problem.phases()[0]
+    opt_state = initial_opt_state(phase, label_parameters(params, by_module), params)
+    trained = [leaf.shape for leaf in jax.tree.leaves(params["trunk"])]
+    assert sorted(leaf.shape for leaf in jax.tree.leaves(opt_state)) == sorted([(), *trained, *trained])
 
 
 def test_every_label_learns_at_its_own_rate():
@@ -212,7 +221,7 @@ def test_evaluation_is_reported_at_its_steps(tmp_path):
     phase = dataclasses.replace(problem.phases()[0], evaluate=evaluate, evaluate_every=3)
     run([phase], directory=tmp_path, log_every=100)
     rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert [(row["phase_step"], row["count"]) for row in rows] == [(3, 3.0), (6, 6.0), (7, 7.0)]
+    assert [(row["phase_step"], row["eval_count"]) for row in rows] == [(3, 3.0), (6, 6.0), (7, 7.0)]
 
 
 @pytest.mark.parametrize("bad_step", [1, 4, 7])
