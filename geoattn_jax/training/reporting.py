@@ -39,14 +39,7 @@ class Reporter:
         """Announces a phase of which `done` steps are done already."""
         self._progress.start(phase.name, done=done, steps=phase.steps)
 
-    def report(
-        self,
-        phase: Phase,
-        *,
-        step: int,
-        phase_step: int,
-        metrics: Mapping[str, float],
-    ) -> None:
+    def report(self, phase: Phase, *, step: int, phase_step: int, metrics: Mapping[str, float]) -> None:
         """Reports one step; counts are of steps done, in the run and in the phase."""
         self._progress.update(phase_step, metrics["loss"])
         if self._file is None or not self._is_logged(phase, phase_step):
