@@ -130,8 +130,10 @@ class ConvOffset2D(nn.Module):
     then resampled bilinearly at its own positions, clipped to the image's border. This is not Eq. 1b, which
     moves the taps of one kernel (`DeformConv`).
 
-    Convention: the convolution's channels 2c and 2c + 1 are dy and dx of channel c, in pixels. They are
-    computed in float32 at least, whatever the dtype of the activations.
+    Convention: the convolution's channels 2c and 2c + 1 are dy and dx of channel c, in pixels, each pixel's
+    offsets computed around that pixel. (Keras programs of this layer reshape these planes without regard to
+    their axes and so give a pixel the offsets of another; that is not repeated here.) They are computed in
+    float32 at least, whatever the dtype of the activations.
 
     Its parameters are the convolution's, under `offset`; see `offset_labels`. The offsets are sown as
     `offsets` into the collection "intermediates".

@@ -27,7 +27,7 @@ class SpatialTransformer(nn.Module):
       "attention": (scale, tx, ty), theta = [[scale, 0, tx], [0, scale, ty]];
       "translation": (tx, ty), with the scale fixed at `start_scale`.
     Theta is computed in float32 at least, whatever the dtype of the activations: rounded to bfloat16 it would
-    miss by whole pixels.
+    miss by pixels in a large image.
 
     Attributes:
       localizer: a module from its input to features (b, f); the theta layer comes on top of it.
