@@ -29,7 +29,10 @@ def in_parts(
     """
     if length == 0:
         return state
-    size = math.ceil(length / max(1, math.ceil(length * bytes_each / _PART_BYTES)))
+    fewest = max(1, math.ceil(length * bytes_each / _PART_BYTES))
+    # Equal parts where possible: a remainder is compiled, and run, apart from the loop.
+    parts = next((parts for parts in range(fewest, 2 * fewest) if length % parts == 0), fewest)
+    size = math.ceil(length / parts)
     whole, rest = divmod(length, size)
     state = lax.fori_loop(0, whole, lambda part, state: add_part(part * size, size, state), state)
     return add_part(jnp.asarray(whole * size), rest, state) if rest else state

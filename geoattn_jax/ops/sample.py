@@ -132,14 +132,26 @@ def _sample_forward(image, positions, padding_mode):
 def _sample_backward(padding_mode, residuals, cotangent):
     # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
     image, positions = lax.optimization_barrier(residuals)
-    # A NaN position gets a number, and a cotangent of zero.
-    nan = jnp.any(jnp.isnan(positions), axis=-1, keepdims=True)
-    positions, cotangent = jnp.where(nan, 0, positions), jnp.where(nan, 0, cotangent)
-    image_gradient = scatter(
-        jnp.zeros(image.shape, wide_dtype(image, positions)), positions, cotangent, padding_mode
-    )
-    positions_gradient = slope(image, positions, cotangent, padding_mode)
-    return image_gradient.astype(image.dtype), positions_gradient.astype(positions.dtype)
+
+    def add_part(start: Int[Array, ""], size: int, gradients):
+        to_image, to_positions = gradients
+        part, part_cotangent = (
+            lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
+        )
+        # A NaN position gets a number, and a cotangent of zero.
+        nan = jnp.any(jnp.isnan(part), axis=-1, keepdims=True)
+        part, part_cotangent = jnp.where(nan, 0, part), jnp.where(nan, 0, part_cotangent)
+        slopes = slope(image, part, part_cotangent, padding_mode).astype(positions.dtype)
+        return (
+            scatter(to_image, part, part_cotangent, padding_mode),
+            lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
+        )
+
+    b, n, c = cotangent.shape
+    dtype = wide_dtype(image, positions)
+    gradients = jnp.zeros(image.shape, dtype), jnp.zeros_like(positions)
+    to_image, to_positions = in_parts(add_part, gradients, length=n, bytes_each=2 * b * c * dtype.itemsize)
+    return to_image.astype(image.dtype), to_positions
 
 
 _sample.defvjp(_sample_forward, _sample_backward)
@@ -154,16 +166,7 @@ def scatter(
     """Adds `values` to `image` at real-valued positions: the transpose of `read` in its image."""
     b, h, w, c = image.shape
     spread = jax.vmap(partial(_spread, hw=(h, w), padding_mode=padding_mode))
-    pixels = image.reshape(b, h * w, c)
-
-    def add_part(start: Int[Array, ""], size: int, pixels: Float[Array, "b hw c"]) -> Float[Array, "b hw c"]:
-        of_part = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=1)
-        return spread(pixels, of_part(positions), of_part(values))
-
-    pixels = in_parts(
-        add_part, pixels, length=positions.shape[1], bytes_each=2 * b * c * pixels.dtype.itemsize
-    )
-    return pixels.reshape(image.shape)
+    return spread(image.reshape(b, h * w, c), positions, values).reshape(image.shape)
 
 
 def slope(
