@@ -61,7 +61,7 @@ CAUSES = {
     ("S3", BOTH): _SCATTER,
     ("R1", BOTH): f"every number has a position of its own, so this is nearly all scatter: {_SCATTER}",
     ("D1", BOTH): _SCATTER,
-    ("D2", BOTH): f"25 taps of few channels, a third of the time in the scatter: {_SCATTER}",
+    ("D2", BOTH): f"25 taps of few channels, each with a scatter of its own: {_SCATTER}",
 }
 
 
