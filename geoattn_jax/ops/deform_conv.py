@@ -157,7 +157,8 @@ def _deform_conv_forward(images, offsets, mask, matrices, layout):
 
 def _deform_conv_backward(layout, residuals, cotangent):
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
-    # written to memory. For the same reason every tap is sampled once more.
+    # written to memory. Every tap is sampled once more, because the samples of all taps would take as many
+    # times the image's memory.
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
 
@@ -251,7 +252,8 @@ def _drop_nan(
 ) -> Float[Array, "b n f o"]:
     """Zeros the cotangent of outputs that a NaN offset made NaN, lest it spoil all gradients."""
     f, g = layout.feature_groups, layout.offset_groups
-    # Channels c/g, c/g + 1, ... belong to an offset group, c/f, c/f + 1, ... to a feature group.
+    # Both kinds of groups divide the channels in order: feature group k overlaps offset groups first[k] to
+    # last[k] - 1.
     first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
     nan = jnp.isnan(offsets).any(axis=(-2, -1)).reshape(len(cotangent), g, offsets.shape[1])
     spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
