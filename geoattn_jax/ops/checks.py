@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def check_array(function: str, name: str, array: jax.Array, axes: str) -> None:
+def check_array(function: str, name: str, array: jax.Array | np.ndarray, axes: str) -> None:
     """Checks that `array` is floating point with the axes named in `axes`.
 
     Args:
@@ -35,7 +36,12 @@ def check_array(function: str, name: str, array: jax.Array, axes: str) -> None:
 
 
 def check_shape(
-    function: str, name: str, array: jax.Array, expected: Sequence[int], because: str, remedy: str
+    function: str,
+    name: str,
+    array: jax.Array | np.ndarray,
+    expected: Sequence[int],
+    because: str,
+    remedy: str,
 ) -> None:
     """Checks that `array` has exactly the shape `expected`, which follows from `because`.
 

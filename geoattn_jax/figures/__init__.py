@@ -1,0 +1,14 @@
+"""The papers' figures, drawn from arrays: every function writes one PNG file and returns the figure in it."""
+
+from geoattn_jax.figures.curves import learning_curves
+from geoattn_jax.figures.deformation import elastic
+from geoattn_jax.figures.frames import sample_sequences, transformer_pairs
+from geoattn_jax.figures.sampling import sampling_points
+
+__all__ = [
+    "elastic",
+    "learning_curves",
+    "sample_sequences",
+    "sampling_points",
+    "transformer_pairs",
+]

@@ -1,0 +1,93 @@
+"""Bad input: an error that names the argument, what came and what was expected; nothing is written."""
+
+import re
+
+import numpy as np
+import pytest
+
+from geoattn_jax import figures
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+def grey(*shape: int) -> np.ndarray:
+    return np.full(shape, 0.5)
+
+
+# Right calls. Each bad one below replaces one of these arguments.
+RIGHT = {
+    "sample_sequences": {"videos": {"normal": grey(4, 5, 7), "rotation": grey(4, 5, 7)}},
+    "transformer_pairs": {
+        "inputs": {"normal": grey(5, 7), "rotation": grey(5, 7)},
+        "outputs": {"normal": grey(3, 4), "rotation": grey(3, 4)},
+    },
+    "elastic": {"image": grey(5, 7), "field": grey(5, 7, 2), "deformed": grey(5, 7)},
+    "sampling_points": {"frame": grey(5, 7), "centres": np.array([[1, 6], [4, 2]]), "points": grey(2, 3, 2)},
+    "learning_curves": {"curves": {"lenet": (np.arange(4), grey(4))}, "ylabel": "loss"},
+}
+NAN = np.array([[0.5, np.nan]])
+
+BAD = [
+    ("sample_sequences", {"videos": {}}, "videos must have at least one entry"),
+    ("sample_sequences", {"videos": {"normal": grey(4, 5, 7, 1)}},
+     r"videos['normal'] must have axes (t, h, w), got shape (4, 5, 7, 1)"),
+    ("sample_sequences", {"videos": {"normal": grey(4, 5, 7), "elastic": grey(3, 5, 7)}},
+     "videos['elastic'] must have shape (4, 5, 7) like videos['normal'], got (3, 5, 7)"),
+    ("sample_sequences", {"videos": {"normal": grey(0, 5, 7)}}, "videos['normal'] must not be empty"),
+    ("sample_sequences", {"videos": {"normal": 255 * grey(4, 5, 7)}},
+     "videos['normal'] must hold grey values from 0 to 1, got 127.5 to 127.5; divide 8-bit pixels by 255"),
+    ("sample_sequences", {"videos": {"normal": np.zeros((4, 5, 7), np.uint8)}},
+     "videos['normal'] must be floating point, got uint8"),
+    ("transformer_pairs", {"inputs": {}}, "inputs must have at least one entry"),
+    ("transformer_pairs", {"outputs": {"normal": grey(3, 4)}},
+     "outputs must have the conditions of inputs, ['normal', 'rotation'], got ['normal']"),
+    ("transformer_pairs", {"outputs": {"normal": grey(3, 4), "rotation": grey(3, 4) - 0.6}},
+     "outputs['rotation'] must hold grey values from 0 to 1, got -0.1 to -0.1"),
+    ("transformer_pairs", {"inputs": {"normal": grey(5, 7), "rotation": grey(5)}},
+     "inputs['rotation'] must have axes (h, w), got shape (5,)"),
+    ("elastic", {"image": grey(5, 6)}, "field must have shape (5, 6, 2) like image, got (5, 7, 2)"),
+    ("elastic", {"image": grey(5, 7, 1)}, "image must have axes (h, w), got shape (5, 7, 1)"),
+    ("elastic", {"field": grey(5, 7)}, "field must have axes (h, w, 2), got shape (5, 7)"),
+    ("elastic", {"field": np.full((5, 7, 2), np.inf)}, "field must be finite, got 70 of 70 numbers"),
+    ("elastic", {"deformed": grey(7, 5)}, "deformed must have shape (5, 7) like image, got (7, 5)"),
+    ("elastic", {"image": NAN}, "image must hold grey values from 0 to 1, got nan to nan"),
+    ("sampling_points", {"frame": grey(5, 7) + 1}, "frame must hold grey values from 0 to 1"),
+    ("sampling_points", {"centres": np.array([1, 6])},
+     "centres must have shape (n, 2), none empty, got (2,)"),
+    ("sampling_points", {"centres": np.zeros((0, 2)), "points": np.zeros((0, 3, 2))},
+     "centres must have shape (n, 2), none empty, got (0, 2)"),
+    ("sampling_points", {"centres": np.array([[1, 6], [6, 1]])},
+     "centres must lie in the frame of (5, 7) pixels, got from [1 1] to [6 6]"),
+    ("sampling_points", {"points": grey(3, 3, 2)},
+     "points must have shape (2, k, 2), none empty, got (3, 3, 2)"),
+    ("sampling_points", {"points": grey(2, 3)}, "points must have shape (2, k, 2), none empty, got (2, 3)"),
+    ("sampling_points", {"points": np.full((2, 3, 2), np.nan)}, "points must be finite, got 12 of 12"),
+    ("learning_curves", {"curves": {}}, "curves must have at least one entry"),
+    ("learning_curves", {"curves": {"lenet": (np.arange(4), grey(3))}},
+     "the values of curves['lenet'] must have shape (4,) like its steps, got (3,)"),
+    ("learning_curves", {"curves": {"lenet": (np.zeros((2, 2)), np.zeros((2, 2)))}},
+     "the steps of curves['lenet'] must be a row of numbers, at least one, got shape (2, 2)"),
+    ("learning_curves", {"curves": {"lenet": (np.zeros(0), np.zeros(0))}},
+     "the steps of curves['lenet'] must be a row of numbers, at least one, got shape (0,)"),
+    ("learning_curves", {"curves": {"lenet": (np.array([0, 2, 1]), grey(3))}},
+     "the steps of curves['lenet'] must not decrease"),
+    ("learning_curves", {"curves": {"lenet": (NAN[0], grey(2))}},
+     "the steps of curves['lenet'] must be finite, got 1 of 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_right_calls_are_right(tmp_path, name):
+    getattr(figures, name)(tmp_path / "figure.png", **RIGHT[name])
+    assert (tmp_path / "figure.png").is_file()
+
+
+@pytest.mark.parametrize(("name", "replaced", "message"), BAD, ids=[f"{name}: {why}" for name, _, why in BAD])
+def test_bad_input(tmp_path, name, replaced, message):
+    with pytest.raises(ValueError, match=re.escape(f"{name}: {message}")):
+        getattr(figures, name)(tmp_path / "figure.png", **{**RIGHT[name], **replaced})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rounding_of_interpolation_is_no_error(tmp_path):
+    figures.sample_sequences(tmp_path / "figure.png", {"normal": np.full((2, 5, 7), 1 + 1e-6)})
