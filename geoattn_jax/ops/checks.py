@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,7 @@ def check_pair(function: str, name: str, pair: Sequence[int], *, minimum: int) -
     fits = (
         isinstance(pair, Sequence)
         and len(pair) == 2
-        and all(isinstance(size, int) and size >= minimum for size in pair)
+        and all(isinstance(size, Integral) and size >= minimum for size in pair)
     )
     if not fits:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The sizes of a deformable convolution: what its arguments must be to fit, and where its taps look."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -125,12 +126,8 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
         checks.check_choice("deform_conv2d", "padding", padding, ("SAME", "VALID"))
         pads = tuple(lax.padtype_to_pads(image.shape[1:3], reach, strides, padding))
     else:
-        pads = tuple(tuple(pair) if isinstance(pair, Sequence) else pair for pair in padding)
-        fits = len(pads) == 2 and all(
-            isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(p, int) and p >= 0 for p in pair)
-            for pair in pads
-        )
-        if not fits:
+        pads = _pairs(padding)
+        if pads is None:
             raise ValueError(
                 "deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
                 f"not negative, got {padding!r}"
@@ -145,3 +142,15 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
             f"kernel_dilation {kernel_dilation} for image {image.shape} with padding {padding!r}"
         )
     return pads, output
+
+
+def _pairs(padding: object) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """`padding` as a tuple of tuples, None if it is not two pairs of whole numbers that are not negative."""
+    if not isinstance(padding, Sequence) or len(padding) != 2:
+        return None
+    for pair in padding:
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            return None
+        if not all(isinstance(pixels, Integral) and pixels >= 0 for pixels in pair):
+            return None
+    return tuple(tuple(pair) for pair in padding)

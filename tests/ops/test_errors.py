@@ -108,6 +108,7 @@ BAD = [
     (deform_conv2d, {"mask": (2, 5, 6, 2, 6)}, ["mask", "(2, 5, 6, 2, 6)", "(2, 5, 7, 2, 6)"]),
     (deform_conv2d, {"mask": np.ones((2, 5, 7, 2, 6), bool)}, ["mask", "bool", "floating"]),
     (deform_conv2d, {"padding": "FULL"}, ["padding", "'FULL'", "SAME", "VALID"]),
+    (deform_conv2d, {"padding": 1}, ["padding", "got 1"]),
     (deform_conv2d, {"padding": (1, 1)}, ["padding", "(1, 1)"]),
     (deform_conv2d, {"padding": ((1, 1),)}, ["padding", "((1, 1),)"]),
     (deform_conv2d, {"strides": (1,)}, ["strides", "(1,)", "two"]),
