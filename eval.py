@@ -1,0 +1,31 @@
+"""Evaluates a finished training from its checkpoints, and writes its results anew:
+
+python eval.py --workdir=runs/quickstart
+"""
+
+import sys
+
+from absl import app, flags
+
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.experiments.run import evaluate
+from geoattn_jax.runtime import tune_cpu
+from geoattn_jax.training import WorkdirError, use_compilation_cache
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A folder in which train.py has finished.", required=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates as the flags say."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown argument {arguments[1]!r}")
+    tune_cpu()
+    use_compilation_cache()
+    try:
+        evaluate(_WORKDIR.value)
+    except (ConfigError, WorkdirError) as error:
+        sys.exit(f"eval.py: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

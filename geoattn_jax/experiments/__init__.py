@@ -1,0 +1,1 @@
+"""The papers' experiments: each wires data, a model and phases together and gives rows for results.json."""

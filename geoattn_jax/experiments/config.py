@@ -1,0 +1,101 @@
+"""Checks of a config, all made before any work starts; every error names the key."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import ml_collections
+
+Config = ml_collections.ConfigDict
+
+
+class ConfigError(ValueError):
+    """A config with a key or a value that the experiment cannot use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a value must be, in words and as a test."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+def whole(minimum: int, maximum: int | None = None) -> Rule:
+    """A whole number in a range, both ends included."""
+    limit = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def holds(value: Any) -> bool:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        return fits and value >= minimum and (maximum is None or value <= maximum)
+
+    return Rule(f"a whole number, {limit}", holds)
+
+
+def positive() -> Rule:
+    """A finite number above zero."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+    return Rule("a number above 0", holds)
+
+
+def one_of(choices: Collection[str]) -> Rule:
+    """One of some names."""
+    return Rule(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
+
+
+def some_of(choices: Collection[str]) -> Rule:
+    """At least one of some names, each once."""
+
+    def holds(value: Any) -> bool:
+        if not isinstance(value, list | tuple) or not value:
+            return False
+        return len(set(value)) == len(value) and all(name in choices for name in value)
+
+    return Rule(f"at least one of {', '.join(choices)}, each once, such as {tuple(choices)[:1]}", holds)
+
+
+def boolean() -> Rule:
+    """True or False."""
+    return Rule("True or False", lambda value: isinstance(value, bool))
+
+
+def optional_text() -> Rule:
+    """A string, or None."""
+    return Rule("a string or None", lambda value: value is None or isinstance(value, str))
+
+
+def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
+    """Checks that a config has exactly the keys that there are rules for, and that the values keep to them.
+
+    Args:
+      config: the settings; nested ones have names such as lstm.rounds.
+      rules: by key.
+
+    Raises: ConfigError naming the key, what came and what was expected.
+    """
+    values = _flatten(config)
+    unknown, missing = sorted(values.keys() - rules.keys()), sorted(rules.keys() - values.keys())
+    if unknown or missing:
+        raise ConfigError(
+            "; ".join(
+                [f"config.{key} is not a key of this experiment" for key in unknown]
+                + [f"config.{key} is missing, {rules[key].expected}" for key in missing]
+            )
+        )
+    for key, rule in rules.items():
+        if not rule.holds(values[key]):
+            raise ConfigError(f"config.{key} must be {rule.expected}, got {values[key]!r}")
+
+
+def _flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Config):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,70 @@
+"""Where an experiment's parameters come from: training that resumes, or the checkpoints alone."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from geoattn_jax.experiments.config import Config
+from geoattn_jax.training import Phase, WorkdirError, load_trained, train
+from geoattn_jax.training.phase import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """Fits parameters in folders of a workdir, by training what is left to do or by reading checkpoints.
+
+    Attributes:
+      config: with `seed`, `parallel`, `checkpoint_every` and `tensorboard`.
+      workdir: the experiment's folder.
+      trains: False to read the checkpoints of finished runs only.
+    """
+
+    config: Config
+    workdir: Path
+    trains: bool
+
+    def fit(
+        self, name: str, phases: Sequence[Phase], params: Params, *, batch_size: int, log_every: int
+    ) -> Params:
+        """The parameters after all phases.
+
+        Args:
+          name: of the run, its folder in the workdir.
+          phases: what to do.
+          params: the initial parameters.
+          batch_size: of all phases; as many devices are used as divide it.
+          log_every: a line of metrics is written after every so many steps.
+
+        Raises: WorkdirError if the folder is damaged or, without training, the run is not finished.
+        """
+        config, directory = self.config, self.workdir / name
+        if self.trains:
+            trained = train(
+                phases,
+                params,
+                {},
+                seed=config.seed,
+                directory=directory,
+                parallel=config.parallel,
+                devices=devices_for(batch_size),
+                log_every=log_every,
+                checkpoint_every=config.checkpoint_every,
+                tensorboard=config.tensorboard,
+            )
+        else:
+            trained = load_trained(directory, phases, params, {}, seed=config.seed)
+            steps = sum(phase.steps for phase in phases)
+            if trained.step != steps:
+                raise WorkdirError(
+                    f"{directory} has done {trained.step} of {steps} steps; "
+                    f"run train.py on the same workdir to finish it"
+                )
+        return trained.params
+
+
+def devices_for(batch_size: int) -> list[jax.Device]:
+    """As many local devices as split a batch evenly."""
+    devices = jax.local_devices()
+    return devices[: max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)]

@@ -1,0 +1,131 @@
+"""Many independent trainings of the LSTM on the same features, as one compiled program.
+
+Shan & Atanasov 2017, section "Training details": every cell of Table 1 is the mean over 300 rounds. All
+parameters get a leading axis of rounds, and the loss is the *sum* of the rounds' losses, so that each round's
+gradient is exactly its own. RMSProp works element by element: every round trains as if it were alone.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import Params
+
+
+class Sequences(NamedTuple):
+    """Videos as a CNN's features of every frame, and the videos' classes."""
+
+    features: Float[Array, "n t f"]
+    labels: Int[Array, " n"]
+
+
+class RoundsBatch(NamedTuple):
+    """One update of all rounds: `order` says which sequences each round sees in it."""
+
+    sequences: Sequences
+    order: Int[Array, "b rounds"]
+
+
+class Scores(NamedTuple):
+    """Each round's mean cross-entropy and accuracy on some sequences."""
+
+    loss: Float[Array, " rounds"]
+    accuracy: Float[Array, " rounds"]
+
+
+def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: int) -> Params:
+    """Initial parameters with a leading axis of rounds; a round's own do not depend on how many there are.
+
+    Args:
+      head: a module whose method `classify` maps features (b, t, f) to logits.
+      sequences: of which the shape matters.
+      seed: of the run.
+      rounds: how many.
+    """
+    one = sequences.features[:1]
+
+    def initial(number: Int[Array, ""]) -> Params:
+        key = jax.random.fold_in(_key(seed, "initial"), number)
+        return head.init(key, one, method="classify")["params"]
+
+    return jax.jit(jax.vmap(initial))(jnp.arange(rounds))
+
+
+def rounds_phase(
+    name: str,
+    head: nn.Module,
+    sequences: Sequences,
+    *,
+    rounds: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+) -> Phase:
+    """RMSProp on the cross-entropy, over the sequences in an order of each round's own in every epoch.
+
+    Args:
+      name: of the phase.
+      head: see `initial_rounds`.
+      sequences: the training data, the same in all rounds.
+      rounds: how many, the length of the parameters' first axis.
+      epochs: how often each round sees every sequence.
+      batch_size: a divisor of the number of sequences.
+      learning_rate: RMSProp's, whose other settings are Keras's: decay 0.9, no bias correction.
+    """
+    count = len(sequences.labels)
+
+    def batch(seed: int, step: int) -> RoundsBatch:
+        return RoundsBatch(sequences, _order(count, batch_size, rounds, seed, step))
+
+    def loss(params, model_state, batch, key):
+        del key
+        score = jax.vmap(partial(_score, head), in_axes=(0, None, 1))
+        scores = score(params, batch.sequences, batch.order)
+        metrics = {"mean_loss": scores.loss.mean(), "accuracy": scores.accuracy.mean()}
+        return scores.loss.sum(), (model_state, metrics)
+
+    rmsprop = optax.rmsprop(learning_rate, decay=0.9, eps=1e-8, eps_in_sqrt=False)
+    return Phase(
+        name,
+        steps=epochs * (count // batch_size),
+        batch=batch,
+        loss=loss,
+        optimizers={"lstm": rmsprop, "fc": rmsprop},
+        batch_axes=RoundsBatch(sequences=None, order=0),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Scores:
+    """Every round's loss and accuracy on all sequences."""
+    everything = jnp.arange(len(sequences.labels))
+    return jax.vmap(partial(_score, head), in_axes=(0, None, None))(params, sequences, everything)
+
+
+def _score(head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"]) -> Scores:
+    """One round's loss and accuracy on some of the sequences."""
+    labels = sequences.labels[order]
+    logits = head.apply({"params": params}, sequences.features[order], method="classify")
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return Scores(losses.mean(), (logits.argmax(-1) == labels).mean())
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _order(
+    count: int, batch_size: int, rounds: int, seed: int | Int[Array, ""], step: int | Int[Array, ""]
+) -> Int[Array, "b rounds"]:
+    """Which sequences each round sees in a step: a part of its permutation for the epoch."""
+    epoch, part = jnp.divmod(step, count // batch_size)
+    key = jax.random.fold_in(_key(seed, "order"), epoch)
+    permute = jax.vmap(lambda number: jax.random.permutation(jax.random.fold_in(key, number), count))
+    return jax.lax.dynamic_slice_in_dim(permute(jnp.arange(rounds)), part * batch_size, batch_size, 1).T
+
+
+def _key(seed: int | Int[Array, ""], purpose: Literal["initial", "order"]) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.key(seed), ("initial", "order").index(purpose))

@@ -1,0 +1,65 @@
+"""From a config and a folder to results.json: what train.py and eval.py do."""
+
+import logging
+from pathlib import Path
+
+import rich.console
+import rich.markdown
+
+from geoattn_jax.experiments.config import Config, ConfigError, one_of
+from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.experiments.pictures import draw_pictures
+from geoattn_jax.experiments.two_stage import TwoStage
+from geoattn_jax.training import Results, open_workdir, provenance, read_config, write_results
+
+EXPERIMENTS = {"two_stage": TwoStage}
+
+
+def train_and_evaluate(config: Config, workdir: str) -> None:
+    """Trains an experiment, or what is left of it, and writes results.json, table.md and figures.
+
+    Raises:
+      ConfigError: if a key or a value of the config cannot be used; before anything is written.
+      WorkdirError: if the folder is not this config's; it is left untouched.
+    """
+    _run(config, workdir, trains=True)
+
+
+def evaluate(workdir: str) -> None:
+    """Evaluates a finished training from its checkpoints and writes results.json and table.md anew.
+
+    Raises: WorkdirError if the folder holds no finished training.
+    """
+    _run(Config(read_config(workdir)), workdir, trains=False)
+
+
+def _run(config: Config, workdir: str, *, trains: bool) -> None:
+    _log_to_stderr()
+    name = config.get("experiment")
+    rule = one_of(EXPERIMENTS)
+    if not rule.holds(name):
+        raise ConfigError(f"config.experiment must be {rule.expected}, got {name!r}")
+    experiment = EXPERIMENTS[name].prepare(config)
+    with open_workdir(workdir, config.to_dict()) as folder:
+        fitting = Fitting(config, folder, trains)
+        rows = list(experiment.rows(fitting))
+        origin = provenance(seed=config.seed, wall_seconds=experiment.seconds(folder))
+        write_results(folder, Results(name, config.to_dict(), origin, rows))
+        pictures = draw_pictures(experiment, fitting)
+    show(folder, pictures)
+
+
+def show(folder: Path, pictures: list[Path]) -> None:
+    """Prints the table, and where everything is."""
+    console = rich.console.Console()
+    console.print(rich.markdown.Markdown((folder / "table.md").read_text()))
+    for path in [folder / "results.json", folder / "table.md", *pictures]:
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _log_to_stderr() -> None:
+    """Shows the experiment's own lines, without the libraries'."""
+    logger = logging.getLogger("geoattn_jax.experiments")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [logging.StreamHandler()]

@@ -1,0 +1,37 @@
+"""Trains and evaluates an experiment:
+
+  python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
+
+Writes results.json, table.md and figures/*.png into the workdir. Run again with the same arguments it goes on
+where it stopped. Each file in configs/ says what to expect of it.
+"""
+
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.experiments.run import train_and_evaluate
+from geoattn_jax.runtime import tune_cpu
+from geoattn_jax.training import WorkdirError, use_compilation_cache
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or this config's own to go on.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(arguments: list[str]) -> None:
+    """Trains as the flags say."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown argument {arguments[1]!r}")
+    tune_cpu()
+    use_compilation_cache()
+    try:
+        train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    except (ConfigError, WorkdirError) as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)
