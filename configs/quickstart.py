@@ -1,33 +1,18 @@
-"""All three models under four conditions on scikit-learn's digits, in small frames.
+"""Paper A in small: all three models under four conditions on scikit-learn's digits.
 
 python train.py --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
-from ml_collections import ConfigDict, config_dict
+from geoattn_jax.experiments.config import Config
+from geoattn_jax.experiments.two_stage import paper_config
 
 
-def get_config() -> ConfigDict:
-    """The settings; paper A's in small."""
-    return ConfigDict(
-        {
-            "experiment": "two_stage",
-            "seed": 0,
-            "digits": "sklearn",
-            "data_dir": config_dict.placeholder(str),
-            "frame_size": 32,
-            "models": ("lenet", "stn", "dcn"),
-            "conditions": ("normal", "rotation", "scaling", "rotation_scaling"),
-            "protocol": "interleaved",
-            "pretrain": {
-                "batch_size": 32,
-                "learning_rate": 1.0,
-                "steps": {"lenet": 1000, "stn": 1000, "dcn": 300, "deform": 300},
-                "evaluate_every": 100,
-            },
-            "lstm": {"rounds": 100, "epochs": 10, "batch_size": 50, "units": 8, "learning_rate": 1e-3},
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
-        }
-    )
+def get_config() -> Config:
+    """The paper's settings with small frames, short pretraining and fewer rounds."""
+    config = paper_config()
+    config.digits = "sklearn"
+    config.frame_size = 32
+    config.pretrain.steps = {"lenet": 1000, "stn": 1000, "dcn": 300, "deform": 300}
+    config.pretrain.evaluate_every = 100
+    config.lstm.rounds = 100
+    return config

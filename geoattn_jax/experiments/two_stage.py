@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from ml_collections import config_dict
 
 from geoattn_jax.data.digits import SOURCES, SPLITS, DigitPool, Digits, Split, digit_pool, load_digits
 from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits, Videos, render_videos
@@ -38,6 +39,8 @@ RULES: dict[str, Rule] = {
     "digits": rules.one_of(SOURCES),
     "data_dir": rules.optional_text(),
     "frame_size": rules.whole(28),
+    "video.settings": rules.whole(1),
+    "video.frames_per_setting": rules.whole(1),
     "models": rules.some_of(CNNS),
     "conditions": rules.some_of(CONDITIONS),
     "protocol": rules.one_of(PROTOCOLS),
@@ -55,6 +58,36 @@ RULES: dict[str, Rule] = {
     "checkpoint_every": rules.whole(1),
     "tensorboard": rules.boolean(),
 }
+
+
+def paper_config() -> Config:
+    """The paper's settings, from which the files in configs/ depart."""
+    epochs, digits = 5, 60_000
+    steps = epochs * digits // 32
+    return Config(
+        {
+            "experiment": "two_stage",
+            "seed": 0,
+            "digits": "mnist",
+            "data_dir": config_dict.placeholder(str),  # the folder of MNIST's IDX files
+            "frame_size": 64,
+            "video": {"settings": 10, "frames_per_setting": 5},
+            "models": ("lenet", "stn", "dcn"),
+            "conditions": ("normal", "rotation", "scaling", "rotation_scaling"),
+            "protocol": "interleaved",
+            "pretrain": {
+                "batch_size": 32,
+                "learning_rate": 1.0,
+                "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
+                "evaluate_every": 500,
+            },
+            "lstm": {"rounds": 300, "epochs": 10, "batch_size": 50, "units": 8, "learning_rate": 1e-3},
+            "parallel": "jit",
+            "log_every": 10,
+            "checkpoint_every": 500,
+            "tensorboard": False,
+        }
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +111,11 @@ class TwoStage:
         Raises: ConfigError naming the key.
         """
         rules.check_config(config, RULES)
-        videos = MovingDigits(config.conditions[0], config.protocol, "train", frame_size=config.frame_size)
-        if len(videos.classes) % config.lstm.batch_size:
+        num_videos = len(MovingDigits("normal", config.protocol, "train").classes)
+        if num_videos % config.lstm.batch_size:
             raise ConfigError(
-                f"config.lstm.batch_size must divide the {len(videos.classes)} training videos (one for each "
-                f"class of the protocol {config.protocol!r}), got {config.lstm.batch_size}"
+                f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
+                f"the protocol {config.protocol!r}), got {config.lstm.batch_size}"
             )
         digits = {split: _load(config, split) for split in SPLITS}
         pools = {split: digit_pool(digits[split], frame_size=config.frame_size) for split in SPLITS}
@@ -90,7 +123,10 @@ class TwoStage:
 
     def videos(self, condition: str, split: Split) -> MovingDigits:
         """The videos of a condition."""
-        return MovingDigits(condition, self.config.protocol, split, frame_size=self.config.frame_size)
+        config = self.config
+        return MovingDigits(
+            condition, config.protocol, split, frame_size=config.frame_size, **config.video.to_dict()
+        )
 
     def render(self, condition: str, split: Split, indices: Int[np.ndarray, " b"]) -> Videos:
         """Some of the videos, in [0, 1]."""
@@ -230,6 +266,9 @@ def _load(config: Config, split: Split) -> Digits:
 
 @partial(jax.jit, static_argnums=0)
 def _features(
-    head: VideoClassifier, cnn_params: Params, frames: Float[Array, "b t h w 1"], mean: float
+    head: VideoClassifier,
+    cnn_params: Params,
+    frames: Float[Array, "b t h w 1"],
+    mean: float | Float[Array, ""],
 ) -> Float[Array, "b t f"]:
     return head.apply({"params": cnn_params}, frames - mean, method="features")

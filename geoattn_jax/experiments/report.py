@@ -1,0 +1,63 @@
+"""Fills README's blocks of results from the JSON files that they were measured into:
+
+  python -m geoattn_jax.experiments.report
+
+Between `<!-- results: NAME -->` and `<!-- /results -->` comes what results/NAME.json holds.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from geoattn_jax.training import Results, WorkdirError, read_results
+from geoattn_jax.training.files import replacing
+from geoattn_jax.training.results import markdown
+
+BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
+
+
+def filled(text: str, folder: Path) -> str:
+    """A document with its blocks of results made anew.
+
+    Raises: WorkdirError if a block's file is missing or damaged.
+    """
+
+    def block(match: re.Match) -> str:
+        name = match[1]
+        results = read_results(folder / f"{name}.json")
+        return f"<!-- results: {name} -->\n{summary(results)}\n{markdown(results.rows)}<!-- /results -->"
+
+    return BLOCK.sub(block, text)
+
+
+def summary(results: Results) -> str:
+    """Where the numbers come from, on one line."""
+    origin = results.provenance
+    packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
+    return (
+        f"Trained and evaluated in {origin['wall_seconds'] / 60:.1f} minutes on {origin['device']} "
+        f"({packages}), seed {origin['seed']}.\n"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rewrites the document; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m geoattn_jax.experiments.report", description=__doc__)
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="document (%(default)s)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of the JSON files (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        text = filled(options.readme.read_text(), options.results)
+    except (OSError, WorkdirError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    with replacing(options.readme) as file:
+        file.write(text.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

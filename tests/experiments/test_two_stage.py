@@ -1,0 +1,151 @@
+"""Paper A's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
+
+import json
+
+import experiments_tiny as tiny
+import pytest
+
+from geoattn_jax.experiments import pretraining, run, two_stage
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.training import WorkdirError, read_results
+
+CONDITIONS = ("rotation", "elastic")
+
+
+@pytest.fixture(autouse=True)
+def few_test_frames(monkeypatch):
+    monkeypatch.setattr(pretraining, "TEST_FRAMES", 50)
+
+
+def config(**overrides):
+    return tiny.tiny_config("quickstart", **{"models": ("lenet",), "conditions": CONDITIONS} | overrides)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "TEST_FRAMES", 50)
+        run.train_and_evaluate(config(), folder)
+    return folder
+
+
+def rows(folder):
+    return read_results(folder / "results.json").rows
+
+
+def test_every_cell_is_there_beside_the_papers_number(finished):
+    results = read_results(finished / "results.json")
+    assert results.experiment == "two_stage"
+    assert results.config["lstm"]["rounds"] == 3
+    assert results.provenance["wall_seconds"] > 0
+    cells = {(row.model, row.condition, row.metric): row for row in results.rows if row.table == "A1"}
+    assert set(cells) == {("lenet_lstm", c, m) for c in CONDITIONS for m in ("loss", "accuracy")}
+    assert all(row.n == 3 and row.protocol == "interleaved" for row in cells.values())
+    assert cells["lenet_lstm", "rotation", "accuracy"].paper == 0.9843
+    assert cells["lenet_lstm", "elastic", "loss"].paper == 1.48
+    assert cells["lenet_lstm", "elastic", "loss"].std > 0
+    (pretraining_row,) = [row for row in results.rows if row.table == "pretraining"]
+    assert (pretraining_row.model, pretraining_row.n, pretraining_row.paper) == ("lenet", 1, None)
+    assert "98.43" in (finished / "table.md").read_text()
+
+
+def test_the_figures_are_there(finished):
+    names = {path.name for path in (finished / "figures").iterdir()}
+    assert names == {"sequences.png", "pretraining.png", "lstm.png", "elastic.png"}
+
+
+class InterruptionError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def interrupt(monkeypatch, module, name, *, at_call):
+    original, calls = getattr(module, name), []
+
+    def interrupted(*arguments, **options):
+        calls.append(name)
+        if len(calls) == at_call:
+            raise InterruptionError
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "at_call"),
+    [
+        (pretraining, "render_scaled_digits", 3),
+        (two_stage, "render_videos", 107),
+        (two_stage, "score_rounds", 1),
+    ],
+)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+    tmp_path, monkeypatch, finished, module, name, at_call
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, module, name, at_call=at_call)
+        with pytest.raises(InterruptionError):
+            run.train_and_evaluate(config(), tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    run.train_and_evaluate(config(), tmp_path)
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
+    expected = rows(finished)
+    for path in finished.rglob("test.npz"):
+        path.unlink()
+    (finished / "results.json").unlink()
+    run.evaluate(finished)
+    assert rows(finished) == expected
+
+
+def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
+    interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=3)
+    with pytest.raises(InterruptionError):
+        run.train_and_evaluate(config(), tmp_path / "begun")
+    with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
+        run.evaluate(tmp_path / "begun")
+    with pytest.raises(WorkdirError, match="no run was started in it"):
+        run.evaluate(tmp_path / "nothing")
+
+
+def test_another_config_is_refused(finished):
+    before = json.loads((finished / "results.json").read_text())
+    with pytest.raises(WorkdirError, match=r"lstm\.rounds: 3 then, 4 now"):
+        run.train_and_evaluate(config(lstm__rounds=4), finished)
+    assert json.loads((finished / "results.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"experiment": "none"}, "config.experiment must be one of two_stage"),
+        ({"digits": "letters"}, "config.digits must be one of sklearn, mnist, got 'letters'"),
+        ({"models": ()}, "config.models must be at least one of lenet, stn, dcn, deform"),
+        ({"conditions": ("rotation", "rotation")}, "config.conditions must be .*each once"),
+        ({"frame_size": 27}, "config.frame_size must be a whole number, at least 28, got 27"),
+        ({"lstm__rounds": 0}, "config.lstm.rounds must be a whole number, at least 1, got 0"),
+        ({"lstm__batch_size": 30}, "config.lstm.batch_size must divide the 100 training videos"),
+        ({"pretrain__learning_rate": -1.0}, "config.pretrain.learning_rate must be a number above 0"),
+        ({"pretrain__steps__stn": 0}, "config.pretrain.steps.stn must be a whole number"),
+        ({"parallel": "threads"}, "config.parallel must be one of jit, pmap"),
+        ({"seed": -1}, "config.seed must be a whole number, from 0"),
+        ({"digits": "mnist"}, "config.data_dir .*must name the folder of the MNIST files"),
+        ({"digits": "mnist", "data_dir": "nowhere"}, "config.data_dir .*'nowhere' is not a folder"),
+    ],
+)
+def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_and_unknown_keys_are_named(tmp_path):
+    changed = config().unlock()
+    del changed.lstm.units
+    changed.lstm.layers = 2
+    with pytest.raises(
+        ConfigError, match=r"config\.lstm\.layers is not a key .*config\.lstm\.units is missing, a whole"
+    ):
+        run.train_and_evaluate(changed, tmp_path / "run")

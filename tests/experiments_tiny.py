@@ -1,0 +1,53 @@
+"""The experiments' configs cut down to seconds, and MNIST files with a few digits in them."""
+
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+# Two updates in each phase of the two-stage experiment, on videos of two frames.
+TWO_STEPS = {
+    "frame_size": 28,
+    "video.settings": 2,
+    "video.frames_per_setting": 1,
+    "pretrain.batch_size": 4,
+    "pretrain.steps.lenet": 2,
+    "pretrain.steps.stn": 2,
+    "pretrain.steps.dcn": 2,
+    "pretrain.steps.deform": 2,
+    "lstm.rounds": 3,
+    "lstm.epochs": 1,
+    "checkpoint_every": 1,
+}
+
+
+def load_config(name):
+    """The config of configs/NAME.py."""
+    path = CONFIGS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"configs_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def tiny_config(name, **overrides):
+    """The same, with two steps in each phase and further changes; in keys, __ stands for a dot."""
+    config = load_config(name)
+    changes = {key.replace("__", "."): value for key, value in overrides.items()}
+    config.update_from_flattened_dict(TWO_STEPS | changes)
+    return config
+
+
+def write_mnist(folder):
+    """Two images of every digit as the training files, one as the test files."""
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            path = folder / f"{prefix}-{kind}-ubyte.gz"
+            path.write_bytes(gzip.compress(header + array.tobytes()))
