@@ -1,6 +1,6 @@
 """The last row of Table 1 of Shan & Atanasov 2017, "digit gesture": elastic deformation.
 
-python train.py --config=configs/digit_gesture.py --workdir=runs/digit_gesture --config.data_dir=FOLDER_OF_MNIST
+python train.py --config=configs/digit_gesture.py --workdir=runs/digit_gesture --config.data_dir=MNIST_FOLDER
 """
 
 from geoattn_jax.experiments.config import Config

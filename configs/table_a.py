@@ -1,6 +1,6 @@
 """Table 1 of Shan & Atanasov 2017 at the paper's scale: 64x64 frames of MNIST's digits, 300 rounds.
 
-python train.py --config=configs/table_a.py --workdir=runs/table_a --config.data_dir=FOLDER_OF_MNIST
+python train.py --config=configs/table_a.py --workdir=runs/table_a --config.data_dir=MNIST_FOLDER
 """
 
 from geoattn_jax.experiments.config import Config

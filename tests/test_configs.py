@@ -1,5 +1,6 @@
 """Every config runs, two steps of each phase; and train.py and eval.py on the command line."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_the_programs(tmp_path):
         (
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.rounds=0"],
-            "train.py: config.lstm.rounds must be",
+            "train.py: config.lstm.rounds must",
         ),
         ("train.py", [CONFIG, "--workdir=run", "more"], "unknown argument 'more'"),
         ("eval.py", ["--workdir=run"], "eval.py: workdir"),
