@@ -25,16 +25,14 @@ def test_two_steps(name, tmp_path, monkeypatch):
         config.data_dir = str(tmp_path)
     run.train_and_evaluate(config, tmp_path / "run")
     found = {(row.model, row.condition) for row in read_results(tmp_path / "run" / "results.json").rows}
-    assert {
-        (f"{model}_lstm", condition) for model in config.models for condition in config.conditions
-    } <= found
+    cells = itertools.product([f"{model}_lstm" for model in config.models], config.conditions)
+    assert set(cells) <= found
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_docstring_gives_the_command(name):
-    assert (
-        f"python train.py --config=configs/{name}.py --workdir=" in (tiny.CONFIGS / f"{name}.py").read_text()
-    )
+    text = (tiny.CONFIGS / f"{name}.py").read_text()
+    assert f"python train.py --config=configs/{name}.py --workdir=" in text
 
 
 def program(name, *arguments, folder):
