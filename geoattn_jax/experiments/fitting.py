@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from geoattn_jax.experiments.config import Config
-from geoattn_jax.training import Phase, WorkdirError, load_trained, train
+from geoattn_jax.training import Phase, WorkdirError, cached_arrays, load_trained, read_metrics, train
 from geoattn_jax.training.phase import Params
 
 
@@ -62,6 +62,12 @@ class Fitting:
                     f"run train.py on the same workdir to finish it"
                 )
         return trained.params
+
+    def seconds(self) -> float:
+        """What the training and the stages between took, over all sessions that they needed."""
+        metrics = [read_metrics(path) for path in sorted(self.workdir.rglob("metrics.jsonl"))]
+        stages = [cached_arrays(path, dict) for path in sorted(self.workdir.rglob("*.npz"))]
+        return sum(rows[-1]["seconds"] for rows in metrics) + sum(float(one["seconds"]) for one in stages)
 
 
 def devices_for(batch_size: int) -> list[jax.Device]:

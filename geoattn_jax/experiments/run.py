@@ -1,6 +1,7 @@
 """From a config and a folder to results.json: what train.py and eval.py do."""
 
 import logging
+import os
 from pathlib import Path
 
 import rich.console
@@ -15,7 +16,7 @@ from geoattn_jax.training import Results, open_workdir, provenance, read_config,
 EXPERIMENTS = {"two_stage": TwoStage}
 
 
-def train_and_evaluate(config: Config, workdir: str) -> None:
+def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
     """Trains an experiment, or what is left of it, and writes results.json, table.md and figures.
 
     Raises:
@@ -25,7 +26,7 @@ def train_and_evaluate(config: Config, workdir: str) -> None:
     _run(config, workdir, trains=True)
 
 
-def evaluate(workdir: str) -> None:
+def evaluate(workdir: str | os.PathLike) -> None:
     """Evaluates a finished training from its checkpoints and writes results.json and table.md anew.
 
     Raises: WorkdirError if the folder holds no finished training.
@@ -33,7 +34,7 @@ def evaluate(workdir: str) -> None:
     _run(Config(read_config(workdir)), workdir, trains=False)
 
 
-def _run(config: Config, workdir: str, *, trains: bool) -> None:
+def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
     _log_to_stderr()
     name = config.get("experiment")
     rule = one_of(EXPERIMENTS)
@@ -43,7 +44,7 @@ def _run(config: Config, workdir: str, *, trains: bool) -> None:
     with open_workdir(workdir, config.to_dict()) as folder:
         fitting = Fitting(config, folder, trains)
         rows = list(experiment.rows(fitting))
-        origin = provenance(seed=config.seed, wall_seconds=experiment.seconds(folder))
+        origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
         write_results(folder, Results(name, config.to_dict(), origin, rows))
         pictures = draw_pictures(experiment, fitting)
     show(folder, pictures)

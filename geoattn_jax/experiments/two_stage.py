@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,7 @@ from geoattn_jax.experiments.paper_a import printed
 from geoattn_jax.experiments.pretraining import CNNS, ScaledDigitsTask, make_cnn
 from geoattn_jax.experiments.rounds import Scores, Sequences, initial_rounds, rounds_phase, score_rounds
 from geoattn_jax.models.video_classifier import VideoClassifier
-from geoattn_jax.training import Row, cached_arrays, read_metrics
+from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.phase import Params
 
@@ -145,12 +144,6 @@ class TwoStage:
                 _log.info("%s, %s: %.2f%%", name, condition, 100 * scores.accuracy.mean())
                 for metric, values in scores._asdict().items():
                     yield self._row(name, condition, metric, np.asarray(values, np.float64))
-
-    def seconds(self, workdir: Path) -> float:
-        """What training and the extraction of features took, over all sessions that a run needed."""
-        metrics = [read_metrics(path) for path in sorted(workdir.rglob("metrics.jsonl"))]
-        features = [cached_arrays(path, dict) for path in sorted(workdir.rglob("*.npz"))]
-        return sum(rows[-1]["seconds"] for rows in metrics) + sum(float(one["seconds"]) for one in features)
 
     def task(self, name: str) -> ScaledDigitsTask:
         """What the CNN is pretrained on."""

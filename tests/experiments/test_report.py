@@ -1,0 +1,58 @@
+"""README's numbers are those of the JSON files."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from geoattn_jax.experiments.report import filled, main
+from geoattn_jax.training import Results, Row, WorkdirError, write_results
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = """# Title
+<!-- results: small -->
+| old |
+<!-- /results -->
+text
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    row = Row(
+        "A1", "lenet_lstm", "normal", "interleaved", "accuracy", mean=0.9712, std=0.01, n=3, paper=0.9796
+    )
+    packages = {"python": "3.12.1", "jax": "0.10.2"}
+    provenance = {"packages": packages, "device": "CPU", "seed": 4, "wall_seconds": 330.0}
+    results = Results("two_stage", {}, provenance, [row, dataclasses.replace(row, metric="loss")])
+    write_results(tmp_path, results)
+    (tmp_path / "results.json").rename(tmp_path / "small.json")
+    return tmp_path
+
+
+def test_a_block_is_replaced_by_its_results(folder):
+    text = filled(DOCUMENT, folder)
+    assert "97.12 ± 1.00 [97.96]" in text
+    assert "5.5 minutes on CPU (python 3.12.1, jax 0.10.2), seed 4" in text
+    assert "| old |" not in text
+    assert text.startswith("# Title\n<!-- results: small -->\n")
+    assert text.endswith("<!-- /results -->\ntext\n")
+    assert filled(text, folder) == text
+
+
+def test_a_missing_file_is_named(folder, capsys):
+    (folder / "small.json").unlink()
+    with pytest.raises(WorkdirError, match=r"small\.json"):
+        filled(DOCUMENT, folder)
+    document = folder / "README.md"
+    document.write_text(DOCUMENT)
+    assert main(["--readme", str(document), "--results", str(folder)]) == 1
+    assert "small.json" in capsys.readouterr().err
+    assert document.read_text() == DOCUMENT
+
+
+def test_readme_holds_what_the_files_hold():
+    text = (ROOT / "README.md").read_text()
+    assert re.findall(r"^<!-- results: (\S+) -->", text, re.MULTILINE)
+    assert filled(text, ROOT / "results") == text
