@@ -62,7 +62,7 @@ def _curve(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _elastic(folder: Path, experiment: TwoStage) -> Path:
     path, video = folder / "elastic.png", experiment.videos("elastic", "test")
-    scene = draw_scenes(video, experiment.pools[video.digits_split], experiment.config.seed, VIDEO)
+    scene = draw_scenes(video, experiment.pools.by_split[video.digits_split], experiment.config.seed, VIDEO)
     deformed, original = (
         np.asarray(render(shown, video.frame_size)[0, 0, ..., 0])
         for shown in (scene, scene._replace(field=None))
@@ -74,10 +74,10 @@ def _elastic(folder: Path, experiment: TwoStage) -> Path:
 def _transformer(folder: Path, experiment: TwoStage, fitting: Fitting) -> Path:
     path, params = folder / "transformer.png", experiment.pretrained("stn", fitting)
     inputs = {name: _frames(experiment, name)[0] for name in experiment.config.conditions}
-    images = np.stack(list(inputs.values()))[..., None] - np.float32(experiment.mean)
+    images = np.stack(list(inputs.values()))[..., None] - np.float32(experiment.pools.mean)
     cnn = experiment.task("stn").cnn
     regions, _ = cnn.apply({"params": params["cnn"]}, images, method="transform")
-    outputs = np.asarray(regions)[..., 0] + np.float32(experiment.mean)
+    outputs = np.asarray(regions)[..., 0] + np.float32(experiment.pools.mean)
     transformer_pairs(path, inputs, dict(zip(inputs, outputs, strict=True)))
     return path
 
@@ -87,7 +87,7 @@ def _positions(folder: Path, experiment: TwoStage, fitting: Fitting, name: str) 
     path, params = folder / f"{name}_positions.png", experiment.pretrained(name, fitting)
     condition = experiment.config.conditions[-1]
     video = experiment.videos(condition, "test")
-    scene = draw_scenes(video, experiment.pools[video.digits_split], experiment.config.seed, VIDEO)
+    scene = draw_scenes(video, experiment.pools.by_split[video.digits_split], experiment.config.seed, VIDEO)
     frame = _frames(experiment, condition)[0]
     offsets = _offsets(experiment, name, params, frame)
     background = np.unravel_index(frame.argmin(), frame.shape)
@@ -102,7 +102,7 @@ def _offsets(
 ) -> Float[np.ndarray, "h w k 2"]:
     """What each pixel of the layer adds to its own position, once for each channel or tap."""
     cnn, layer = experiment.task(name).cnn, DEFORMABLE[name]
-    image = frame[None, ..., None] - np.float32(experiment.mean)
+    image = frame[None, ..., None] - np.float32(experiment.pools.mean)
     _, state = cnn.apply({"params": params["cnn"]}, image, method="features", mutable=["intermediates"])
     (offsets,) = state["intermediates"][layer]["offsets"]
     if name == "dcn":

@@ -10,8 +10,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from geoattn_jax.data.digits import DigitPool
+from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
+from geoattn_jax.experiments.pools import Pools
 from geoattn_jax.models.dcn_lenet import DCNLeNet
 from geoattn_jax.models.deform_lenet import DeformLeNet
 from geoattn_jax.models.lenet import LeNet
@@ -41,16 +42,13 @@ class ScaledDigitsTask:
 
     Attributes:
       cnn: gives 10 logits.
-      train_digits, test_digits: what the images are drawn from.
-      mean: subtracted from every pixel.
+      pools: the digits that the images are drawn from.
       frame_size: height and width, pixels.
       seed: of the test images; training is given the run's.
     """
 
     cnn: nn.Module
-    train_digits: DigitPool
-    test_digits: DigitPool
-    mean: float
+    pools: Pools
     frame_size: int
     seed: int
 
@@ -66,7 +64,9 @@ class ScaledDigitsTask:
 
         def batch(seed: int, step: int) -> ScaledDigits:
             indices = step * batch_size + np.arange(batch_size, dtype=np.int32)
-            return render_scaled_digits(self.train_digits, seed, indices, frame_size=self.frame_size)
+            return render_scaled_digits(
+                self.pools.by_split["train"], seed, indices, frame_size=self.frame_size
+            )
 
         def loss(params, model_state, batch, key):
             del key
@@ -89,13 +89,16 @@ class ScaledDigitsTask:
         """The accuracy on a fixed set of images of the test digits."""
         correct = 0
         for start in range(0, TEST_FRAMES, TEST_BATCH):
-            indices = start + np.arange(TEST_BATCH, dtype=np.int32)
-            images = render_scaled_digits(self.test_digits, self.seed, indices, frame_size=self.frame_size)
+            images = self._render("test", self.seed, start, TEST_BATCH)
             correct += int(self._correct(params, images))
         return correct / TEST_FRAMES
 
+    def _render(self, split: Split, seed: int, start: int, count: int) -> ScaledDigits:
+        indices = np.arange(start, start + count, dtype=np.int32)
+        return render_scaled_digits(self.pools.by_split[split], seed, indices, frame_size=self.frame_size)
+
     def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
-        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.mean)
+        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.pools.mean)
 
     @partial(jax.jit, static_argnums=0)
     def _correct(self, params: Params, images: ScaledDigits) -> jax.Array:

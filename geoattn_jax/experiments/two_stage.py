@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from ml_collections import config_dict
 
-from geoattn_jax.data.digits import SOURCES, SPLITS, DigitPool, Digits, Split, digit_pool, load_digits
+from geoattn_jax.data.digits import SOURCES, Split
 from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits, Videos, render_videos
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.paper_a import printed
+from geoattn_jax.experiments.pools import Pools, load_pools
 from geoattn_jax.experiments.pretraining import CNNS, ScaledDigitsTask, make_cnn
 from geoattn_jax.experiments.rounds import Scores, Sequences, initial_rounds, rounds_phase, score_rounds
 from geoattn_jax.models.video_classifier import VideoClassifier
@@ -95,13 +96,11 @@ class TwoStage:
 
     Attributes:
       config: checked.
-      pools: the digits of both splits.
-      mean: of the training digits, subtracted from all pixels.
+      pools: its digits.
     """
 
     config: Config
-    pools: dict[Split, DigitPool]
-    mean: float
+    pools: Pools
 
     @classmethod
     def prepare(cls, config: Config) -> "TwoStage":
@@ -116,9 +115,7 @@ class TwoStage:
                 f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
                 f"the protocol {config.protocol!r}), got {config.lstm.batch_size}"
             )
-        digits = {split: _load(config, split) for split in SPLITS}
-        pools = {split: digit_pool(digits[split], frame_size=config.frame_size) for split in SPLITS}
-        return cls(config, pools, digits["train"].mean)
+        return cls(config, load_pools(config))
 
     def videos(self, condition: str, split: Split) -> MovingDigits:
         """The videos of a condition."""
@@ -130,7 +127,7 @@ class TwoStage:
     def render(self, condition: str, split: Split, indices: Int[np.ndarray, " b"]) -> Videos:
         """Some of the videos, in [0, 1]."""
         video = self.videos(condition, split)
-        return render_videos(video, self.pools[video.digits_split], self.config.seed, indices)
+        return render_videos(video, self.pools.by_split[video.digits_split], self.config.seed, indices)
 
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
@@ -150,9 +147,7 @@ class TwoStage:
         config = self.config
         return ScaledDigitsTask(
             cnn=make_cnn(name, frame_size=config.frame_size),
-            train_digits=self.pools["train"],
-            test_digits=self.pools["test"],
-            mean=self.mean,
+            pools=self.pools,
             frame_size=config.frame_size,
             seed=config.seed,
         )
@@ -231,7 +226,7 @@ class TwoStage:
         parts = []
         for index in range(len(self.videos(condition, split).classes)):
             frames, label = self.render(condition, split, np.array([index], np.int32))
-            parts.append((_features(head, cnn_params, frames, self.mean), label))
+            parts.append((_features(head, cnn_params, frames, self.pools.mean), label))
         features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return {"features": features, "labels": labels, "seconds": np.array(time.monotonic() - began)}
 
@@ -248,13 +243,6 @@ class TwoStage:
             n=len(values),
             paper=printed(name, condition, metric, protocol=protocol),
         )
-
-
-def _load(config: Config, split: Split) -> Digits:
-    try:
-        return load_digits(config.digits, split, config.data_dir)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"config.data_dir (with config.digits={config.digits!r}): {error}") from error
 
 
 @partial(jax.jit, static_argnums=0)
