@@ -63,10 +63,7 @@ class ScaledDigitsTask:
         """Adadelta on the cross-entropy of endless images, never the same one twice."""
 
         def batch(seed: int, step: int) -> ScaledDigits:
-            indices = step * batch_size + np.arange(batch_size, dtype=np.int32)
-            return render_scaled_digits(
-                self.pools.by_split["train"], seed, indices, frame_size=self.frame_size
-            )
+            return self._render("train", seed, step * batch_size, batch_size)
 
         def loss(params, model_state, batch, key):
             del key
