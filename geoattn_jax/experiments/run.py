@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+import absl.logging
 import rich.console
 import rich.markdown
 
@@ -59,7 +60,8 @@ def show(folder: Path, pictures: list[Path]) -> None:
 
 
 def _log_to_stderr() -> None:
-    """Shows the experiment's own lines, without the libraries'."""
+    """Shows the experiment's own lines, and of the libraries' the warnings only."""
+    absl.logging.set_verbosity(absl.logging.WARNING)
     logger = logging.getLogger("geoattn_jax.experiments")
     logger.setLevel(logging.INFO)
     logger.propagate = False
