@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -74,7 +75,7 @@ def _elastic(folder: Path, experiment: TwoStage) -> Path:
 def _transformer(folder: Path, experiment: TwoStage, fitting: Fitting) -> Path:
     path, params = folder / "transformer.png", experiment.pretrained("stn", fitting)
     inputs = {name: _frames(experiment, name)[0] for name in experiment.config.conditions}
-    images = np.stack(list(inputs.values()))[..., None] - np.float32(experiment.pools.mean)
+    images = jnp.stack(list(inputs.values()))[..., None] - experiment.pools.mean
     cnn = experiment.task("stn").cnn
     regions, _ = cnn.apply({"params": params["cnn"]}, images, method="transform")
     outputs = np.asarray(regions)[..., 0] + np.float32(experiment.pools.mean)
@@ -102,7 +103,7 @@ def _offsets(
 ) -> Float[np.ndarray, "h w k 2"]:
     """What each pixel of the layer adds to its own position, once for each channel or tap."""
     cnn, layer = experiment.task(name).cnn, DEFORMABLE[name]
-    image = frame[None, ..., None] - np.float32(experiment.pools.mean)
+    image = jnp.asarray(frame)[None, ..., None] - experiment.pools.mean
     _, state = cnn.apply({"params": params["cnn"]}, image, method="features", mutable=["intermediates"])
     (offsets,) = state["intermediates"][layer]["offsets"]
     if name == "dcn":
