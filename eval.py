@@ -8,9 +8,8 @@ import sys
 from absl import app, flags
 
 from geoattn_jax.experiments.config import ConfigError
-from geoattn_jax.experiments.run import evaluate
-from geoattn_jax.runtime import tune_cpu
-from geoattn_jax.training import WorkdirError, use_compilation_cache
+from geoattn_jax.experiments.run import evaluate, prepare_process
+from geoattn_jax.training import WorkdirError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A folder in which train.py has finished.", required=True)
 
@@ -19,8 +18,7 @@ def main(arguments: list[str]) -> None:
     """Evaluates as the flags say."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown argument {arguments[1]!r}")
-    tune_cpu()
-    use_compilation_cache()
+    prepare_process()
     try:
         evaluate(_WORKDIR.value)
     except (ConfigError, WorkdirError) as error:

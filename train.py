@@ -12,9 +12,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from geoattn_jax.experiments.config import ConfigError
-from geoattn_jax.experiments.run import train_and_evaluate
-from geoattn_jax.runtime import tune_cpu
-from geoattn_jax.training import WorkdirError, use_compilation_cache
+from geoattn_jax.experiments.run import prepare_process, train_and_evaluate
+from geoattn_jax.training import NonFiniteError, WorkdirError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or this config's own to go on.")
@@ -25,11 +24,10 @@ def main(arguments: list[str]) -> None:
     """Trains as the flags say."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown argument {arguments[1]!r}")
-    tune_cpu()
-    use_compilation_cache()
+    prepare_process()
     try:
         train_and_evaluate(_CONFIG.value, _WORKDIR.value)
-    except (ConfigError, WorkdirError) as error:
+    except (ConfigError, NonFiniteError, WorkdirError) as error:
         sys.exit(f"train.py: {error}")
 
 

@@ -12,9 +12,32 @@ from geoattn_jax.experiments.config import Config, ConfigError, one_of
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
 from geoattn_jax.experiments.two_stage import TwoStage
-from geoattn_jax.training import Results, open_workdir, provenance, read_config, write_results
+from geoattn_jax.runtime import tune_cpu
+from geoattn_jax.training import (
+    Results,
+    open_workdir,
+    provenance,
+    read_config,
+    use_compilation_cache,
+    write_results,
+)
 
 EXPERIMENTS = {"two_stage": TwoStage}
+
+
+def prepare_process() -> None:
+    """Sets this process up; a program calls it first, before JAX computes.
+
+    Shows this package's own lines, and of the libraries' the warnings only; on a CPU starts the program over
+    with other settings (see `tune_cpu`); keeps compiled programs.
+    """
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    logger = logging.getLogger("geoattn_jax")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(logging.StreamHandler())
+    tune_cpu()
+    use_compilation_cache()
 
 
 def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
@@ -36,7 +59,6 @@ def evaluate(workdir: str | os.PathLike) -> None:
 
 
 def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
-    _log_to_stderr()
     name = config.get("experiment")
     rule = one_of(EXPERIMENTS)
     if not rule.holds(name):
@@ -57,12 +79,3 @@ def show(folder: Path, pictures: list[Path]) -> None:
     console.print(rich.markdown.Markdown((folder / "table.md").read_text()))
     for path in [folder / "results.json", folder / "table.md", *pictures]:
         console.print(str(path), soft_wrap=True, highlight=False)
-
-
-def _log_to_stderr() -> None:
-    """Shows the experiment's own lines, and of the libraries' the warnings only."""
-    absl.logging.set_verbosity(absl.logging.WARNING)
-    logger = logging.getLogger("geoattn_jax.experiments")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.handlers = [logging.StreamHandler()]

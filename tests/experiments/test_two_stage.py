@@ -12,11 +12,6 @@ from geoattn_jax.training import WorkdirError, read_results
 CONDITIONS = ("rotation", "elastic")
 
 
-@pytest.fixture(autouse=True)
-def few_test_frames(monkeypatch):
-    monkeypatch.setattr(pretraining, "TEST_FRAMES", 50)
-
-
 def config(**overrides):
     return tiny.tiny_config("quickstart", **{"models": ("lenet",), "conditions": CONDITIONS} | overrides)
 
@@ -24,9 +19,7 @@ def config(**overrides):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "TEST_FRAMES", 50)
-        run.train_and_evaluate(config(), folder)
+    run.train_and_evaluate(config(), folder)
     return folder
 
 

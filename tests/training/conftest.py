@@ -1,13 +1,7 @@
-"""These tests train the same few programs again and again: each is compiled once for all of them."""
+"""These tests train the same few programs again and again."""
 
-import jax
+import compilation
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
-
-SETTINGS = {
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-    "jax_persistent_cache_min_entry_size_bytes": -1,
-}
 
 
 @pytest.fixture(scope="session")
@@ -17,15 +11,6 @@ def compiled_programs(tmp_path_factory):
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _shared_compilation_cache(compiled_programs):
-    settings = {"jax_compilation_cache_dir": str(compiled_programs), **SETTINGS}
-    before = {name: getattr(jax.config, name) for name in settings}
-    _configure(settings)
-    yield
-    _configure(before)
-
-
-def _configure(settings):
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()  # JAX looks at its folder only once
+def _compiled_once(compiled_programs):
+    with compilation.kept_in(compiled_programs):
+        yield

@@ -9,16 +9,15 @@ from pathlib import Path
 import experiments_tiny as tiny
 import pytest
 
-from geoattn_jax.experiments import pretraining, run
+from geoattn_jax.experiments import run
 from geoattn_jax.training import read_results
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_steps(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "TEST_FRAMES", 50)
+def test_two_steps(name, tmp_path):
     config = tiny.tiny_config(name)
     if config.digits == "mnist":
         tiny.write_mnist(tmp_path)
