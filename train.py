@@ -31,5 +31,13 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"train.py: {error}")
 
 
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Parses the flags; config_flags raises what ConfigDict does, for a key that the config does not have."""
+    try:
+        return app.parse_flags_with_usage(arguments)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        sys.exit(f"train.py: a flag cannot be used: {error}")
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -10,6 +10,8 @@ from geoattn_jax.experiments import fitting, pretraining
 @pytest.fixture(scope="package", autouse=True)
 def _small(tmp_path_factory):
     with compilation.kept_in(tmp_path_factory.mktemp("compiled")), pytest.MonkeyPatch.context() as patch:
+        jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longer than running
         patch.setattr(pretraining, "TEST_FRAMES", pretraining.TEST_BATCH)
         patch.setattr(fitting, "devices_for", lambda batch_size: jax.local_devices()[:1])
         yield
+        jax.config.update("jax_disable_most_optimizations", False)

@@ -19,6 +19,7 @@ NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 @pytest.mark.parametrize("name", NAMES)
 def test_two_steps(name, tmp_path):
     config = tiny.tiny_config(name)
+    config.conditions = config.conditions[-1:]
     if config.digits == "mnist":
         tiny.write_mnist(tmp_path)
         config.data_dir = str(tmp_path)
@@ -66,7 +67,9 @@ def test_the_programs(tmp_path):
     [
         ("train.py", ["--workdir=run"], "--config"),
         ("train.py", [CONFIG], "--workdir"),
-        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.round=3"], "lstm.round"),
+        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.round=3"], "'round'"),
+        ("train.py", ["--config=nowhere.py", "--workdir=run"], "nowhere.py"),
+        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.rounds=many"], "lstm.rounds"),
         (
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.rounds=0"],
