@@ -36,7 +36,7 @@ def summary(results: Results) -> str:
     origin = results.provenance
     packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
     return (
-        f"Trained and evaluated in {origin['wall_seconds'] / 60:.1f} minutes on {origin['device']} "
+        f"Training and the extraction of features took {origin['wall_seconds'] / 60:.1f} minutes on {origin['device']} "
         f"({packages}), seed {origin['seed']}.\n"
     )
 
