@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -71,7 +72,8 @@ class JitParallelism(Parallelism):
         )
 
     def place(self, tree: Any) -> Any:
-        return jax.device_put(tree, self._whole, may_alias=False)
+        # Copied first: with several devices may_alias=False would not keep the original from being donated.
+        return jax.device_put(jax.tree.map(jnp.copy, tree), self._whole)
 
     def single(self, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)

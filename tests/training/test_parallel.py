@@ -111,3 +111,14 @@ def test_a_small_phase_can_run_whole_on_every_device():
         batch_axes=None,
     )
     problem.assert_trees_close(run([phase], "jit", 8).params, run([phase], "jit", 1).params)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_the_callers_arrays_stay(parallel, devices):
+    """Steps use the memory of their state again; it must not be that of the arrays given."""
+    params, model_state = problem.initial_params(), problem.initial_model_state()
+    train(phases(parallel), params, model_state, seed=4, parallel=parallel, devices=jax.devices()[:devices])
+    problem.assert_trees_equal(
+        (params, model_state), (problem.initial_params(), problem.initial_model_state())
+    )
