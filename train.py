@@ -24,9 +24,13 @@ def main(arguments: list[str]) -> None:
     """Trains as the flags say."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown argument {arguments[1]!r}")
+    try:
+        config = _CONFIG.value.copy_and_resolve_references()
+    except OSError as error:
+        sys.exit(f"train.py: --config cannot be read: {error}")
     prepare_process()
     try:
-        train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+        train_and_evaluate(config, _WORKDIR.value)
     except (ConfigError, NonFiniteError, WorkdirError) as error:
         sys.exit(f"train.py: {error}")
 
@@ -35,7 +39,7 @@ def parse_flags(arguments: list[str]) -> list[str]:
     """Parses the flags; config_flags raises what ConfigDict does, for a key that the config does not have."""
     try:
         return app.parse_flags_with_usage(arguments)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         sys.exit(f"train.py: a flag cannot be used: {error}")
 
 

@@ -1,9 +1,10 @@
-"""The last row of Table 1 of Shan & Atanasov 2017, "digit gesture": elastic deformation.
+r"""The last row of Table 1 of Shan & Atanasov 2017, "digit gesture": elastic deformation.
 
-  python train.py --config=configs/digit_gesture.py --workdir=runs/digit_gesture --config.data_dir=MNIST_FOLDER
+  python train.py --config=configs/digit_gesture.py --workdir=runs/digit_gesture \
+      --config.data_dir=MNIST_FOLDER
 
-Hardware and time are those of configs/table_a.py, whose pretraining it repeats; to have both in one run, give
-that config the condition as well: --config.conditions="('normal','rotation','scaling','rotation_scaling','elastic')".
+Hardware and time are those of configs/table_a.py, whose pretraining it repeats; to have both in one run, add
+"elastic" to that config's conditions.
 Result to expect: the paper's numbers, which results.json and table.md hold beside the measured ones; the
 paper's number for the STN is likely a misprint (LeNet's, to the last digit).
 """

@@ -2,8 +2,8 @@
 
   python train.py --config=configs/table_a.py --workdir=runs/table_a --config.data_dir=MNIST_FOLDER
 
-Hardware: 12 GB of memory, and for the DCN a GPU. On two CPU cores a pretraining step takes about 0.08 s (LeNet),
-0.3 s (STN) and 3 s (DCN), so that the paper's 9,375 steps need 13 minutes, 45 minutes and 8 hours; fewer with
+Hardware: 12 GB of memory; for the DCN a GPU. On two CPU cores a pretraining step takes about 0.08 s (LeNet),
+0.3 s (STN) and 3 s (DCN), so the paper's 9,375 steps need 13 minutes, 45 minutes and 8 hours; fewer with
 --config.pretrain.steps.dcn=1000. The 300 rounds of one cell take half a minute. Result to expect: the paper's
 numbers, which results.json and table.md hold beside the measured ones.
 """

@@ -34,9 +34,10 @@ def filled(text: str, folder: Path) -> str:
 def summary(results: Results) -> str:
     """Where the numbers come from, on one line."""
     origin = results.provenance
+    minutes = origin["wall_seconds"] / 60
     packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
     return (
-        f"Training and the extraction of features took {origin['wall_seconds'] / 60:.1f} minutes on {origin['device']} "
+        f"Training and the extraction of features took {minutes:.1f} minutes on {origin['device']} "
         f"({packages}), seed {origin['seed']}.\n"
     )
 

@@ -27,8 +27,10 @@ def phase(train_sequences, **changes):
 
 
 def initial(train_sequences, rounds=ROUNDS):
-    params = initial_rounds(HEAD, train_sequences, seed=SEED, rounds=rounds)
-    return jax.tree.map(lambda leaf: leaf.astype(train_sequences.features.dtype), params)
+    features = train_sequences.features
+    shapes = train_sequences._replace(features=features.astype(jnp.float32))
+    params = initial_rounds(HEAD, shapes, seed=SEED, rounds=rounds)
+    return jax.tree.map(lambda leaf: leaf.astype(features.dtype), params)
 
 
 def one_round(tree, number):

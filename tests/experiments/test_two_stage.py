@@ -48,6 +48,14 @@ def test_the_figures_are_there(finished):
     assert names == {"sequences.png", "pretraining.png", "lstm.png", "elastic.png"}
 
 
+def test_every_model(tmp_path):
+    models = ("stn", "dcn", "deform")
+    run.train_and_evaluate(config(models=models, conditions=("rotation",)), tmp_path)
+    assert {row.model for row in rows(tmp_path) if row.table == "A1"} == {f"{name}_lstm" for name in models}
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"transformer.png", "dcn_positions.png", "deform_positions.png"} <= names
+
+
 class InterruptionError(Exception):
     """Stands for whatever ends a process."""
 
