@@ -52,16 +52,20 @@ GOALS = {
     ],
 }
 
-_SCATTER = (
-    "adding to the image's gradient is XLA's scatter, on a CPU one thread and one number at a time, "
-    "about 1.2 ns each; PyTorch's kernel is vectorized and uses every core"
+_SCATTER = "adding to the image's gradient is a scatter, which XLA does on one thread, one number at a time"
+_LOOPS = (
+    "PyTorch does all of it in one vectorized loop over every core; XLA on a CPU runs a loop for each step, "
+    f"through memory, and {_SCATTER}"
 )
 CAUSES = {
-    ("S1", BOTH): f"the arrays are so small that starting XLA's dozen loops counts; besides, {_SCATTER}",
-    ("S3", BOTH): _SCATTER,
-    ("R1", BOTH): f"every number has a position of its own, so this is nearly all scatter: {_SCATTER}",
-    ("D1", BOTH): _SCATTER,
-    ("D2", BOTH): f"25 taps of few channels, each with a scatter of its own: {_SCATTER}",
+    ("S1", BOTH): f"the arrays are so small that starting XLA's loops counts; besides, {_LOOPS}",
+    ("S3", BOTH): _LOOPS,
+    (
+        "R1",
+        BOTH,
+    ): f"every number has a position, weights and a scatter of its own, shared by no channel: {_LOOPS}",
+    ("D1", BOTH): f"every tap is sampled twice, forward and backward; and {_SCATTER}",
+    ("D2", BOTH): f"every one of 25 taps is sampled twice, forward and backward; and {_SCATTER}",
 }
 
 

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.checks import check_array
+
 
 class VideoLSTM(nn.Module):
     """A long short-term memory over time (Shan & Atanasov 2017, Eq. 2) that returns every hidden state.
@@ -41,8 +43,9 @@ class VideoLSTM(nn.Module):
           inputs: features of each frame.
 
         Returns: the hidden state after each frame.
-        Raises: ValueError if units is not positive.
+        Raises: ValueError if units is not positive or inputs are not floating-point (b, t, f).
         """
+        check_array("VideoLSTM", "inputs", inputs, "b t f")
         if self.units < 1:
             raise ValueError(f"VideoLSTM: units must be a positive number, got {self.units}")
         projected = nn.Dense(

@@ -69,7 +69,7 @@ def resolve_layout(
     kh, kw, _, cout = kernel.shape
     pads, output_hw = _pads_and_output(image, kernel, strides, padding, kernel_dilation)
 
-    if not isinstance(feature_group_count, int) or feature_group_count < 1 or cin % feature_group_count:
+    if not isinstance(feature_group_count, Integral) or feature_group_count < 1 or cin % feature_group_count:
         raise ValueError(
             f"{name}: feature_group_count must divide the {cin} channels of image, shape {image.shape}, "
             f"got {feature_group_count}"

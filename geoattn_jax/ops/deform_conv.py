@@ -57,6 +57,9 @@ def deform_conv2d(
     Raises: ValueError if a rank, dtype or size does not fit the others; TypeError under forward-mode
       differentiation.
     """
+    image, offsets, kernel, bias, mask = (
+        None if array is None else jnp.asarray(array) for array in (image, offsets, kernel, bias, mask)
+    )
     layout = resolve_layout(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )
@@ -111,6 +114,7 @@ def mask_from_torchvision(
 
 
 def _from_torchvision(function, name, array, kernel_size, offset_groups, last_axes):
+    array = jnp.asarray(array)
     check_array(function, name, array, "b channels ho wo")
     check_pair(function, "kernel_size", kernel_size, minimum=1)
     b, _, ho, wo = array.shape

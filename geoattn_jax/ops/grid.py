@@ -1,5 +1,7 @@
 """Where to look: sampling grids from transformation parameters, and the one conversion of coordinates."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -33,6 +35,7 @@ def affine_grid(
     Returns: positions (y, x) in pixels, in theta's dtype.
     Raises: ValueError if theta is not a floating-point (b, 2, 3), or a size is not two positive integers.
     """
+    theta = jnp.asarray(theta)
     check_array("affine_grid", "theta", theta, "b 2 3")
     check_shape(
         "affine_grid", "theta", theta, (theta.shape[0], 2, 3), because="(one affine matrix for each image)",
@@ -79,12 +82,13 @@ def crop_theta(
     Raises: ValueError if top_left is not a floating-point (b, 2), size is not two positive numbers, or
       input_hw is not two positive integers (greater than 1 with `align_corners`).
     """
+    top_left = jnp.asarray(top_left)
     check_array("crop_theta", "top_left", top_left, "b 2")
     check_shape(
         "crop_theta", "top_left", top_left, (top_left.shape[0], 2), because="(y and x for each image)",
         remedy="stack y and x on the last axis",
     )  # fmt: skip
-    if len(size) != 2 or not all(length > 0 for length in size):
+    if not (isinstance(size, Sequence) and len(size) == 2 and all(length > 0 for length in size)):
         raise ValueError(f"crop_theta: size must be two positive numbers (height, width), got {size!r}")
     check_pair("crop_theta", "input_hw", input_hw, minimum=2 if align_corners else 1)
 

@@ -40,6 +40,7 @@ def bilinear_sample(
     Raises: ValueError if ranks, dtypes or batch sizes disagree, or padding_mode is unknown; TypeError under
       forward-mode differentiation.
     """
+    image, coords = jnp.asarray(image), jnp.asarray(coords)
     check_image("bilinear_sample", image)
     check_array("bilinear_sample", "coords", coords, "b *s 2")
     check_shape(
@@ -73,6 +74,7 @@ def offset_resample(
     Returns: the resampled feature maps, in image's dtype.
     Raises: ValueError if ranks, dtypes or shapes disagree; TypeError under forward-mode differentiation.
     """
+    image, offsets = jnp.asarray(image), jnp.asarray(offsets)
     check_image("offset_resample", image)
     check_array("offset_resample", "offsets", offsets, "b h w c 2")
     check_shape(
