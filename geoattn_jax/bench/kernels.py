@@ -60,10 +60,7 @@ _LOOPS = (
 CAUSES = {
     ("S1", BOTH): f"the arrays are so small that starting XLA's loops counts; besides, {_LOOPS}",
     ("S3", BOTH): _LOOPS,
-    (
-        "R1",
-        BOTH,
-    ): f"every number has a position, weights and a scatter of its own, shared by no channel: {_LOOPS}",
+    ("R1", BOTH): f"every number has a position, weights and a scatter of its own: {_LOOPS}",
     ("D1", BOTH): f"every tap is sampled twice, forward and backward; and {_SCATTER}",
     ("D2", BOTH): f"every one of 25 taps is sampled twice, forward and backward; and {_SCATTER}",
 }

@@ -131,4 +131,8 @@ def _causes(record: dict[str, Any], suite: Suite) -> list[str]:
         if any(goal["met"] is False for goal in result["goals"]):
             cause = suite.causes.get((result["workload"], result["mode"]), "cause not yet known.")
             lines.append(f"- {result['workload']} {result['mode']}: {cause}")
-    return ["Missed, and why:", "\n".join(lines)] if lines else []
+    return (
+        ["Missed, and the likely cause (the shares of the steps were not measured):", "\n".join(lines)]
+        if lines
+        else []
+    )
