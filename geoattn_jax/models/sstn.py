@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.layers import SpatialTransformer
 from geoattn_jax.layers.spatial_transformer import ThetaMode
-from geoattn_jax.ops.checks import check_choice
+from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.grid import affine_grid
 
@@ -37,19 +37,19 @@ class SSTN(nn.Module):
     pixels of the frame.
 
     Attributes:
-      localizer: a module from images (b, r, r, c) to features (b, f), called with `train`. Dropout is its own
-        matter, as it is the recognizer's (the paper's ratios: localizers 0.5, recognizers 0.85 for RGB
+      localizer: a module from images (b, rh, rw, c) to features (b, f), called with `train`. Dropout is its
+        own matter, as it is the recognizer's (the paper's ratios: localizers 0.5, recognizers 0.85 for RGB
         frames and 0.5 for flow).
-      recognizer: a module from images (b, r, r, c) to logits, called with `train`.
-      crop_size: height and width of I_crop, pixels.
-      region_size: height and width r of I'_crop and R_d, pixels.
+      recognizer: a module from images (b, rh, rw, c) to logits, called with `train`.
+      crop_hw: height and width of I_crop, pixels.
+      region_hw: height and width of I'_crop and of R_d, pixels; I_crop's shape, not larger.
       mode: which transformations theta can be, see `SpatialTransformer`.
-      start: how the theta layer starts. "centred": a zero kernel, and a bias for the region of r pixels in
-        the middle of the crop; "default": as any other layer (lecun-normal kernel, zero bias); "small": a
-        tenth of that.
+      start: how the theta layer starts. "centred": a zero kernel, and a bias for the region of region_hw
+        pixels in the middle of the crop; "default": as any other layer (lecun-normal kernel, zero bias);
+        "small": a tenth of that.
 
     Example:
-      model = SSTN(localizer, recognizer, crop_size=896, region_size=224)
+      model = SSTN(localizer, recognizer, crop_hw=(896, 896), region_hw=(224, 224))
       variables = model.init(key, frames, top_left, train=False)
       logits, theta = model.apply(variables, frames, top_left, train=True, rngs={"dropout": key})
       regions = model.apply({}, frames, top_left, theta, method="attend")
@@ -57,21 +57,25 @@ class SSTN(nn.Module):
 
     localizer: nn.Module
     recognizer: nn.Module
-    crop_size: int
-    region_size: int
+    crop_hw: tuple[int, int]
+    region_hw: tuple[int, int]
     mode: ThetaMode = "affine"
     start: ThetaStart = "centred"
 
     def setup(self) -> None:
         check_choice("SSTN", "start", self.start, get_args(ThetaStart))
-        if not 1 <= self.region_size <= self.crop_size:
+        check_pair("SSTN", "crop_hw", self.crop_hw, minimum=1)
+        check_pair("SSTN", "region_hw", self.region_hw, minimum=1)
+        (height, width), (region_height, region_width) = self.crop_hw, self.region_hw
+        if region_height > height or height * region_width != width * region_height:
             raise ValueError(
-                f"SSTN: region_size must be from 1 to crop_size={self.crop_size}, got {self.region_size}"
+                f"SSTN: region_hw must have the shape of crop_hw={self.crop_hw} and not be larger, "
+                f"got {self.region_hw}"
             )
         self.transformer = SpatialTransformer(
             self.localizer,
             mode=self.mode,
-            start_scale=self.region_size / self.crop_size,
+            start_scale=region_height / height,
             **_START[self.start],
         )
 
@@ -90,23 +94,22 @@ class SSTN(nn.Module):
 
     def downscale(
         self, frames: Float[Array, "b h w c"], top_left: Int[Array, "b 2"]
-    ) -> Float[Array, "b r r c"]:
+    ) -> Float[Array, "b rh rw c"]:
         """What the localizer sees, I'_crop."""
-        factor, rest = divmod(self.crop_size, self.region_size)
+        factor, rest = divmod(self.crop_hw[0], self.region_hw[0])
         if rest == 0:
-            return max_pool_crop(frames, top_left, crop_hw=self._crop_hw, window=factor)
+            return max_pool_crop(frames, top_left, crop_hw=self.crop_hw, window=factor)
         whole_crop = jnp.broadcast_to(jnp.eye(2, 3, dtype=jnp.float32), (frames.shape[0], 2, 3))
         return self.attend(frames, top_left, whole_crop)
 
     def attend(
         self, frames: Float[Array, "b h w c"], top_left: Int[Array, "b 2"], theta: Float[Array, "b 2 3"]
-    ) -> Float[Array, "b r r c"]:
+    ) -> Float[Array, "b rh rw c"]:
         """The region of the crop that theta stands for; uses no parameters."""
-        region_hw = (self.region_size, self.region_size)
-        coords = affine_grid(theta, input_hw=self._crop_hw, output_hw=region_hw)
-        return sample_crop(frames, top_left, coords, crop_hw=self._crop_hw)
+        coords = affine_grid(theta, input_hw=self.crop_hw, output_hw=self.region_hw)
+        return sample_crop(frames, top_left, coords, crop_hw=self.crop_hw)
 
-    def recognize(self, regions: Float[Array, "b r r c"], *, train: bool) -> Float[Array, "b classes"]:
+    def recognize(self, regions: Float[Array, "b rh rw c"], *, train: bool) -> Float[Array, "b classes"]:
         """The logits of each region's class."""
         return self.recognizer(regions, train=train)
 
@@ -114,10 +117,6 @@ class SSTN(nn.Module):
         """The recognizer's features of the attended regions, from its method `features`."""
         theta = self.localize(frames, top_left, train=False)
         return self.recognizer.features(self.attend(frames, top_left, theta))
-
-    @property
-    def _crop_hw(self) -> tuple[int, int]:
-        return self.crop_size, self.crop_size
 
 
 def _lecun_normal(scale: float) -> nn.initializers.Initializer:

@@ -15,9 +15,9 @@ from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
 from geoattn_jax.models.sstn import SSTN
 
 KEY = jax.random.key(0)
-FRAMES = normal(0, 3, 38, 45, 2)
-TOP_LEFT = jnp.array([[0, 0], [6, 13], [3, 8]])
-LEVELS = {"detail": 32, "middle": 16, "general": 11}  # crop sizes for regions of 8 pixels
+FRAMES = normal(0, 3, 38, 47, 2)
+TOP_LEFT = jnp.array([[0, 0], [6, 7], [3, 4]])
+LEVELS = {"detail": (32, 40), "middle": (16, 20), "general": (12, 15)}  # I_crop for regions of 8 x 10 pixels
 
 
 class Features(nn.Module):
@@ -38,18 +38,19 @@ class Classes(Features):
         return 2 * self(images, train=False)
 
 
-def small_sstn(crop_size=32, **options):
-    return SSTN(Features(), Classes(), crop_size=crop_size, region_size=8, **options)
+def small_sstn(level="detail", **options):
+    sizes = {"crop_hw": LEVELS[level], "region_hw": (8, 10)}
+    return SSTN(Features(), Classes(), **sizes | options)
 
 
-def crops(size):
+def crops(height, width):
     pairs = zip(FRAMES, TOP_LEFT, strict=True)
-    return jnp.stack([frame[y : y + size, x : x + size] for frame, (y, x) in pairs])
+    return jnp.stack([frame[y : y + height, x : x + width] for frame, (y, x) in pairs])
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_is_the_papers_figure(level):
-    size, model = LEVELS[level], small_sstn(LEVELS[level])
+    crop_hw, model = LEVELS[level], small_sstn(level)
     variables = random_variables(model, FRAMES, TOP_LEFT, train=False)
     params = variables["params"]
     assert set(params) == {"localizer", "transformer", "recognizer"}
@@ -60,17 +61,17 @@ def test_is_the_papers_figure(level):
         "detail": lambda crop: max_pool(crop, 4),
         "middle": lambda crop: max_pool(crop, 2),
         "general": lambda crop: bilinear_sample(
-            crop, affine_grid(whole, input_hw=(size, size), output_hw=(8, 8))
+            crop, affine_grid(whole, input_hw=crop_hw, output_hw=(8, 10))
         ),
-    }[level](crops(size))
+    }[level](crops(*crop_hw))
     np.testing.assert_allclose(model.apply({}, FRAMES, TOP_LEFT, method="downscale"), small, rtol=1e-6)
     features = Features().apply({"params": params["localizer"]}, small, train=False)
     layer = params["transformer"]["theta"]
     expected_theta = (features @ layer["kernel"] + layer["bias"]).reshape(3, 2, 3)
     np.testing.assert_allclose(theta, expected_theta, rtol=1e-4, atol=1e-5)
 
-    coords = affine_grid(expected_theta, input_hw=(size, size), output_hw=(8, 8))
-    regions = bilinear_sample(crops(size), coords)
+    coords = affine_grid(expected_theta, input_hw=crop_hw, output_hw=(8, 10))
+    regions = bilinear_sample(crops(*crop_hw), coords)
     attended = model.apply({}, FRAMES, TOP_LEFT, theta, method="attend")
     np.testing.assert_allclose(attended, regions, rtol=1e-3, atol=1e-4)
     expected = Classes().apply({"params": params["recognizer"]}, regions, train=False)
@@ -81,11 +82,11 @@ def test_is_the_papers_figure(level):
 
 def test_the_hard_coded_region_is_copied_exactly():
     """T(theta_2, I_crop) = R_h, pixel for pixel."""
-    window = jnp.array([[0, 0], [24, 24], [5, 17]])
-    theta_2 = crop_theta(window.astype(jnp.float32), (8, 8), input_hw=(32, 32))
+    window = jnp.array([[0, 0], [24, 30], [5, 17]])
+    theta_2 = crop_theta(window.astype(jnp.float32), (8, 10), input_hw=(32, 40))
     regions = small_sstn().apply({}, FRAMES, TOP_LEFT, theta_2, method="attend")
     for n, (y, x) in enumerate(TOP_LEFT + window):
-        np.testing.assert_array_equal(regions[n], FRAMES[n, y : y + 8, x : x + 8])
+        np.testing.assert_array_equal(regions[n], FRAMES[n, y : y + 8, x : x + 10])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,10 @@ def test_the_parts_get_the_gradients_that_are_theirs():
 
 def test_train_reaches_both_networks():
     model = SSTN(
-        LOCALIZERS["small"](dropout_rate=0.9), RECOGNIZER(7, dropout_rate=0.9), crop_size=32, region_size=8
+        LOCALIZERS["small"](dropout_rate=0.9),
+        RECOGNIZER(7, dropout_rate=0.9),
+        crop_hw=(32, 40),
+        region_hw=(8, 10),
     )
     variables = random_variables(model, FRAMES, TOP_LEFT, train=False, scale=0.1)
     train = jax.jit(partial(model.apply, train=True))
@@ -155,7 +159,7 @@ def test_train_reaches_both_networks():
 
 
 def test_no_copy_of_a_detail_level_crop():
-    model = SSTN(Features(), Classes(), crop_size=896, region_size=224)
+    model = SSTN(Features(), Classes(), crop_hw=(896, 896), region_hw=(224, 224))
     frames = jax.ShapeDtypeStruct((2, 896, 1189, 3), jnp.float32)
     top_left = jax.ShapeDtypeStruct((2, 2), jnp.int32)
     variables = jax.eval_shape(partial(model.init, train=False), KEY, frames, top_left)
@@ -167,9 +171,12 @@ def test_no_copy_of_a_detail_level_crop():
     ("options", "message"),
     [
         ({"start": "zero"}, "SSTN: start must be one of 'default', 'small', 'centred', got 'zero'"),
-        ({"crop_size": 7}, "SSTN: region_size must be from 1 to crop_size=7, got 8"),
+        ({"crop_hw": (7, 10)}, r"SSTN: region_hw must have the shape of crop_hw=\(7, 10\) .* got \(8, 10\)"),
+        ({"region_hw": (8, 9)}, r"SSTN: region_hw must have the shape of crop_hw=\(32, 40\) .* got \(8, 9\)"),
+        ({"region_hw": (64, 80)}, "SSTN: region_hw must .* not be larger"),
+        ({"crop_hw": 32}, "SSTN: crop_hw must be two whole numbers"),
         ({"mode": "rotation"}, "mode must be one of"),
-        ({"crop_size": 39}, r"crop_hw must fit into the image .* got \(39, 39\)"),
+        ({"crop_hw": (40, 50)}, r"crop_hw must fit into the image .* got \(40, 50\)"),
     ],
 )
 def test_bad_attributes_are_named(unchecked, options, message):
