@@ -1,0 +1,249 @@
+"""The phases of supervised attention (Liu et al. 2019, section 3.2): guided first, then trained jointly.
+
+  guide   the localizer regresses theta_1 to theta_2 (L1); beside it the recognizer learns on crops
+  joint   cross-entropy of what the recognizer says of the region that the localizer chose; both learn
+
+A plain STN goes through the second phase only. The controls do, too, with the localizer replaced by the
+hard-coded region or by the one around the hand.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from geoattn_jax.experiments.attention import Measures, measure
+from geoattn_jax.experiments.kitchen_frames import Frames, Samples, evaluation_samples, training_samples
+from geoattn_jax.models.sstn import SSTN
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import Params
+
+Region = Literal["attended", "hard_coded", "hand"]
+Crops = Literal["jittered", "random"]
+
+CROPS = ("jittered", "random")
+JITTER = 1 / 16  # standard deviation, as a fraction of the crop's side: 8 pixels at KitchenMini's detail level
+WARM_UP = 0.05  # of a phase's updates
+FOLLOWED = 4  # frames whose theta is recorded during joint training
+
+
+class Outcome(NamedTuple):
+    """What became of each of some frames."""
+
+    correct: np.ndarray
+    theta: np.ndarray
+    measures: Measures
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
+class AttentionTask:
+    """Which action a frame shows, seen through one region of it.
+
+    Attributes:
+      model: the network.
+      samples: (key, number) -> training samples.
+      validation: () -> batches of samples to evaluate on during training.
+      batch_size: of an update.
+      sub_batches: into how many parts a batch is split, whose gradients are added up one after another.
+      optimizer: from a learning rate's schedule.
+    """
+
+    model: SSTN
+    samples: Callable[[PRNGKeyArray, int], Samples]
+    validation: Callable[[], list[Samples]]
+    batch_size: int
+    sub_batches: int
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+
+    def initial_params(self, seed: int) -> Params:
+        """The parameters of both networks, under "localizer", "transformer" (the theta layer), "recognizer"."""
+        samples = jax.eval_shape(lambda key: self.samples(key, 1), jax.random.key(0))
+
+        def init(key: PRNGKeyArray) -> Params:
+            empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), samples)
+            return self.model.init(key, empty.frames, empty.top_left, train=False)["params"]
+
+        return jax.jit(init)(jax.random.key(seed))
+
+    def guide(
+        self, *, updates: int, crops: Crops, localizer_rate: float, recognizer_rate: float, evaluate_every: int
+    ) -> Phase:
+        """Regressive guiding of the localizer, and pretraining of the recognizer on crops.
+
+        Args:
+          updates: how many.
+          crops: where the recognizer's crops lie: "random" is anywhere, as in the paper, "jittered" is around
+            the hard-coded region.
+          localizer_rate: learning rate.
+          recognizer_rate: likewise.
+          evaluate_every: updates from one evaluation to the next.
+        """
+
+        def loss(params, model_state, samples, key):
+            crop_key, *dropout_keys = jax.random.split(key, 3)
+            theta = self._apply(params, samples, dropout_keys[0], train=True, method="localize")
+            guiding = jnp.abs(theta - samples.theta_2).mean()
+            crop = self.model.apply(
+                {}, samples.frames, samples.top_left, _crop(crops, samples, crop_key), method="attend"
+            )
+            logits = self.model.apply(
+                {"params": params}, crop, train=True, method="recognize", rngs={"dropout": dropout_keys[1]}
+            )
+            recognition = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
+            metrics = {"guiding": guiding, "crop_accuracy": _accuracy(logits, samples)}
+            metrics |= _means(self._measure(theta, samples))
+            return guiding + recognition, (model_state, metrics)
+
+        return self._phase(
+            "guide", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region="attended"
+        )
+
+    def joint(
+        self,
+        *,
+        updates: int,
+        region: Region,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
+    ) -> Phase:
+        """Cross-entropy through the sampler; only the recognizer learns if the region is not the localizer's."""
+
+        def loss(params, model_state, samples, key):
+            logits, theta = self._see(params, samples, key, region, train=True)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
+            metrics = {"accuracy": _accuracy(logits, samples), **_means(self._measure(theta, samples))}
+            return losses.mean(), (model_state, metrics)
+
+        return self._phase(
+            "joint", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region=region
+        )
+
+    def outcome(self, params: Params, batches: list[Samples], region: Region) -> Outcome:
+        """Recognizes frames; nothing is dropped."""
+        parts = [self._outcome(params, samples, region) for samples in batches]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+    def _phase(
+        self,
+        name: str,
+        loss: Callable,
+        updates: int,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
+        *,
+        region: Region,
+    ) -> Phase:
+        def batch(seed: int, step: int) -> Samples:
+            key = jax.random.fold_in(jax.random.key(seed), ("guide", "joint").index(name))
+            return self.samples(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
+
+        def optimizer(rate: float) -> optax.GradientTransformation:
+            warm_up = round(WARM_UP * updates)
+            schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, updates)
+            return optax.MultiSteps(self.optimizer(schedule), self.sub_batches).gradient_transformation()
+
+        optimizers = {"recognizer": optimizer(recognizer_rate)}
+        if region == "attended":
+            optimizers |= {label: optimizer(localizer_rate) for label in ("localizer", "transformer")}
+        return Phase(
+            name,
+            steps=updates * self.sub_batches,
+            batch=batch,
+            loss=loss,
+            optimizers=optimizers,
+            evaluate=partial(self._evaluate, region=region),
+            evaluate_every=evaluate_every * self.sub_batches,
+        )
+
+    def _evaluate(self, params: Params, model_state: dict, *, region: Region) -> dict[str, float]:
+        """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
+        del model_state
+        outcome = self.outcome(params, self.validation(), region)
+        followed = {
+            f"theta_{number}_{row}{column}": outcome.theta[number, row, column]
+            for number in range(min(FOLLOWED, len(outcome.theta)))
+            for row in range(2)
+            for column in range(3)
+        }
+        return {"accuracy": outcome.correct.mean(), **_means(outcome.measures), **followed}
+
+    @partial(jax.jit, static_argnums=(0, 3))
+    def _outcome(self, params: Params, samples: Samples, region: Region) -> Outcome:
+        logits, theta = self._see(params, samples, jax.random.key(0), region, train=False)
+        correct = logits.argmax(-1) == samples.labels
+        return Outcome(correct, theta, self._measure(theta, samples), samples.labels)
+
+    def _see(
+        self, params: Params, samples: Samples, key: PRNGKeyArray, region: Region, *, train: bool
+    ) -> tuple[Float[Array, "b classes"], Float[Array, "b 2 3"]]:
+        """The logits of a region, and its theta."""
+        if region == "attended":
+            return self._apply(params, samples, key, train=train, method="__call__")
+        region_key, dropout_key = jax.random.split(key)
+        theta = {"hard_coded": _between_pixels, "hand": _around_hand}[region](
+            samples, region_key, self.model.crop_hw
+        )
+        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+        logits = self.model.apply(
+            {"params": params}, regions, train=train, method="recognize", rngs={"dropout": dropout_key}
+        )
+        return logits, theta
+
+    def _apply(self, params: Params, samples: Samples, key: PRNGKeyArray, *, train: bool, method: str):
+        return self.model.apply(
+            {"params": params},
+            samples.frames,
+            samples.top_left,
+            train=train,
+            method=method,
+            rngs={"dropout": key},
+        )
+
+    def _measure(self, theta: Float[Array, "b 2 3"], samples: Samples) -> Measures:
+        sizes = {"crop_hw": self.model.crop_hw, "region_hw": self.model.region_hw}
+        return measure(theta, samples.theta_2, samples.hand, **sizes)
+
+
+def _crop(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
+    """Crops of the hard-coded region's size for the recognizer's pretraining."""
+    shift = samples.theta_2[..., 2]
+    if crops == "jittered":
+        shift = shift + 2 * JITTER * jax.random.normal(key, shift.shape)
+    else:
+        room = 1 - samples.theta_2[0, 0, 0]
+        shift = room * jax.random.uniform(key, shift.shape, minval=-1, maxval=1)
+    return samples.theta_2.at[..., 2].set(shift)
+
+
+def _between_pixels(
+    samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]
+) -> Float[Array, "b 2 3"]:
+    """The hard-coded region, up to half a pixel aside: interpolated as an attended region is, not copied."""
+    aside = jax.random.uniform(key, samples.hand.shape, minval=-1, maxval=1)
+    return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))
+
+
+def _around_hand(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
+    """The region around the hand; the hard-coded one where there is no hand."""
+    del key
+    centre = (2 * samples.hand + 1) / jnp.array(crop_hw, jnp.float32) - 1
+    around = samples.theta_2.at[..., 2].set(centre[:, ::-1])
+    return jnp.where(jnp.isnan(samples.hand[:, :1, None]), samples.theta_2, around)
+
+
+def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:
+    return (logits.argmax(-1) == samples.labels).mean()
+
+
+def _means(measures: Measures) -> dict[str, Float[Array, ""]]:
+    """The means over all regions; of the hand's, over those frames that have one."""
+    return {name: jnp.nanmean(jnp.asarray(values)) for name, values in measures._asdict().items()}
