@@ -149,9 +149,7 @@ class VGGM(VGG):
 
     convs = (
         ConvLayer("conv1", 96, 7, stride=2, lrn=True, pool=overlapping_max_pool),
-        ConvLayer(
-            "conv2", 256, 5, stride=2, pad=1, lrn=True, pool=partial(overlapping_max_pool, pad_end=1)
-        ),
+        ConvLayer("conv2", 256, 5, stride=2, pad=1, lrn=True, pool=partial(overlapping_max_pool, pad_end=1)),
         ConvLayer("conv3", 512, 3, pad=1),
         ConvLayer("conv4", 512, 3, pad=1),
         ConvLayer("conv5", 512, 3, pad=1, pool=overlapping_max_pool),
