@@ -32,14 +32,14 @@ def local_response_norm(
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(
-            f"local_response_norm: window must be a positive odd number, so that it has a channel at its centre, "
+            f"local_response_norm: window must be a positive odd number, with a channel at its centre, "
             f"got {window}"
         )
     wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
     reach = window // 2
     energy = lax.reduce_window(
         jnp.square(wide),
-        jnp.zeros((), wide.dtype),
+        0.0,
         lax.add,
         window_dimensions=(1, 1, 1, window),
         window_strides=(1, 1, 1, 1),
