@@ -7,8 +7,16 @@ from pathlib import Path
 import jax
 
 from geoattn_jax.experiments.config import Config
-from geoattn_jax.training import Phase, WorkdirError, cached_arrays, load_trained, read_metrics, train
-from geoattn_jax.training.phase import Params
+from geoattn_jax.training import (
+    Phase,
+    Trained,
+    WorkdirError,
+    cached_arrays,
+    load_trained,
+    read_metrics,
+    train,
+)
+from geoattn_jax.training.phase import ModelState, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +24,7 @@ class Fitting:
     """Fits parameters in folders of a workdir, by training what is left to do or by reading checkpoints.
 
     Attributes:
-      config: with `seed`, `parallel`, `checkpoint_every` and `tensorboard`.
+      config: with `parallel`, `checkpoint_every` and `tensorboard`.
       workdir: the experiment's folder.
       trains: False to read the checkpoints of finished runs only.
     """
@@ -26,14 +34,24 @@ class Fitting:
     trains: bool
 
     def fit(
-        self, name: str, phases: Sequence[Phase], params: Params, *, batch_size: int, log_every: int
-    ) -> Params:
-        """The parameters after all phases.
+        self,
+        name: str,
+        phases: Sequence[Phase],
+        params: Params,
+        model_state: ModelState,
+        *,
+        seed: int,
+        batch_size: int,
+        log_every: int,
+    ) -> Trained:
+        """The parameters and the model state after all phases.
 
         Args:
           name: of the run, its folder in the workdir.
           phases: what to do.
           params: the initial parameters.
+          model_state: the initial mutable state, such as flax's {"batch_stats": ...}; {} if there is none.
+          seed: of the run.
           batch_size: of all phases; as many devices are used as divide it.
           log_every: a line of metrics is written after every so many steps.
 
@@ -44,8 +62,8 @@ class Fitting:
             trained = train(
                 phases,
                 params,
-                {},
-                seed=config.seed,
+                model_state,
+                seed=seed,
                 directory=directory,
                 parallel=config.parallel,
                 devices=devices_for(batch_size),
@@ -54,14 +72,14 @@ class Fitting:
                 tensorboard=config.tensorboard,
             )
         else:
-            trained = load_trained(directory, phases, params, {}, seed=config.seed)
+            trained = load_trained(directory, phases, params, model_state, seed=seed)
             steps = sum(phase.steps for phase in phases)
             if trained.step != steps:
                 raise WorkdirError(
                     f"{directory} has done {trained.step} of {steps} steps; "
                     f"run train.py on the same workdir to finish it"
                 )
-        return trained.params
+        return trained
 
     def seconds(self) -> float:
         """What the training and the stages between took, over all sessions that they needed."""

@@ -162,13 +162,16 @@ class TwoStage:
             learning_rate=settings.learning_rate,
             evaluate_every=settings.evaluate_every,
         )
-        return fitting.fit(
+        trained = fitting.fit(
             f"{name}/pretrain",
             [phase],
             task.initial_params(),
+            {},
+            seed=self.config.seed,
             batch_size=settings.batch_size,
             log_every=self.config.log_every,
         )
+        return trained.params
 
     def scores(self, name: str, condition: str, cnn_params: Params, fitting: Fitting) -> Scores:
         """The second stage: every round's test loss and accuracy."""
@@ -191,14 +194,16 @@ class TwoStage:
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
         )
-        params = fitting.fit(
+        trained = fitting.fit(
             f"{name}/{condition}/lstm",
             [phase],
             initial_rounds(head, train, seed=config.seed, rounds=settings.rounds),
+            {},
+            seed=config.seed,
             batch_size=settings.batch_size,
             log_every=1,
         )
-        return score_rounds(head, params, sequences("test"))
+        return score_rounds(head, trained.params, sequences("test"))
 
     def _sequences(
         self,
