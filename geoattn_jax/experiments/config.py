@@ -42,6 +42,15 @@ def positive() -> Rule:
     return Rule("a number above 0", holds)
 
 
+def share() -> Rule:
+    """A number from 0 up to, but not including, 1."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+    return Rule("a number from 0 to below 1", holds)
+
+
 def one_of(choices: Collection[str]) -> Rule:
     """One of some names."""
     return Rule(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)

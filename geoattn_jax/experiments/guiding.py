@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from geoattn_jax.data.kitchen import Split
 from geoattn_jax.experiments.attention import Measures, measure
-from geoattn_jax.experiments.kitchen_frames import Frames, Samples, evaluation_samples, training_samples
+from geoattn_jax.experiments.kitchen_frames import KitchenFrames, Samples
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
@@ -28,7 +29,9 @@ Region = Literal["attended", "hard_coded", "hand"]
 Crops = Literal["jittered", "random"]
 
 CROPS = ("jittered", "random")
-JITTER = 1 / 16  # standard deviation, as a fraction of the crop's side: 8 pixels at KitchenMini's detail level
+JITTER = (
+    1 / 16
+)  # standard deviation, as a fraction of the crop's side: 8 pixels at KitchenMini's detail level
 WARM_UP = 0.05  # of a phase's updates
 FOLLOWED = 4  # frames whose theta is recorded during joint training
 
@@ -48,32 +51,37 @@ class AttentionTask:
 
     Attributes:
       model: the network.
-      samples: (key, number) -> training samples.
-      validation: () -> batches of samples to evaluate on during training.
+      frames: what it is trained and evaluated on.
       batch_size: of an update.
       sub_batches: into how many parts a batch is split, whose gradients are added up one after another.
+      evaluation_batch: how many frames are evaluated at a time.
       optimizer: from a learning rate's schedule.
     """
 
     model: SSTN
-    samples: Callable[[PRNGKeyArray, int], Samples]
-    validation: Callable[[], list[Samples]]
+    frames: KitchenFrames
     batch_size: int
     sub_batches: int
+    evaluation_batch: int
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
 
     def initial_params(self, seed: int) -> Params:
-        """The parameters of both networks, under "localizer", "transformer" (the theta layer), "recognizer"."""
-        samples = jax.eval_shape(lambda key: self.samples(key, 1), jax.random.key(0))
+        """The parameters of "localizer", "transformer" (the theta layer) and "recognizer"."""
 
         def init(key: PRNGKeyArray) -> Params:
-            empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), samples)
-            return self.model.init(key, empty.frames, empty.top_left, train=False)["params"]
+            frames = jnp.zeros((1, *self.frames.level.frame_hw, 3))
+            return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)["params"]
 
         return jax.jit(init)(jax.random.key(seed))
 
     def guide(
-        self, *, updates: int, crops: Crops, localizer_rate: float, recognizer_rate: float, evaluate_every: int
+        self,
+        *,
+        updates: int,
+        crops: Crops,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
     ) -> Phase:
         """Regressive guiding of the localizer, and pretraining of the recognizer on crops.
 
@@ -114,7 +122,7 @@ class AttentionTask:
         recognizer_rate: float,
         evaluate_every: int,
     ) -> Phase:
-        """Cross-entropy through the sampler; only the recognizer learns if the region is not the localizer's."""
+        """Cross-entropy through the sampler; with another region only the recognizer learns."""
 
         def loss(params, model_state, samples, key):
             logits, theta = self._see(params, samples, key, region, train=True)
@@ -126,8 +134,9 @@ class AttentionTask:
             "joint", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region=region
         )
 
-    def outcome(self, params: Params, batches: list[Samples], region: Region) -> Outcome:
-        """Recognizes frames; nothing is dropped."""
+    def outcome(self, params: Params, split: Split, region: Region) -> Outcome:
+        """Recognizes a frame of each clip of a split; nothing is dropped."""
+        batches = self.frames.evaluation(split, self.evaluation_batch)
         parts = [self._outcome(params, samples, region) for samples in batches]
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
@@ -144,7 +153,7 @@ class AttentionTask:
     ) -> Phase:
         def batch(seed: int, step: int) -> Samples:
             key = jax.random.fold_in(jax.random.key(seed), ("guide", "joint").index(name))
-            return self.samples(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
+            return self.frames.training(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
 
         def optimizer(rate: float) -> optax.GradientTransformation:
             warm_up = round(WARM_UP * updates)
@@ -167,7 +176,7 @@ class AttentionTask:
     def _evaluate(self, params: Params, model_state: dict, *, region: Region) -> dict[str, float]:
         """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
         del model_state
-        outcome = self.outcome(params, self.validation(), region)
+        outcome = self.outcome(params, "validation", region)
         followed = {
             f"theta_{number}_{row}{column}": outcome.theta[number, row, column]
             for number in range(min(FOLLOWED, len(outcome.theta)))
@@ -224,9 +233,7 @@ def _crop(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 
     return samples.theta_2.at[..., 2].set(shift)
 
 
-def _between_pixels(
-    samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]
-) -> Float[Array, "b 2 3"]:
+def _between_pixels(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
     """The hard-coded region, up to half a pixel aside: interpolated as an attended region is, not copied."""
     aside = jax.random.uniform(key, samples.hand.shape, minval=-1, maxval=1)
     return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))

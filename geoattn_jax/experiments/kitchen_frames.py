@@ -1,7 +1,10 @@
 """KitchenMini's frames as supervised attention sees them: cropped, with the hard-coded region of the crop."""
 
+import dataclasses
 import time
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -10,12 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from geoattn_jax.data.crops import centre_crops, random_crops
-from geoattn_jax.data.kitchen import KitchenMini, render_clips, render_frames
-from geoattn_jax.data.levels import Level
+from geoattn_jax.data.kitchen import KitchenMini, Split, render_clips, render_frames
+from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.ops.grid import crop_theta
+from geoattn_jax.training import cached_arrays
 
-CLIPS_AT_ONCE = 60  # divides the number of clips of every split
+CLIPS_AT_ONCE = 60  # that are rendered
+CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
 
 
 class Frames(NamedTuple):
@@ -53,69 +58,99 @@ class Samples(NamedTuple):
     labels: Int[Array, " b"]
 
 
-def find_windows(kitchen: KitchenMini, seed: int) -> dict[str, np.ndarray]:
-    """`Frames.windows` of every clip, and the `seconds` that it took to find them."""
-    began = time.monotonic()
-    windows = [_windows(kitchen, seed, indices) for indices in _portions(kitchen)]
-    return {"windows": np.concatenate(windows), "seconds": np.array(time.monotonic() - began)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class KitchenFrames:
+    """The frames of one level; those of a split are rendered when they are first asked for.
 
+    Attributes:
+      level: one of KitchenMini's, or one of the paper's, for which the frames are enlarged to MPII Cooking's
+        1624 x 1224 first.
+      seed: of the world.
+      num_clips: of each split.
+      frames_per_clip: how many different frames of a clip training sees; evaluation sees one.
+      folder: keeps the hard-coded regions.
+    """
 
-def render_pool(
-    kitchen: KitchenMini, seed: int, windows: Float[np.ndarray, "n crops 2"], *, per_clip: int
-) -> Frames:
-    """Renders `per_clip` different frames, drawn at random, of every clip."""
-    parts = [_render(kitchen, seed, indices, per_clip) for indices in _portions(kitchen)]
-    frames, hand, labels = (jnp.concatenate(part) for part in zip(*parts, strict=True))
-    return Frames(frames, hand, labels, jnp.asarray(windows))
+    level: Level
+    seed: int
+    num_clips: Mapping[Split, int]
+    frames_per_clip: int
+    folder: Path
+    _pools: dict[Split, Frames] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        """Random training frames, randomly cropped, in randomly changed light."""
+        return _draw(self.level, self._pool("train"), key, batch_size)
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
+        pool = self._pool(split)
+        for clips in _portions(self.num_clips[split], batch_size):
+            top_left = centre_crops(LEVELS[self.level.name], len(clips))
+            yield _samples(self.level, pool, clips, np.zeros_like(clips), top_left)
+
+    def _pool(self, split: Split) -> Frames:
+        if split not in self._pools:
+            self._pools[split] = self._load(split)
+        return self._pools[split]
+
+    def _load(self, split: Split) -> Frames:
+        kitchen = KitchenMini(split, self.level.name)
+        portions = _portions(self.num_clips[split], CLIPS_AT_ONCE)
+
+        def find_windows() -> dict[str, np.ndarray]:
+            began = time.monotonic()
+            windows = np.concatenate([_windows(kitchen, self.seed, portion) for portion in portions])
+            return {"windows": windows, "seconds": np.array(time.monotonic() - began)}
+
+        windows = cached_arrays(self.folder / f"windows_{split}.npz", find_windows)["windows"]
+        per_clip = self.frames_per_clip if split == "train" else 1
+        parts = [_render(kitchen, self.seed, portion, per_clip) for portion in portions]
+        frames, hand, labels = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+        return Frames(frames, hand, labels, jnp.asarray(windows))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def training_samples(level: Level, pool: Frames, key: PRNGKeyArray, batch_size: int) -> Samples:
-    """Frames at random, randomly cropped, in randomly changed light.
-
-    The light: a gain for the whole frame, from 0.8 to 1.2, and one for each channel, from 0.9 to 1.1.
-    """
+def _draw(level: Level, pool: Frames, key: PRNGKeyArray, batch_size: int) -> Samples:
+    """The light: a gain for the whole frame, from 0.8 to 1.2, and one for each channel, from 0.9 to 1.1."""
     clip_key, frame_key, crop_key, light_key = jax.random.split(key, 4)
     clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))
     frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])
-    samples = _samples(level, pool, clips, frames, random_crops(crop_key, level, batch_size))
+    samples = _samples(level, pool, clips, frames, random_crops(crop_key, LEVELS[level.name], batch_size))
     gains = jax.random.uniform(light_key, (batch_size, 1, 1, 4), minval=-1, maxval=1)
     light = (1 + 0.2 * gains[..., :1]) * (1 + 0.1 * gains[..., 1:])
     return samples._replace(frames=(samples.frames + 0.5) * light - 0.5)
 
 
 @partial(jax.jit, static_argnums=0)
-def evaluation_samples(level: Level, pool: Frames, clips: Int[Array, " b"]) -> Samples:
-    """The pool's first frame of some clips, cropped in the middle."""
-    return _samples(level, pool, clips, jnp.zeros_like(clips), centre_crops(level, len(clips)))
-
-
 def _samples(
-    level: Level,
-    pool: Frames,
-    clips: Int[Array, " b"],
-    frames: Int[Array, " b"],
-    top_left: Int[Array, "b 2"],
+    level: Level, pool: Frames, clips: Int[Array, " b"], times: Int[Array, " b"], top_left: Int[Array, "b 2"]
 ) -> Samples:
-    theta_2 = crop_theta(pool.windows[clips, top_left[:, 1]], level.window_hw, input_hw=level.crop_hw)
+    """Frames of the pool, cropped at `top_left` of KitchenMini's frames, at the sizes of `level`."""
+    mini = LEVELS[level.name]
+    frames = pool.frames[clips, times].astype(jnp.float32) / 255 - 0.5
+    hand = pool.hand[clips, times] - top_left.astype(jnp.float32)
+    middle = pool.windows[clips, top_left[:, 1]] + jnp.array(mini.window_hw, jnp.float32) / 2
+    if level != mini:
+        for hw in (CAMERA_HW, level.frame_hw):
+            frames = jax.image.resize(frames, (len(frames), *hw, 3), "linear")
+        top_left = top_left * level.crop_range // mini.crop_range
+    enlargement = jnp.array(level.crop_hw, jnp.float32) / jnp.array(mini.crop_hw, jnp.float32)
+    window = middle * enlargement - jnp.array(level.window_hw, jnp.float32) / 2
     return Samples(
-        frames=pool.frames[clips, frames].astype(jnp.float32) / 255 - 0.5,
+        frames=frames,
         top_left=top_left,
-        theta_2=theta_2,
-        hand=pool.hand[clips, frames] - top_left.astype(jnp.float32),
+        theta_2=crop_theta(window, level.window_hw, input_hw=level.crop_hw),
+        hand=(hand + 0.5) * enlargement - 0.5,
         labels=pool.labels[clips],
     )
-
-
-def _portions(kitchen: KitchenMini) -> Int[np.ndarray, "portions clips"]:
-    return np.arange(kitchen.num_clips, dtype=np.int32).reshape(-1, CLIPS_AT_ONCE)
 
 
 @partial(jax.jit, static_argnums=0)
 def _windows(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]
 ) -> Float[Array, "b crops 2"]:
-    level = kitchen.level_sizes
+    level = LEVELS[kitchen.level]
     motion = motion_map(render_clips(kitchen, seed, indices).flow)
 
     def in_crop(left: Int[Array, ""]) -> Float[Array, "b 2"]:
@@ -129,6 +164,7 @@ def _windows(
 def _render(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"], per_clip: int
 ) -> tuple[UInt8[Array, "b k h w 3"], Float[Array, "b k 2"], Int[Array, " b"]]:
+    """Different frames of each clip, drawn at random."""
     key = jax.random.key(seed)
 
     def draw(index: Int[Array, ""]) -> Int[Array, " k"]:
@@ -137,3 +173,9 @@ def _render(
 
     clips = render_frames(kitchen, seed, indices, jax.vmap(draw)(indices))
     return jnp.round(255 * clips.frames).astype(jnp.uint8), clips.hand, clips.labels
+
+
+def _portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
+    """The clips 0, 1, ..., `size` at a time."""
+    indices = np.arange(count, dtype=np.int32)
+    return [indices[start : start + size] for start in range(0, count, size)]

@@ -11,6 +11,7 @@ import rich.markdown
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
+from geoattn_jax.experiments.supervised_attention import SupervisedAttention
 from geoattn_jax.experiments.two_stage import TwoStage
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
@@ -22,7 +23,7 @@ from geoattn_jax.training import (
     write_results,
 )
 
-EXPERIMENTS = {"two_stage": TwoStage}
+EXPERIMENTS = {"two_stage": TwoStage, "supervised_attention": SupervisedAttention}
 
 
 def prepare_process() -> None:
@@ -69,7 +70,7 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
         rows = list(experiment.rows(fitting))
         origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
         write_results(folder, Results(name, config.to_dict(), origin, rows))
-        pictures = draw_pictures(experiment, fitting)
+        pictures = draw_pictures(experiment, fitting) if name == "two_stage" else []  # TODO
     show(folder, pictures)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.files import WorkdirError, replacing
 
-FRACTIONS = ("accuracy", "mean_average_precision")  # metrics between 0 and 1, shown in percent
+# Metrics between 0 and 1, shown in percent.
+FRACTIONS = ("accuracy", "mean_average_precision", "samples_outside", "tile_visible")
 
 
 @dataclasses.dataclass(frozen=True)
