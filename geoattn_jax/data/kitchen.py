@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.data.kitchen_scene import CLASS_NAMES, NUM_FRAMES, Scene, draw_scene, paint
+from geoattn_jax.data.kitchen_painting import hand_positions, paint
+from geoattn_jax.data.kitchen_scene import CLASS_GROUPS, CLASS_NAMES, FRAME_HW, NUM_FRAMES, ClassGroup, Scene, draw_scene
 from geoattn_jax.data.levels import LEVEL_NAMES, LEVELS, Level, LevelName
 from geoattn_jax.ops.checks import check_choice
 
@@ -25,6 +26,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS = ("train", "validation", "test")
 SUBJECTS = {"train": tuple(range(8)), "validation": (8,), "test": (9, 10, 11)}
 CLIPS_PER_CLASS = 30  # of each subject
+NOISE = 0.03  # standard deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,11 @@ class KitchenMini:
     @property
     def class_names(self) -> tuple[str, ...]:
         return CLASS_NAMES
+
+    @property
+    def class_groups(self) -> dict[ClassGroup, tuple[int, ...]]:
+        """The labels of each group."""
+        return CLASS_GROUPS
 
     @property
     def num_frames(self) -> int:
@@ -94,16 +101,32 @@ def render_frames(
 ) -> Clips:
     """Only the frames `times` of the clips with the given indices."""
     scenes = draw_scenes(kitchen, seed, indices)
-    frames, flow, hand = jax.vmap(lambda scene, row: jax.vmap(partial(paint, scene))(row))(scenes, times)
-    full_hw, hw = frames.shape[2:4], kitchen.sizes.frame_hw
-    if hw != full_hw:
-        scale = jnp.array([hw[0] / full_hw[0], hw[1] / full_hw[1]], jnp.float32)
+    painting = jax.vmap(paint)(scenes, times)
+    hw = kitchen.sizes.frame_hw
+    noise = _noise(kitchen, seed, indices, times)
+    frames = jnp.clip(jnp.moveaxis(painting.frames, 2, -1) + noise, 0, 1)
+    flow, hand = jnp.moveaxis(painting.flow, 2, -1), jax.vmap(hand_positions)(scenes, times)
+    if hw != FRAME_HW:
+        scale = jnp.array([hw[0] / FRAME_HW[0], hw[1] / FRAME_HW[1]], jnp.float32)
         frames, flow = (
             jax.image.resize(video, (*video.shape[:2], *hw, video.shape[-1]), "linear", antialias=True)
             for video in (frames, flow)
         )
         flow, hand = flow * scale, (hand + 0.5) * scale - 0.5
     return Clips(frames, flow, hand, scenes.label)
+
+
+def _noise(kitchen, seed, indices, times):
+    h, w = FRAME_HW
+    key = jax.random.fold_in(jax.random.key(seed), SPLITS.index(kitchen.split))
+    pool_key, place_key = jax.random.split(key)
+    pool = NOISE * jax.random.normal(pool_key, (2 * h, 2 * w, 3))
+
+    def cut(index, time):
+        y, x = jax.random.randint(jax.random.fold_in(jax.random.fold_in(place_key, index), time), (2,), 0, jnp.array([h, w]))
+        return jax.lax.dynamic_slice(pool, (y, x, 0), (h, w, 3))
+
+    return jax.vmap(jax.vmap(cut, (None, 0)))(indices, times)
 
 
 @partial(jax.jit, static_argnums=0)
