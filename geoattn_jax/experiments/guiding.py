@@ -140,6 +140,10 @@ class AttentionTask:
         parts = [self._outcome(params, samples, region) for samples in batches]
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
+    def theta(self, params: Params, samples: Samples, region: Region) -> Float[Array, "b 2 3"]:
+        """Where the recognizer looks."""
+        return self._outcome(params, samples, region).theta
+
     def _phase(
         self,
         name: str,

@@ -8,6 +8,7 @@ import absl.logging
 import rich.console
 import rich.markdown
 
+from geoattn_jax.experiments.attention_pictures import draw_regions
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
@@ -24,6 +25,7 @@ from geoattn_jax.training import (
 )
 
 EXPERIMENTS = {"two_stage": TwoStage, "supervised_attention": SupervisedAttention}
+PICTURES = {"two_stage": draw_pictures, "supervised_attention": draw_regions}
 
 
 def prepare_process() -> None:
@@ -70,7 +72,7 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
         rows = list(experiment.rows(fitting))
         origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
         write_results(folder, Results(name, config.to_dict(), origin, rows))
-        pictures = draw_pictures(experiment, fitting) if name == "two_stage" else []  # TODO
+        pictures = PICTURES[name](experiment, fitting)
     show(folder, pictures)
 
 

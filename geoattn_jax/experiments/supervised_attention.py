@@ -1,8 +1,8 @@
 """Paper B's first experiment: spatial transformers, freely initialized and supervised, at three levels.
 
 Liu, Wang & Kato 2019, Table 2, on KitchenMini. For each level and localizer, in folders of the workdir:
-`LEVEL/LOCALIZER/RUN/guide_MODE` (regressive guiding and the recognizer's pretraining) and
-`LEVEL/LOCALIZER/RUN/MODEL` (joint training); `LEVEL/windows_SPLIT.npz` holds the hard-coded regions.
+`LEVEL/LOCALIZER/seed_N/guide_MODE` (regressive guiding and the recognizer's pretraining) and
+`LEVEL/LOCALIZER/seed_N/MODEL` (joint training); `LEVEL/windows_SPLIT.npz` holds the hard-coded regions.
 """
 
 import dataclasses
@@ -202,6 +202,10 @@ class SupervisedAttention:
             fitting.workdir / level,
         )
 
+    def folder(self, frames: KitchenFrames, localizer: str, seed: int) -> str:
+        """Where a run's trainings lie in the workdir."""
+        return f"{frames.level.name}/{localizer}/seed_{seed}"
+
     def task(
         self, frames: KitchenFrames, localizer: str, mode: ThetaMode, start: ThetaStart
     ) -> AttentionTask:
@@ -234,8 +238,8 @@ class SupervisedAttention:
         """After the first phase: a guided localizer and a pretrained recognizer."""
         task, settings = self.task(frames, localizer, mode=mode, start="centred"), self.config.guide
         phase = task.guide(**settings.to_dict(), evaluate_every=self.config.evaluate_every)
-        folder = f"{frames.level.name}/{localizer}/seed_{seed}/guide_{mode}"
-        return self._fit(folder, task, [phase], task.initial_params(seed), seed, fitting)
+        folder = self.folder(frames, localizer, seed)
+        return self._fit(f"{folder}/guide_{mode}", task, [phase], task.initial_params(seed), seed, fitting)
 
     def trained(
         self, frames: KitchenFrames, localizer: str, name: str, seed: int, fitting: Fitting
@@ -259,8 +263,8 @@ class SupervisedAttention:
             recognizer_rate=settings.recognizer_rate,
             evaluate_every=self.config.evaluate_every,
         )
-        folder = f"{frames.level.name}/{localizer}/seed_{seed}/{name}"
-        return task, self._fit(folder, task, [phase], params, seed, fitting)
+        folder = self.folder(frames, localizer, seed)
+        return task, self._fit(f"{folder}/{name}", task, [phase], params, seed, fitting)
 
     def numbers(
         self, frames: KitchenFrames, localizer: str, name: str, seed: int, fitting: Fitting

@@ -1,0 +1,72 @@
+"""Measures of regions, against windows whose measures are known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from geoattn_jax import crop_theta
+from geoattn_jax.experiments.attention import centre_of, corners_of, measure
+
+CROP_HW, REGION_HW = (64, 96), (16, 24)
+
+
+def window(top_left, size=REGION_HW):
+    return crop_theta(jnp.array([top_left], jnp.float32), size, input_hw=CROP_HW)
+
+
+def measures(theta, hand=(20.0, 30.0), theta_2=None):
+    theta_2 = theta if theta_2 is None else theta_2
+    found = measure(theta, theta_2, jnp.array([hand]), crop_hw=CROP_HW, region_hw=REGION_HW)
+    return {name: float(value[0]) for name, value in found._asdict().items()}
+
+
+def test_a_window():
+    theta = window((10.0, 20.0))  # pixels 10 to 25 and 20 to 43
+    np.testing.assert_allclose(centre_of(theta, CROP_HW), [[17.5, 31.5]], rtol=1e-6)
+    corners = [[9.5, 19.5], [9.5, 43.5], [25.5, 43.5], [25.5, 19.5]]
+    np.testing.assert_allclose(corners_of(theta, CROP_HW)[0], corners, rtol=1e-5)
+    found = measures(theta, hand=(17.5, 31.5), theta_2=window((13.0, 16.0)))
+    expected = {"theta_error": 5.0, "scale": 0.25, "samples_outside": 0.0, "hand_distance": 0.0}
+    assert found.items() >= {name: pytest.approx(value, abs=1e-5) for name, value in expected.items()}.items()
+    assert found["tile_visible"] == 1.0  # the tile is 10 pixels high
+
+
+@pytest.mark.parametrize(
+    ("hand", "visible"),
+    [((9.5, 30.5), 0.5), ((25.5, 43.5), 0.25), ((60.0, 80.0), 0.0), ((np.nan, np.nan), np.nan)],
+)
+def test_the_visible_share_of_a_tile(hand, visible):
+    found = measures(window((10.0, 20.0)), hand=hand)
+    np.testing.assert_equal(found["tile_visible"], visible)
+    assert np.isnan(found["hand_distance"]) == np.isnan(visible)
+
+
+@pytest.mark.parametrize(
+    ("top_left", "outside"),
+    [((0.0, 0.0), 0.0), ((-4.0, 0.0), 0.25), ((-4.0, 84.0), 1 - 0.75 * 0.5), ((70.0, 0.0), 1.0)],
+)
+def test_samples_outside(top_left, outside):
+    assert measures(window(top_left))["samples_outside"] == pytest.approx(outside)
+
+
+def test_a_turned_region_shows_what_lies_in_it():
+    """Against a count of the tile's pixels one by one."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        matrix = rng.normal(size=(2, 2)) * 0.4
+        shift = rng.uniform(-0.5, 0.5, 2)
+        theta = jnp.asarray(np.concatenate([matrix, shift[:, None]], axis=1)[None], jnp.float32)
+        hand = rng.uniform(10, 50, 2)
+        count = 0
+        for y in hand[0] + np.arange(10) - 4.5:
+            for x in hand[1] + np.arange(10) - 4.5:
+                source = np.array([(2 * x + 1) / 96 - 1, (2 * y + 1) / 64 - 1])
+                count += np.abs(np.linalg.solve(matrix, source - shift)).max() <= 1
+        found = measures(theta, hand=tuple(hand))
+        assert found["tile_visible"] == pytest.approx(count / 100, abs=0.011)  # float32 at the region's edge
+        assert found["scale"] == pytest.approx(np.sqrt(abs(np.linalg.det(matrix))), rel=1e-4)
+
+
+def test_a_collapsed_region_shows_nothing():
+    found = measures(jnp.zeros((1, 2, 3)))
+    assert (found["scale"], found["tile_visible"]) == (0.0, 0.0)
