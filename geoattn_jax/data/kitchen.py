@@ -102,29 +102,32 @@ def render_frames(
     """Only the frames `times` of the clips with the given indices."""
     scenes = draw_scenes(kitchen, seed, indices)
     painting = jax.vmap(paint)(scenes, times)
+    frames = jnp.clip(painting.frames + _draw_noise(kitchen, seed, indices, times), 0, 1)
+    flow, hand = painting.flow, jax.vmap(hand_positions)(scenes, times)
     hw = kitchen.sizes.frame_hw
-    noise = _noise(kitchen, seed, indices, times)
-    frames = jnp.clip(jnp.moveaxis(painting.frames, 2, -1) + noise, 0, 1)
-    flow, hand = jnp.moveaxis(painting.flow, 2, -1), jax.vmap(hand_positions)(scenes, times)
     if hw != FRAME_HW:
-        scale = jnp.array([hw[0] / FRAME_HW[0], hw[1] / FRAME_HW[1]], jnp.float32)
+        scale = np.array(hw, np.float32) / np.array(FRAME_HW, np.float32)
         frames, flow = (
-            jax.image.resize(video, (*video.shape[:2], *hw, video.shape[-1]), "linear", antialias=True)
-            for video in (frames, flow)
+            jax.image.resize(planes, (*planes.shape[:3], *hw), "linear", antialias=True)
+            for planes in (frames, flow)
         )
-        flow, hand = flow * scale, (hand + 0.5) * scale - 0.5
+        flow, hand = flow * scale[:, None, None], (hand + 0.5) * scale - 0.5
+    frames, flow = (jnp.moveaxis(planes, 2, -1) for planes in (frames, flow))
     return Clips(frames, flow, hand, scenes.label)
 
 
-def _noise(kitchen, seed, indices, times):
+def _draw_noise(
+    kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"], times: Int[Array, "b t"]
+) -> Float[Array, "b t 3 h w"]:
+    """Noise for each frame: a piece, anywhere, of one larger picture, which is faster than drawing it anew."""
     h, w = FRAME_HW
-    key = jax.random.fold_in(jax.random.key(seed), SPLITS.index(kitchen.split))
-    pool_key, place_key = jax.random.split(key)
-    pool = NOISE * jax.random.normal(pool_key, (2 * h, 2 * w, 3))
+    picture_key, place_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), SPLITS.index(kitchen.split)))
+    picture = NOISE * jax.random.normal(picture_key, (3, 2 * h, 2 * w))
 
-    def cut(index, time):
-        y, x = jax.random.randint(jax.random.fold_in(jax.random.fold_in(place_key, index), time), (2,), 0, jnp.array([h, w]))
-        return jax.lax.dynamic_slice(pool, (y, x, 0), (h, w, 3))
+    def cut(index: Int[Array, ""], time: Int[Array, ""]) -> Float[Array, "3 h w"]:
+        key = jax.random.fold_in(jax.random.fold_in(place_key, index), time)
+        y, x = jax.random.randint(key, (2,), 0, np.array([h, w]) + 1)
+        return jax.lax.dynamic_slice(picture, (0, y, x), (3, h, w))
 
     return jax.vmap(jax.vmap(cut, (None, 0)))(indices, times)
 
