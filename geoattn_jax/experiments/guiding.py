@@ -8,9 +8,9 @@ hard-coded region or by the one around the hand.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from geoattn_jax.data.kitchen import Split
+from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.attention import Measures, measure
-from geoattn_jax.experiments.kitchen_frames import KitchenFrames, Samples
+from geoattn_jax.experiments.kitchen_frames import Samples
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
@@ -34,6 +35,19 @@ JITTER = (
 )  # standard deviation, as a fraction of the crop's side: 8 pixels at KitchenMini's detail level
 WARM_UP = 0.05  # of a phase's updates
 FOLLOWED = 4  # frames whose theta is recorded during joint training
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Where samples come from, see `KitchenFrames`."""
+
+    level: Level
+
+    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        """Random samples, a function of the key."""
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """All samples of a split, the same ones every time, batch by batch."""
 
 
 class Outcome(NamedTuple):
@@ -59,7 +73,7 @@ class AttentionTask:
     """
 
     model: SSTN
-    frames: KitchenFrames
+    frames: FrameSource
     batch_size: int
     sub_batches: int
     evaluation_batch: int
@@ -69,7 +83,7 @@ class AttentionTask:
         """The parameters of "localizer", "transformer" (the theta layer) and "recognizer"."""
 
         def init(key: PRNGKeyArray) -> Params:
-            frames = jnp.zeros((1, *self.frames.level.frame_hw, 3))
+            frames = jnp.zeros((1, *self.frames.level.frame_hw, 3), jnp.float32)
             return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)["params"]
 
         return jax.jit(init)(jax.random.key(seed))
@@ -99,7 +113,11 @@ class AttentionTask:
             theta = self._apply(params, samples, dropout_keys[0], train=True, method="localize")
             guiding = jnp.abs(theta - samples.theta_2).mean()
             crop = self.model.apply(
-                {}, samples.frames, samples.top_left, _crop(crops, samples, crop_key), method="attend"
+                {},
+                samples.frames,
+                samples.top_left,
+                recognizer_crops(crops, samples, crop_key),
+                method="attend",
             )
             logits = self.model.apply(
                 {"params": params}, crop, train=True, method="recognize", rngs={"dropout": dropout_keys[1]}
@@ -226,8 +244,8 @@ class AttentionTask:
         return measure(theta, samples.theta_2, samples.hand, **sizes)
 
 
-def _crop(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
-    """Crops of the hard-coded region's size for the recognizer's pretraining."""
+def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
+    """The theta of random crops for the recognizer's pretraining, of the hard-coded region's size."""
     shift = samples.theta_2[..., 2]
     if crops == "jittered":
         shift = shift + 2 * JITTER * jax.random.normal(key, shift.shape)

@@ -23,7 +23,7 @@ CLIPS_AT_ONCE = 60  # that are rendered
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
 
 
-class Frames(NamedTuple):
+class Pool(NamedTuple):
     """Some frames of every clip of a split, on the device.
 
     Attributes:
@@ -76,7 +76,7 @@ class KitchenFrames:
     num_clips: Mapping[Split, int]
     frames_per_clip: int
     folder: Path
-    _pools: dict[Split, Frames] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _pools: dict[Split, Pool] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random training frames, randomly cropped, in randomly changed light."""
@@ -89,12 +89,12 @@ class KitchenFrames:
             top_left = centre_crops(LEVELS[self.level.name], len(clips))
             yield _samples(self.level, pool, clips, np.zeros_like(clips), top_left)
 
-    def _pool(self, split: Split) -> Frames:
+    def _pool(self, split: Split) -> Pool:
         if split not in self._pools:
             self._pools[split] = self._load(split)
         return self._pools[split]
 
-    def _load(self, split: Split) -> Frames:
+    def _load(self, split: Split) -> Pool:
         kitchen = KitchenMini(split, self.level.name)
         portions = _portions(self.num_clips[split], CLIPS_AT_ONCE)
 
@@ -107,11 +107,11 @@ class KitchenFrames:
         per_clip = self.frames_per_clip if split == "train" else 1
         parts = [_render(kitchen, self.seed, portion, per_clip) for portion in portions]
         frames, hand, labels = (jnp.concatenate(part) for part in zip(*parts, strict=True))
-        return Frames(frames, hand, labels, jnp.asarray(windows))
+        return Pool(frames, hand, labels, jnp.asarray(windows))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _draw(level: Level, pool: Frames, key: PRNGKeyArray, batch_size: int) -> Samples:
+def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Samples:
     """The light: a gain for the whole frame, from 0.8 to 1.2, and one for each channel, from 0.9 to 1.1."""
     clip_key, frame_key, crop_key, light_key = jax.random.split(key, 4)
     clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))
@@ -124,7 +124,7 @@ def _draw(level: Level, pool: Frames, key: PRNGKeyArray, batch_size: int) -> Sam
 
 @partial(jax.jit, static_argnums=0)
 def _samples(
-    level: Level, pool: Frames, clips: Int[Array, " b"], times: Int[Array, " b"], top_left: Int[Array, "b 2"]
+    level: Level, pool: Pool, clips: Int[Array, " b"], times: Int[Array, " b"], top_left: Int[Array, "b 2"]
 ) -> Samples:
     """Frames of the pool, cropped at `top_left` of KitchenMini's frames, at the sizes of `level`."""
     mini = LEVELS[level.name]

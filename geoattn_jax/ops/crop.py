@@ -79,9 +79,10 @@ def _max_pool(
     height, width, channels = image.shape
     pixels = image.reshape(height * width, channels)
     rows, columns = (
-        start + window * jnp.arange(size // window) for start, size in zip(top_left, crop_hw, strict=True)
+        start + window * jnp.arange(size // window, dtype=top_left.dtype)
+        for start, size in zip(top_left, crop_hw, strict=True)
     )
-    blocks = (rows[:, None] * width + columns).astype(jnp.int32)
+    blocks = rows[:, None] * width + columns
     maxima = pixels.at[blocks].get(mode="promise_in_bounds")
     for step in range(1, window * window):
         dy, dx = divmod(step, window)

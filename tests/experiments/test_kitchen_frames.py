@@ -1,4 +1,4 @@
-"""Frames as the networks get them: crops with their own hard-coded regions, small and at the paper's sizes."""
+"""Frames as networks get them: crops with their own hard-coded regions, small and at the paper's sizes."""
 
 import jax
 import jax.numpy as jnp

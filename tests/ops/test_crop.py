@@ -47,9 +47,10 @@ def test_positions_far_out_and_nan():
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 7])
-def test_pooling_a_window_equals_pooling_its_copy(window):
-    image = jnp.asarray(normal(0, 3, *IMAGE_HW, 2), jnp.float32)
+def test_pooling_a_window_equals_pooling_its_copy(x64, window):
+    image = jnp.asarray(normal(0, 3, *IMAGE_HW, 2))
     pooled = max_pool_crop(image, TOP_LEFT, crop_hw=CROP_HW, window=window)
+    assert pooled.dtype == jnp.float64
     np.testing.assert_array_equal(pooled, max_pool(cut(image), window))
 
 
