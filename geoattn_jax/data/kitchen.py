@@ -108,9 +108,10 @@ def render_frames(
     if hw != FRAME_HW:
         scale = np.array(hw, np.float32) / np.array(FRAME_HW, np.float32)
         frames, flow = (
-            jax.image.resize(planes, (*planes.shape[:3], *hw), "linear", antialias=True)
-            for planes in (frames, flow)
+            jax.image.resize(planes, (*planes.shape[:3], *hw), method, antialias=True)
+            for planes, method in ((frames, "lanczos5"), (flow, "linear"))
         )
+        frames = jnp.clip(frames, 0, 1)
         flow, hand = flow * scale[:, None, None], (hand + 0.5) * scale - 0.5
     frames, flow = (jnp.moveaxis(planes, 2, -1) for planes in (frames, flow))
     return Clips(frames, flow, hand, scenes.label)

@@ -24,8 +24,8 @@ from geoattn_jax.data.kitchen_scene import (
     swing,
 )
 
-COUNTER_TOP = 96
-LAMP_Y = 6
+COUNTER_TOP = 92
+LAMP_Y = 5
 
 
 class Panel(NamedTuple):
@@ -45,18 +45,19 @@ class Panel(NamedTuple):
 
     across: int
     outward: int
+    frame: int
     period: float
     dark: float
     disc: float
     amplitude: float
 
 
-TILE = Panel(across=20, outward=20, period=3, dark=1.5, disc=6, amplitude=1.75)
-BOARD = Panel(across=28, outward=40, period=6, dark=2, disc=10, amplitude=0.6)
-MAT = Panel(across=42, outward=26, period=10.4, dark=2, disc=10, amplitude=0.6)
+TILE = Panel(across=20, outward=20, frame=1, period=3, dark=1.5, disc=6, amplitude=1.75)
+BOARD = Panel(across=30, outward=40, frame=2, period=5, dark=2, disc=10, amplitude=0.6)
+MAT = Panel(across=42, outward=30, frame=2, period=10.4, dark=2, disc=10, amplitude=0.6)
 BAR_PERIOD, BAR_DARK = 20, 10  # on the tile in the context classes
-BOARD_UP, BOARD_OUTWARD = 24, 33  # its centre, from the person's
-MAT_Y = 110  # its centre; it lies below the person
+BOARD_UP, BOARD_OUTWARD = 24, 32  # its centre, from the person's
+MAT_Y = 108  # its centre; it lies below the person
 
 
 class Movement(NamedTuple):
@@ -140,8 +141,8 @@ class _Painter:
             centre = jnp.stack([jnp.full((), 56.0), FRAME_MIDDLE + FURNITURE_FROM_MIDDLE * side])
             painting = _paint_window(painting, centre, (84, 34), piece)
         for centre, hw, layers in (
-            (self.board + self._outward(BOARD, -1), (32, 24), self._board_half("inner", self.still)),
-            (self.mat - jnp.array([MAT.outward / 4, 0]), (18, 46), self._mat_half("inner", self.still)),
+            (self.board + self._outward(BOARD, -1), (34, 24), self._board_half("inner", self.still)),
+            (self.mat - jnp.array([MAT.outward / 4, 0]), (20, 46), self._mat_half("inner", self.still)),
         ):
             painting = _paint_window(painting, centre, hw, layers)
         return painting.frames[0]
@@ -150,9 +151,9 @@ class _Painter:
         scene = self.scene
         lamp = jnp.stack([jnp.full((), LAMP_Y, jnp.float32), scene.person[1]])
         for centre, hw, layers in (
-            (lamp, (14, 32), self._lamp),
-            (self.board + self._outward(BOARD, 1), (32, 24), self._board_half("outer", self.outer)),
-            (self.mat + jnp.array([MAT.outward / 4, 0]), (18, 46), self._mat_half("outer", self.outer)),
+            (lamp, (14, 40), self._lamp),
+            (self.board + self._outward(BOARD, 1), (34, 24), self._board_half("outer", self.outer)),
+            (self.mat + jnp.array([MAT.outward / 4, 0]), (20, 46), self._mat_half("outer", self.outer)),
             (scene.person - jnp.array([5.0, 0]), (72, 72), self._person_and_hand),
         ):
             painting = _paint_window(painting, centre, hw, layers)
@@ -177,7 +178,7 @@ class _Painter:
 
     def _lamp(self, window: Window) -> Iterator[Layer]:
         y, x = _seen_from(jnp.stack([jnp.full((), LAMP_Y, jnp.float32), self.scene.person[1]]) + self.sway.position, window)
-        yield Layer(_box(y, x, 8, 24), self.colour["lamp"], self.sway.velocity)
+        yield Layer(_box(y, x, 8, 32), self.colour["lamp"], self.sway.velocity)
 
     def _person_and_hand(self, window: Window) -> Iterator[Layer]:
         y, x = _seen_from(self.scene.person + self.sway.position, window)
@@ -217,12 +218,16 @@ class _Painter:
         period = jnp.where(on_bars, BAR_PERIOD, panel.period)
         dark = jnp.where(on_bars, BAR_DARK, panel.dark)
         waves = pattern_waves(label, half)
+        # Where two sets of lines cross they are thinner, so that every pattern is as dark as the others.
+        crossing = (1 - jnp.sqrt(jnp.maximum(1 - 2 * dark / period, 0))) / 2 * period
+        dark = jnp.where(jnp.all(jnp.any(waves != 0, axis=-1)), crossing, dark)
         first, second = (
             _line((across * wave[0] + outward * wave[1]) / period, period, dark) * jnp.any(wave != 0)
             for wave in waves
         )
+        inside = _box(across, outward, panel.across - 2 * panel.frame, panel.outward - 2 * panel.frame)
         disc = jnp.clip(panel.disc + 0.5 - jnp.hypot(across, outward), 0, 1)
-        darkness = jnp.where(in_group(label, "motion"), disc, first + second - 2 * first * second)
+        darkness = jnp.where(in_group(label, "motion"), disc, inside * (first + second - 2 * first * second))
         colour = self.colour["light"] + darkness[:, None] * (self.colour["dark"] - self.colour["light"])
         return Layer(coverage, colour, panel.amplitude * movement.velocity)
 

@@ -48,8 +48,8 @@ CLASS_GROUPS: dict[ClassGroup, tuple[int, ...]] = {
 _WAVES = {
     "vertical": ((0, 1), (0, 0)),
     "horizontal": ((1, 0), (0, 0)),
-    "rising": ((np.sqrt(0.5), np.sqrt(0.5)), (0, 0)),
-    "falling": ((np.sqrt(0.5), -np.sqrt(0.5)), (0, 0)),
+    "rising": ((1, 1), (0, 0)),
+    "falling": ((1, -1), (0, 0)),
     "checked": ((1, 0), (0, 1)),
     "disc": ((0, 0), (0, 0)),
     "plain": ((0, 0), (0, 0)),
