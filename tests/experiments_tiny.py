@@ -8,19 +8,34 @@ import numpy as np
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-# Two updates in each phase of the two-stage experiment, on videos of two frames.
+# Two updates in each phase. Two-stage: on videos of two frames.
 TWO_STEPS = {
-    "frame_size": 28,
-    "video.settings": 2,
-    "video.frames_per_setting": 1,
-    "pretrain.batch_size": 4,
-    "pretrain.steps.lenet": 2,
-    "pretrain.steps.stn": 2,
-    "pretrain.steps.dcn": 2,
-    "pretrain.steps.deform": 2,
-    "lstm.rounds": 3,
-    "lstm.epochs": 1,
-    "checkpoint_every": 1,
+    "two_stage": {
+        "frame_size": 28,
+        "video.settings": 2,
+        "video.frames_per_setting": 1,
+        "pretrain.batch_size": 4,
+        "pretrain.steps.lenet": 2,
+        "pretrain.steps.stn": 2,
+        "pretrain.steps.dcn": 2,
+        "pretrain.steps.deform": 2,
+        "lstm.rounds": 3,
+        "lstm.epochs": 1,
+        "checkpoint_every": 1,
+    },
+    "supervised_attention": {
+        "clips.train": 112,
+        "clips.validation": 14,
+        "clips.test": 42,
+        "frames_per_clip": 1,
+        "batch_size": 4,
+        "sub_batches": 1,
+        "evaluation_batch": 42,
+        "guide.updates": 2,
+        "joint.updates": 2,
+        "evaluate_every": 1,
+        "checkpoint_every": 1,
+    },
 }
 
 
@@ -37,7 +52,7 @@ def tiny_config(name, **overrides):
     """The same, with two steps in each phase and further changes; in keys, __ stands for a dot."""
     config = load_config(name)
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    config.update_from_flattened_dict(TWO_STEPS | changes)
+    config.update_from_flattened_dict(TWO_STEPS[config.experiment] | changes)
     return config
 
 

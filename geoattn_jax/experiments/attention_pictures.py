@@ -12,7 +12,7 @@ from geoattn_jax.data.kitchen_scene import CLASS_GROUPS
 from geoattn_jax.experiments.attention import corners_of
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import FOLLOWED, AttentionTask
-from geoattn_jax.experiments.kitchen_frames import KitchenFrames, Samples
+from geoattn_jax.experiments.kitchen_frames import KitchenFrames, Samples, pixels
 from geoattn_jax.experiments.supervised_attention import MODELS, SupervisedAttention
 from geoattn_jax.figures import attended_regions, learning_curves, region_outlines
 from geoattn_jax.training import read_metrics
@@ -124,10 +124,10 @@ def _regions(
     task: AttentionTask, samples: Samples, theta: Float[np.ndarray, "b 2 3"]
 ) -> Float[np.ndarray, "b rh rw 3"]:
     regions = task.model.apply({}, samples.frames, samples.top_left, jnp.asarray(theta), method="attend")
-    return np.asarray(regions) + 0.5
+    return np.asarray(pixels(regions))
 
 
 def _crop(frames: KitchenFrames, samples: Samples) -> Float[np.ndarray, "h w 3"]:
     """The first sample's crop."""
     (y, x), (height, width) = np.asarray(samples.top_left[0]), frames.level.crop_hw
-    return np.asarray(samples.frames[0, y : y + height, x : x + width]) + 0.5
+    return np.asarray(pixels(samples.frames))[0, y : y + height, x : x + width]

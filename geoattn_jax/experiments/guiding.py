@@ -179,8 +179,10 @@ class AttentionTask:
 
         def optimizer(rate: float) -> optax.GradientTransformation:
             warm_up = round(WARM_UP * updates)
-            schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, updates)
-            return optax.MultiSteps(self.optimizer(schedule), self.sub_batches).gradient_transformation()
+            update = self.optimizer(optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, updates))
+            if self.sub_batches == 1:
+                return update  # MultiSteps would keep a copy of the gradients all the same
+            return optax.MultiSteps(update, self.sub_batches).gradient_transformation()
 
         optimizers = {"recognizer": optimizer(recognizer_rate)}
         if region == "attended":

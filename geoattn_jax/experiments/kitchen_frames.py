@@ -21,6 +21,7 @@ from geoattn_jax.training import cached_arrays
 
 CLIPS_AT_ONCE = 60  # that are rendered
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
+MEAN, STD = 0.5, 0.25  # of the frames' pixels, about
 
 
 class Pool(NamedTuple):
@@ -44,7 +45,7 @@ class Samples(NamedTuple):
     """A batch of single frames.
 
     Attributes:
-      frames: RGB, 0 is middle grey; so is what lies outside.
+      frames: RGB, normalized; 0, which is also what lies outside, is middle grey.
       top_left: (y, x) of the crop's first pixel, pixels of the frame.
       theta_2: of the hard-coded region in the crop.
       hand: (y, x), pixels of the crop; NaN where there is none.
@@ -119,7 +120,17 @@ def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Sampl
     samples = _samples(level, pool, clips, frames, random_crops(crop_key, LEVELS[level.name], batch_size))
     gains = jax.random.uniform(light_key, (batch_size, 1, 1, 4), minval=-1, maxval=1)
     light = (1 + 0.2 * gains[..., :1]) * (1 + 0.1 * gains[..., 1:])
-    return samples._replace(frames=(samples.frames + 0.5) * light - 0.5)
+    return samples._replace(frames=normalize(pixels(samples.frames) * light))
+
+
+def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Frames with pixels in [0, 1] as the networks get them."""
+    return (pixels - MEAN) / STD
+
+
+def pixels(frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Undoes `normalize`."""
+    return MEAN + STD * frames
 
 
 @partial(jax.jit, static_argnums=0)
@@ -128,7 +139,7 @@ def _samples(
 ) -> Samples:
     """Frames of the pool, cropped at `top_left` of KitchenMini's frames, at the sizes of `level`."""
     mini = LEVELS[level.name]
-    frames = pool.frames[clips, times].astype(jnp.float32) / 255 - 0.5
+    frames = normalize(pool.frames[clips, times].astype(jnp.float32) / 255)
     hand = pool.hand[clips, times] - top_left.astype(jnp.float32)
     middle = pool.windows[clips, top_left[:, 1]] + jnp.array(mini.window_hw, jnp.float32) / 2
     if level != mini:

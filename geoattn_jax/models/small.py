@@ -11,6 +11,8 @@ from geoattn_jax.layers import max_pool
 class SmallCNN(nn.Module):
     """3x3 convolutions in stages, each pooled, and one dense layer before the classes.
 
+    Starts as in He et al. 2015; the last layer starts lecun-normal.
+
     Attributes:
       stages: the channels of each stage's convolutions.
       units: size of the dense layer, FC6.
@@ -24,8 +26,11 @@ class SmallCNN(nn.Module):
     dropout_rate: float = 0.5
 
     def setup(self) -> None:
-        self.convs = [[nn.Conv(channels, (3, 3)) for channels in stage] for stage in self.stages]
-        self.fc6 = nn.Dense(self.units)
+        he = nn.initializers.he_normal()
+        self.convs = [
+            [nn.Conv(channels, (3, 3), kernel_init=he) for channels in stage] for stage in self.stages
+        ]
+        self.fc6 = nn.Dense(self.units, kernel_init=he)
         self.dropout = nn.Dropout(self.dropout_rate)
         if self.num_classes is not None:
             self.fc7 = nn.Dense(self.num_classes)

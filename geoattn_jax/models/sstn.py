@@ -45,8 +45,8 @@ class SSTN(nn.Module):
       region_hw: height and width of I'_crop and of R_d, pixels; I_crop's shape, not larger.
       mode: which transformations theta can be, see `SpatialTransformer`.
       start: how the theta layer starts. "centred": a zero kernel, and a bias for the region of region_hw
-        pixels in the middle of the crop; "default": as any other layer (lecun-normal kernel, zero bias);
-        "small": a tenth of that.
+        pixels in the middle of the crop; "default": as any other layer (the normal kernel of He
+        et al. 2015, zero bias); "small": a tenth of that.
 
     Example:
       model = SSTN(localizer, recognizer, crop_hw=(896, 896), region_hw=(224, 224))
@@ -119,12 +119,12 @@ class SSTN(nn.Module):
         return self.recognizer.features(self.attend(frames, top_left, theta))
 
 
-def _lecun_normal(scale: float) -> nn.initializers.Initializer:
-    return nn.initializers.variance_scaling(scale**2, "fan_in", "truncated_normal")
+def _he_normal(scale: float) -> nn.initializers.Initializer:
+    return nn.initializers.variance_scaling(2 * scale**2, "fan_in", "truncated_normal")
 
 
 _START: dict[str, dict[str, Any]] = {
-    "default": {"kernel_init": _lecun_normal(1.0), "bias_init": nn.initializers.zeros},
-    "small": {"kernel_init": _lecun_normal(0.1), "bias_init": nn.initializers.zeros},
+    "default": {"kernel_init": _he_normal(1.0), "bias_init": nn.initializers.zeros},
+    "small": {"kernel_init": _he_normal(0.1), "bias_init": nn.initializers.zeros},
     "centred": {},
 }

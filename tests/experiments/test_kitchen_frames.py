@@ -42,7 +42,7 @@ def test_evaluation_sees_one_frame_of_each_clip(general, clips):
     np.testing.assert_allclose(centre_of(jnp.asarray(theta_2), (37, 37)), centre, atol=1e-4)
     shown = set()
     for n in range(5):
-        differences = np.abs(clips.frames[n] - (frames[n] + 0.5)).max(axis=(1, 2, 3))
+        differences = np.abs(clips.frames[n] - (0.5 + 0.25 * frames[n])).max(axis=(1, 2, 3))
         shown.add(int(differences.argmin()))
         assert differences.min() <= 0.5 / 255 + 1e-6  # a frame of the clip, in 8 bits
         np.testing.assert_allclose(hand[n], clips.hand[n, differences.argmin()] - [0, 6], atol=1e-4)
@@ -56,7 +56,7 @@ def test_training_is_a_function_of_the_key(general):
     assert one.frames.shape == (6, 37, 49, 3)
     assert len(set(np.asarray(general.training(KEY, 50).top_left[:, 1]))) > 8  # of 13 crops
     # The light changes from frame to frame, and so does its colour.
-    light = np.asarray(one.frames + 0.5).mean(axis=(1, 2))
+    light = np.asarray(0.5 + 0.25 * one.frames).mean(axis=(1, 2))
     assert (light / light.mean(axis=1, keepdims=True)).std(axis=0).min() > 0.01
 
 
@@ -89,4 +89,4 @@ def test_at_the_papers_sizes(general, folder):
         np.testing.assert_allclose(*places, atol=1e-5)
     np.testing.assert_allclose(enlarged.theta_2[:, 0, 0], 0.875)
     shrunk = jax.image.resize(enlarged.frames, mini.frames.shape, "linear")
-    np.testing.assert_allclose(shrunk, mini.frames, atol=0.1)
+    np.testing.assert_allclose(shrunk, mini.frames, atol=0.4)

@@ -108,7 +108,7 @@ def test_starts(start, mode, scale):
     }[mode]
     np.testing.assert_array_equal(layer["bias"], expected)
     size = {"centred": 0.0, "small": 0.1, "default": 1.0}[start]
-    assert 0.5 * size <= 2 * jnp.std(layer["kernel"]) <= 1.7 * size  # lecun-normal: 1/2 for four features
+    assert 0.5 * size <= np.sqrt(2) * jnp.std(layer["kernel"]) <= 1.7 * size  # four features: sqrt(2 / 4)
 
 
 def test_a_small_start_is_a_tenth_of_the_default():

@@ -1,0 +1,33 @@
+r"""SSTN at the paper's scale: VGG-16 localizes and recognizes 224 x 224 regions of 896 x 896 crops.
+
+  python train.py --config=configs/sstn_paper_scale.py --workdir=runs/sstn_paper_scale
+
+Batches of 128 by sub-batches of 2, the paper's learning rates and dropout. The frames are KitchenMini's,
+enlarged to 1624 x 1224 as MPII Cooking's are: a test of the network's size, not of what it can learn. The
+paper says neither how long it trained nor by which optimizer; momentum is the usual one for these networks.
+
+Hardware: a GPU. One update of each phase, on a CPU:
+
+  python train.py --config=configs/sstn_paper_scale.py --workdir=runs/one_step \
+      --config.batch_size=2 --config.sub_batches=1 --config.guide.updates=1 --config.joint.updates=1 \
+      --config.clips.train=112 --config.clips.validation=14 --config.clips.test=42
+
+MEASURED
+"""
+
+from geoattn_jax.experiments.config import Config
+from geoattn_jax.experiments.supervised_attention import kitchen_config
+
+
+def get_config() -> Config:
+    """The paper's settings, where it gives them."""
+    config = kitchen_config()
+    config.scale = "paper"
+    config.levels, config.localizers, config.models, config.runs = ("detail",), ("large",), ("sstn",), 1
+    config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
+    config.optimizer = "momentum"
+    config.dropout = {"localizer": 0.5, "recognizer": 0.85}
+    config.guide.crops = "random"
+    config.guide.localizer_rate, config.guide.recognizer_rate = 1e-3, 1e-4
+    config.joint.localizer_rate, config.joint.recognizer_rate = 1e-6, 1e-5
+    return config

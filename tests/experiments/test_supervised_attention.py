@@ -1,0 +1,177 @@
+"""Paper B's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
+
+import experiments_tiny as tiny
+import jax
+import numpy as np
+import pytest
+
+from geoattn_jax.experiments import guiding, kitchen_frames, run, supervised_attention
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.experiments.supervised_attention import MODELS, SupervisedAttention
+from geoattn_jax.training import WorkdirError, read_results
+
+CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
+
+
+def config(**overrides):
+    return tiny.tiny_config("sstn_kitchen", **{"models": CHOSEN} | overrides)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    run.train_and_evaluate(config(runs=2), folder)
+    return folder
+
+
+def rows(folder):
+    return read_results(folder / "results.json").rows
+
+
+def test_every_cell_is_there_beside_the_papers_number(finished):
+    cells = {(row.model, row.protocol, row.metric): row for row in rows(finished)}
+    assert {row.table for row in cells.values()} == {"B2"}
+    assert {row.condition for row in cells.values()} == {"detail, small"}
+    assert {row.n for row in cells.values()} == {2}
+    for model in CHOSEN:
+        protocols = {protocol for name, protocol, _ in cells if name == model}
+        probed = MODELS[model].region == "attended"
+        assert ("from_theta_alone, texture" in protocols) == probed
+        for metric in (
+            "accuracy",
+            "theta_error",
+            "scale",
+            "samples_outside",
+            "hand_distance",
+            "tile_visible",
+        ):
+            assert (model, "unseen_subjects", metric) in cells
+    printed = {model: cells[model, "unseen_subjects", "accuracy"].paper for model in CHOSEN}
+    assert printed == {"stn_default": 0.1067, "sstn": 0.2991, "sstn_guided": None, "hard_coded": None}
+    assert cells["sstn", "unseen_subjects, texture", "accuracy"].paper is None
+    # The controls' own regions: as close to theta_2 as half a pixel.
+    assert cells["hard_coded", "unseen_subjects", "theta_error"].mean < np.sqrt(0.5)
+    assert "[29.91]" in (finished / "table.md").read_text()
+
+
+def test_the_figures_are_there(finished):
+    names = {path.name for path in (finished / "figures").iterdir()}
+    assert names == {
+        "detail_attended.png",
+        "detail_accuracy.png",
+        "detail_sstn_training.png",
+        "detail_sstn_outlines.png",
+    }
+
+
+@pytest.fixture
+def experiment(finished):
+    cut = config(runs=2)
+    return SupervisedAttention.prepare(cut), Fitting(cut, finished, trains=False)
+
+
+def test_models_start_from_the_same_checkpoint(experiment, monkeypatch):
+    """What joint training is given: SSTN the guided networks, STN a fresh localizer, all one recognizer."""
+    attention, fitting = experiment
+    given = {}
+    monkeypatch.setattr(
+        Fitting,
+        "fit",
+        lambda self, name, phases, params, *rest, original=Fitting.fit, **options: (
+            given.__setitem__(name.rpartition("/")[2], params)
+            or original(self, name, phases, params, *rest, **options)
+        ),
+    )
+    frames = attention.frames("detail", fitting)
+    for model in CHOSEN:
+        attention.trained(frames, "small", model, 1, fitting)
+    guided = attention.guided(frames, "small", "affine", 1, fitting)
+    equal = {name: jax.tree.map(np.array_equal, given[name], guided) for name in CHOSEN if name in given}
+    assert "sstn_guided" not in equal
+    assert all(jax.tree.leaves(equal["sstn"]) + jax.tree.leaves(equal["hard_coded"]))
+    assert all(jax.tree.leaves(equal["stn_default"]["recognizer"]))
+    kernels = (equal["stn_default"]["localizer"]["fc6"], equal["stn_default"]["transformer"]["theta"])
+    assert not any(one["kernel"] for one in kernels)
+
+
+class InterruptionError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def interrupt(monkeypatch, module, name, *, at_call):
+    original, calls = getattr(module, name), []
+
+    def interrupted(*arguments, **options):
+        calls.append(name)
+        if len(calls) == at_call:
+            raise InterruptionError
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "at_call"),
+    [
+        (kitchen_frames, "_windows", 2),  # while regions are sought
+        (kitchen_frames, "_draw", 3),  # in the middle of guiding
+        (kitchen_frames, "_draw", 9),  # of joint training
+        (supervised_attention, "class_from_theta", 2),  # of evaluation
+    ],
+)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+    tmp_path, monkeypatch, finished, module, name, at_call
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, module, name, at_call=at_call)
+        with pytest.raises(InterruptionError):
+            run.train_and_evaluate(config(runs=2), tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    run.train_and_evaluate(config(runs=2), tmp_path)
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
+    expected = rows(finished)
+    (finished / "results.json").unlink()
+    run.evaluate(finished)
+    assert rows(finished) == expected
+
+
+def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
+    interrupt(monkeypatch, kitchen_frames, "_draw", at_call=3)
+    with pytest.raises(InterruptionError):
+        run.train_and_evaluate(config(), tmp_path)
+    with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
+        run.evaluate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ("stn",)}, "config.models must be at least one of stn_default, stn_small"),
+        ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
+        ({"localizers": ("huge",)}, "config.localizers must be at least one of small, middle, large"),
+        ({"scale": "huge"}, "config.scale must be one of mini, paper"),
+        ({"clips__test": 41}, "config.clips.test must be a whole number, at least 42, got 41"),
+        ({"frames_per_clip": 11}, "config.frames_per_clip must be a whole number, from 1 to 10"),
+        ({"sub_batches": 3}, "config.sub_batches must divide config.batch_size=4, got 3"),
+        (
+            {"dropout__recognizer": 1.0},
+            "config.dropout.recognizer must be a number from 0 to below 1, got 1.0",
+        ),
+        ({"guide__crops": "centred"}, "config.guide.crops must be one of jittered, random"),
+        ({"joint__localizer_rate": 0.0}, "config.joint.localizer_rate must be a number above 0"),
+        ({"optimizer": "sgd"}, "config.optimizer must be one of adam, momentum"),
+    ],
+)
+def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_model_has_a_name_of_its_own():
+    assert len(set(MODELS.values())) == len(MODELS)
+    assert set(guiding.CROPS) == {"jittered", "random"}
