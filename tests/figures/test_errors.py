@@ -24,6 +24,8 @@ RIGHT = {
     "elastic": {"image": grey(5, 7), "field": grey(5, 7, 2), "deformed": grey(5, 7)},
     "sampling_points": {"frame": grey(5, 7), "centres": np.array([[1, 6], [4, 2]]), "points": grey(2, 3, 2)},
     "learning_curves": {"curves": {"lenet": (np.arange(4), grey(4))}, "ylabel": "loss"},
+    "attended_regions": {"regions": {"sstn": {"small": grey(5, 7, 3)}, "stn": {"small": grey(5, 7, 3)}}},
+    "region_outlines": {"frame": grey(5, 7, 3), "outlines": {"sstn": np.zeros((4, 2))}},
 }
 NAN = np.array([[0.5, np.nan]])
 
@@ -73,6 +75,23 @@ BAD = [
      "the steps of curves['lenet'] must not decrease"),
     ("learning_curves", {"curves": {"lenet": (NAN[0], grey(2))}},
      "the steps of curves['lenet'] must be finite, got 1 of 2"),
+    ("attended_regions", {"regions": {}}, "regions must have at least one entry"),
+    ("attended_regions", {"regions": {"sstn": {}}}, "regions must have at least one entry"),
+    ("attended_regions", {"regions": {"sstn": {"small": grey(5, 7, 3)}, "stn": {"large": grey(5, 7, 3)}}},
+     "regions['stn'] must have the columns of regions['sstn'], ['small'], got ['large']"),
+    ("attended_regions", {"regions": {"sstn": {"small": grey(5, 7, 3), "large": grey(5, 6, 3)}}},
+     "regions['sstn, large'] must have shape (5, 7, 3) like regions['sstn, small'], got (5, 6, 3)"),
+    ("attended_regions", {"regions": {"sstn": {"small": grey(5, 7)}}},
+     "regions['sstn, small'] must have axes (h, w, 3), got shape (5, 7)"),
+    ("attended_regions", {"regions": {"sstn": {"small": 3 * grey(5, 7, 3)}}},
+     "regions['sstn, small'] must hold pixels from 0 to 1, got 1.5 to 1.5"),
+    ("region_outlines", {"frame": grey(5, 7)}, "frame must have axes (h, w, 3), got shape (5, 7)"),
+    ("region_outlines", {"frame": grey(5, 7, 1)}, "frame must have shape (5, 7, 3)"),
+    ("region_outlines", {"outlines": {}}, "outlines must have at least one entry"),
+    ("region_outlines", {"outlines": {"sstn": np.zeros((3, 2))}},
+     "outlines['sstn'] must have shape (4, 2) ((y, x) of each corner), got (3, 2)"),
+    ("region_outlines", {"outlines": {"sstn": np.full((4, 2), np.nan)}},
+     "outlines['sstn'] must be finite, got 8 of 8"),
 ]  # fmt: skip
 
 
