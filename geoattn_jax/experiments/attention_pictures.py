@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from geoattn_jax.data.kitchen_scene import CLASS_GROUPS
+from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.experiments.attention import corners_of
+from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import FOLLOWED, AttentionTask
-from geoattn_jax.experiments.kitchen_frames import KitchenFrames, Samples, pixels
-from geoattn_jax.experiments.supervised_attention import MODELS, SupervisedAttention
+from geoattn_jax.experiments.kitchen_frames import Samples, pixels
+from geoattn_jax.experiments.supervised_attention import SupervisedAttention
 from geoattn_jax.figures import attended_regions, learning_curves, region_outlines
 from geoattn_jax.training import read_metrics
 
@@ -23,93 +25,84 @@ STAGES = 6  # of joint training that are shown
 def draw_regions(experiment: SupervisedAttention, fitting: Fitting) -> list[Path]:
     """Draws all figures, from the first run of each model; returns their files."""
     folder, drawn = fitting.workdir / "figures", []
-    for level in experiment.config.levels:
-        frames = experiment.frames(level, fitting)
-        drawn += _joint_training(folder, experiment, frames, fitting)
-        drawn += _after_training(folder, experiment, frames, fitting)
-        drawn += _curves(folder, experiment, frames, fitting)
+    for name in experiment.config.levels:
+        level = experiment.level(name, fitting)
+        drawn += [*_joint_training(folder, level), _after_training(folder, level), *_curves(folder, level)]
     return drawn
 
 
-def _joint_training(
-    folder: Path, experiment: SupervisedAttention, frames: KitchenFrames, fitting: Fitting
-) -> list[Path]:
+def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
     """Figure 7: some validation frames' regions from the guided ones on, as the metrics recorded them."""
-    config, level, drawn = experiment.config, frames.level, []
-    samples = next(frames.evaluation("validation", FOLLOWED))
-    for name in config.models:
+    drawn, run = [], _first_run(level)
+    samples = next(level.frames.evaluation("validation", FOLLOWED))
+    for name in level.config.models:
         model = MODELS[name]
         if not (model.guided and model.joint and model.region == "attended"):
             continue
-        run = fitting.workdir / experiment.folder(frames, config.localizers[0], config.seed)
         *_, guided = _recorded(run / f"guide_{model.mode}", len(samples.labels)).values()
         stages = _evenly({"guided": guided, **_recorded(run / name, len(samples.labels))})
-        task = experiment.task(frames, config.localizers[0], mode=model.mode, start=model.start)
+        task = level.task(level.config.localizers[0], mode=model.mode, start=model.start)
         regions = {heading: _regions(task, samples, theta) for heading, theta in stages.items()}
         rows = {
             f"frame {number}": {heading: images[number] for heading, images in regions.items()}
             for number in range(len(samples.labels))
         }
-        drawn += [folder / f"{level.name}_{name}_training.png", folder / f"{level.name}_{name}_outlines.png"]
+        corners = {name: corners_of(theta, task.model.crop_hw)[0] for name, theta in stages.items()}
+        drawn += [folder / f"{level.name}_{name}_{kind}.png" for kind in ("training", "outlines")]
         attended_regions(drawn[-2], rows)
-        outlines = {
-            heading: np.asarray(corners_of(theta, level.crop_hw)[0])
-            for heading, theta in _evenly(stages).items()
-        }
-        region_outlines(drawn[-1], _crop(frames, samples), outlines)
+        region_outlines(drawn[-1], _crop(level, samples), jax.tree.map(np.asarray, corners))
     return drawn
 
 
-def _after_training(
-    folder: Path, experiment: SupervisedAttention, frames: KitchenFrames, fitting: Fitting
-) -> list[Path]:
+def _after_training(folder: Path, level: AttentionLevel) -> Path:
     """Figure 8: one test frame's region by every model (down) and localizer (across)."""
-    config = experiment.config
-    batch = next(frames.evaluation("test", config.evaluation_batch))
+    config, rows = level.config, {}
+    batch = next(level.frames.evaluation("test", config.evaluation_batch))
     textured = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
     samples = jax.tree.map(lambda leaf: leaf[textured : textured + 1], batch)
-    rows = {}
     for name in config.models:
         rows[name] = {}
         for localizer in config.localizers:
-            task, params = experiment.trained(frames, localizer, name, config.seed, fitting)
+            task, params = level.trained(localizer, name, config.seed)
             theta = task.theta(params, samples, MODELS[name].region)
             (rows[name][localizer],) = _regions(task, samples, theta)
-    path = folder / f"{frames.level.name}_attended.png"
+    path = folder / f"{level.name}_attended.png"
     attended_regions(path, rows)
-    return [path]
+    return path
 
 
-def _curves(
-    folder: Path, experiment: SupervisedAttention, frames: KitchenFrames, fitting: Fitting
-) -> list[Path]:
+def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
     """The validation accuracy over joint training, with the first localizer."""
-    config, curves = experiment.config, {}
-    for name in config.models:
+    curves = {}
+    for name in level.config.models:
         if MODELS[name].joint:
-            run = fitting.workdir / experiment.folder(frames, config.localizers[0], config.seed)
-            rows = [row for row in read_metrics(run / name / "metrics.jsonl") if "eval_accuracy" in row]
-            steps, accuracies = zip(*((row["phase_step"], row["eval_accuracy"]) for row in rows), strict=True)
-            curves[name] = np.array(steps), np.array(accuracies)
+            rows = _evaluations(_first_run(level) / name)
+            curves[name] = tuple(
+                np.array([row[key] for row in rows]) for key in ("phase_step", "eval_accuracy")
+            )
     if not curves:
         return []
-    path = folder / f"{frames.level.name}_accuracy.png"
+    path = folder / f"{level.name}_accuracy.png"
     learning_curves(path, curves, ylabel="accuracy on the validation subject", title="Joint training")
     return [path]
 
 
+def _first_run(level: AttentionLevel) -> Path:
+    return level.fitting.workdir / level.folder(level.config.localizers[0], level.config.seed)
+
+
+def _evaluations(run: Path) -> list[dict[str, Any]]:
+    return [row for row in read_metrics(run / "metrics.jsonl") if "eval_accuracy" in row]
+
+
 def _recorded(run: Path, count: int) -> dict[str, Float[np.ndarray, "b 2 3"]]:
     """The theta of the followed frames at every evaluation."""
+    places = [f"{number}_{row}{column}" for number in range(count) for row in range(2) for column in range(3)]
     return {
         f"step {row['phase_step']}": np.array(
-            [
-                [[row[f"eval_theta_{number}_{i}{j}"] for j in range(3)] for i in range(2)]
-                for number in range(count)
-            ],
-            np.float32,
-        )
-        for row in read_metrics(run / "metrics.jsonl")
-        if "eval_accuracy" in row
+            [row[f"eval_theta_{place}"] for place in places], np.float32
+        ).reshape(count, 2, 3)
+        for row in _evaluations(run)
     }
 
 
@@ -127,7 +120,7 @@ def _regions(
     return np.asarray(pixels(regions))
 
 
-def _crop(frames: KitchenFrames, samples: Samples) -> Float[np.ndarray, "h w 3"]:
+def _crop(level: AttentionLevel, samples: Samples) -> Float[np.ndarray, "h w 3"]:
     """The first sample's crop."""
-    (y, x), (height, width) = np.asarray(samples.top_left[0]), frames.level.crop_hw
+    (y, x), (height, width) = np.asarray(samples.top_left[0]), level.frames.level.crop_hw
     return np.asarray(pixels(samples.frames))[0, y : y + height, x : x + width]

@@ -3,8 +3,8 @@
   guide   the localizer regresses theta_1 to theta_2 (L1); beside it the recognizer learns on crops
   joint   cross-entropy of what the recognizer says of the region that the localizer chose; both learn
 
-A plain STN goes through the second phase only. The controls do, too, with the localizer replaced by the
-hard-coded region or by the one around the hand.
+A plain STN's localizer goes through the second phase only. In the controls the hard-coded region, or the one
+around the hand, takes the localizer's place.
 """
 
 import dataclasses
@@ -30,11 +30,9 @@ Region = Literal["attended", "hard_coded", "hand"]
 Crops = Literal["jittered", "random"]
 
 CROPS = ("jittered", "random")
-JITTER = (
-    1 / 16
-)  # standard deviation, as a fraction of the crop's side: 8 pixels at KitchenMini's detail level
+JITTER = 1 / 16  # standard deviation in sides of the crop: 8 pixels at KitchenMini's detail level
 WARM_UP = 0.05  # of a phase's updates
-FOLLOWED = 4  # frames whose theta is recorded during joint training
+FOLLOWED = 4  # frames whose theta is recorded at every evaluation
 
 
 @runtime_checkable

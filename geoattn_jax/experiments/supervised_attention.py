@@ -7,71 +7,22 @@ Liu, Wang & Kato 2019, Table 2, on KitchenMini. For each level and localizer, in
 
 import dataclasses
 import logging
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import optax
-from jaxtyping import Bool, Int
 
-from geoattn_jax.data.kitchen import SPLITS, KitchenMini, Split
-from geoattn_jax.data.kitchen_scene import CLASS_GROUPS, CLASS_NAMES
-from geoattn_jax.data.levels import LEVEL_NAMES, LEVELS, PAPER_LEVELS, LevelName
+from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, KitchenMini, Split
+from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.experiments import config as rules
+from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel, Numbers
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.guiding import CROPS, AttentionTask, Region
-from geoattn_jax.experiments.kitchen_frames import KitchenFrames
+from geoattn_jax.experiments.guiding import CROPS
 from geoattn_jax.experiments.paper_b import printed
-from geoattn_jax.experiments.theta_probe import class_from_theta
-from geoattn_jax.layers.spatial_transformer import ThetaMode
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
-from geoattn_jax.models.sstn import SSTN, ThetaStart
-from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
-from geoattn_jax.training import Phase, Row
+from geoattn_jax.training import Row
 from geoattn_jax.training.parallel import PARALLELISMS
-from geoattn_jax.training.phase import Params
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A column of the table.
-
-    Attributes:
-      mode: which transformations theta can be.
-      start: how the theta layer starts.
-      guided: whether the localizer starts joint training guided, or as initialized.
-      joint: whether there is joint training at all.
-      region: what the recognizer sees; "hard_coded" and "hand" are controls without a localizer.
-    """
-
-    mode: ThetaMode = "affine"
-    start: ThetaStart = "centred"
-    guided: bool = True
-    joint: bool = True
-    region: Region = "attended"
-
-
-MODELS = {
-    "stn_default": Model(start="default", guided=False),
-    "stn_small": Model(start="small", guided=False),
-    "stn_centred": Model(guided=False),
-    "sstn_guided": Model(joint=False),
-    "sstn": Model(),
-    "sstn_translation_guided": Model(mode="translation", joint=False),
-    "sstn_translation": Model(mode="translation"),
-    "hard_coded": Model(region="hard_coded"),
-    "oracle": Model(region="hand"),
-}
-SCALES = ("mini", "paper")
-SIZES = tuple(LOCALIZERS)
-VGGS = {"small": VGGF, "middle": VGGM, "large": VGG16}
-OPTIMIZERS = {
-    "adam": partial(optax.adam, b1=0.9, b2=0.99),
-    "momentum": partial(optax.sgd, momentum=0.9),
-}
 
 
 def _every_class_and_subject(split: Split) -> int:
@@ -161,6 +112,7 @@ class SupervisedAttention:
     """
 
     config: Config
+    _levels: dict[LevelName, AttentionLevel] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config) -> "SupervisedAttention":
@@ -176,160 +128,39 @@ class SupervisedAttention:
             )
         return cls(config)
 
+    def level(self, name: LevelName, fitting: Fitting) -> AttentionLevel:
+        """The trainings of a level; its frames are rendered once."""
+        if name not in self._levels:
+            self._levels[name] = AttentionLevel.prepare(self.config, name, fitting)
+        return self._levels[name]
+
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
-        for level in self.config.levels:
-            frames = self.frames(level, fitting)
-            for localizer in self.config.localizers:
-                for model in self.config.models:
-                    runs = [self.numbers(frames, localizer, model, seed, fitting) for seed in self.seeds]
-                    yield from self._rows(level, localizer, model, runs)
-
-    @property
-    def seeds(self) -> range:
-        """One for each run."""
-        return range(self.config.seed, self.config.seed + self.config.runs)
-
-    def frames(self, level: LevelName, fitting: Fitting) -> KitchenFrames:
-        """What is trained and evaluated on."""
         config = self.config
-        levels = LEVELS if config.scale == "mini" else PAPER_LEVELS
-        return KitchenFrames(
-            levels[level],
-            config.world_seed,
-            config.clips.to_dict(),
-            config.frames_per_clip,
-            fitting.workdir / level,
+        for name in config.levels:
+            level = self.level(name, fitting)
+            for localizer in config.localizers:
+                for model in config.models:
+                    runs = []
+                    for seed in range(config.seed, config.seed + config.runs):
+                        runs.append(level.numbers(localizer, model, seed))
+                        accuracy = runs[-1]["unseen_subjects", "accuracy"]
+                        _log.info("%s, %s, %s, seed %d: %.1f%%", name, localizer, model, seed, 100 * accuracy)
+                    yield from _rows(name, localizer, model, runs)
+
+
+def _rows(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:
+    for protocol, metric in runs[0]:
+        values = np.array([run[protocol, metric] for run in runs])
+        is_table_2 = (protocol, metric) == ("unseen_subjects", "accuracy")
+        yield Row(
+            table="B2",
+            model=model,
+            condition=f"{level}, {localizer}",
+            protocol=protocol,
+            metric=metric,
+            mean=float(values.mean()),
+            std=float(values.std()),
+            n=len(values),
+            paper=printed(level, localizer, model) if is_table_2 else None,
         )
-
-    def folder(self, frames: KitchenFrames, localizer: str, seed: int) -> str:
-        """Where a run's trainings lie in the workdir."""
-        return f"{frames.level.name}/{localizer}/seed_{seed}"
-
-    def task(
-        self, frames: KitchenFrames, localizer: str, mode: ThetaMode, start: ThetaStart
-    ) -> AttentionTask:
-        """A network and what it is trained on."""
-        config, classes = self.config, len(CLASS_NAMES)
-        rates = config.dropout
-        if config.scale == "mini":
-            networks = (
-                LOCALIZERS[localizer](dropout_rate=rates.localizer),
-                RECOGNIZER(classes, dropout_rate=rates.recognizer),
-            )
-        else:
-            networks = (
-                VGGS[localizer](None, dropout_rate=rates.localizer),
-                VGG16(classes, dropout_rate=rates.recognizer),
-            )
-        level = frames.level
-        return AttentionTask(
-            model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw, mode=mode, start=start),
-            frames=frames,
-            batch_size=config.batch_size,
-            sub_batches=config.sub_batches,
-            evaluation_batch=config.evaluation_batch,
-            optimizer=OPTIMIZERS[config.optimizer],
-        )
-
-    def guided(
-        self, frames: KitchenFrames, localizer: str, mode: ThetaMode, seed: int, fitting: Fitting
-    ) -> Params:
-        """After the first phase: a guided localizer and a pretrained recognizer."""
-        task, settings = self.task(frames, localizer, mode=mode, start="centred"), self.config.guide
-        phase = task.guide(**settings.to_dict(), evaluate_every=self.config.evaluate_every)
-        folder = self.folder(frames, localizer, seed)
-        return self._fit(f"{folder}/guide_{mode}", task, [phase], task.initial_params(seed), seed, fitting)
-
-    def trained(
-        self, frames: KitchenFrames, localizer: str, name: str, seed: int, fitting: Fitting
-    ) -> tuple[AttentionTask, Params]:
-        """A model after all its phases."""
-        model, settings = MODELS[name], self.config.joint
-        if model.region != "attended":
-            localizer = self.config.localizers[0]  # which one makes no difference
-        task = self.task(frames, localizer, mode=model.mode, start=model.start)
-        params = self.guided(frames, localizer, model.mode, seed, fitting)
-        if not model.guided:
-            params = {**task.initial_params(seed), "recognizer": params["recognizer"]}
-        if not model.joint:
-            return task, params
-        phase = task.joint(
-            updates=settings.updates,
-            region=model.region,
-            localizer_rate=settings.translation_rate
-            if model.mode == "translation"
-            else settings.localizer_rate,
-            recognizer_rate=settings.recognizer_rate,
-            evaluate_every=self.config.evaluate_every,
-        )
-        folder = self.folder(frames, localizer, seed)
-        return task, self._fit(f"{folder}/{name}", task, [phase], params, seed, fitting)
-
-    def numbers(
-        self, frames: KitchenFrames, localizer: str, name: str, seed: int, fitting: Fitting
-    ) -> dict[tuple[str, str], float]:
-        """What one run comes to on the test clips, by protocol and metric."""
-        task, params = self.trained(frames, localizer, name, seed, fitting)
-        region = MODELS[name].region
-        outcome = task.outcome(params, "test", region)
-        numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
-        numbers |= {
-            ("unseen_subjects", metric): float(np.nanmean(values))
-            for metric, values in outcome.measures._asdict().items()
-        }
-        if region == "attended":
-            seen = task.outcome(params, "train", region)
-            told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
-            numbers |= _accuracies("from_theta_alone", told, outcome.labels)
-        accuracy = numbers["unseen_subjects", "accuracy"]
-        _log.info("%s, %s, %s, seed %d: %.1f%%", frames.level.name, localizer, name, seed, 100 * accuracy)
-        return numbers
-
-    def _fit(
-        self,
-        folder: str,
-        task: AttentionTask,
-        phases: list[Phase],
-        params: Params,
-        seed: int,
-        fitting: Fitting,
-    ) -> Params:
-        trained = fitting.fit(
-            folder,
-            phases,
-            params,
-            {},
-            seed=seed,
-            batch_size=task.batch_size // task.sub_batches,
-            log_every=self.config.log_every,
-        )
-        return trained.params
-
-    def _rows(
-        self, level: str, localizer: str, model: str, runs: list[dict[tuple[str, str], float]]
-    ) -> Iterator[Row]:
-        for protocol, metric in runs[0]:
-            values = np.array([run[protocol, metric] for run in runs])
-            is_table_2 = (protocol, metric) == ("unseen_subjects", "accuracy")
-            yield Row(
-                table="B2",
-                model=model,
-                condition=f"{level}, {localizer}",
-                protocol=protocol,
-                metric=metric,
-                mean=float(values.mean()),
-                std=float(values.std()),
-                n=len(values),
-                paper=printed(level, localizer, model) if is_table_2 else None,
-            )
-
-
-def _accuracies(
-    protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]
-) -> dict[tuple[str, str], float]:
-    """The accuracy on all classes, and on each group of them."""
-    accuracies = {(protocol, "accuracy"): float(correct.mean())}
-    for group, classes in CLASS_GROUPS.items():
-        accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
-    return accuracies

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 from geoattn_jax.experiments import run
+from geoattn_jax.experiments.attention_level import AttentionLevel
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.kitchen_frames import Samples
 from geoattn_jax.experiments.supervised_attention import SupervisedAttention
@@ -50,9 +51,9 @@ def test_two_steps(name, tmp_path):
 def test_the_papers_scale_by_its_shapes(tmp_path):
     """VGG-16 twice takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("sstn_paper_scale")
-    experiment = SupervisedAttention.prepare(config)
-    frames = experiment.frames("detail", Fitting(config, tmp_path, trains=True))
-    task = experiment.task(frames, "large", mode="affine", start="centred")
+    SupervisedAttention.prepare(config)
+    level = AttentionLevel.prepare(config, "detail", Fitting(config, tmp_path, trains=True))
+    task = level.task("large", mode="affine", start="centred")
     params = jax.eval_shape(lambda: task.initial_params(0))
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
     vgg_16_without_fc8 = 138_357_544 - 1000 * 4097

@@ -5,10 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from geoattn_jax.experiments import guiding, kitchen_frames, run, supervised_attention
+from geoattn_jax.experiments import attention_level, kitchen_frames, run
+from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.supervised_attention import MODELS, SupervisedAttention
 from geoattn_jax.training import WorkdirError, read_results
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
@@ -65,34 +65,25 @@ def test_the_figures_are_there(finished):
     }
 
 
-@pytest.fixture
-def experiment(finished):
-    cut = config(runs=2)
-    return SupervisedAttention.prepare(cut), Fitting(cut, finished, trains=False)
-
-
-def test_models_start_from_the_same_checkpoint(experiment, monkeypatch):
+def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
     """What joint training is given: SSTN the guided networks, STN a fresh localizer, all one recognizer."""
-    attention, fitting = experiment
-    given = {}
-    monkeypatch.setattr(
-        Fitting,
-        "fit",
-        lambda self, name, phases, params, *rest, original=Fitting.fit, **options: (
-            given.__setitem__(name.rpartition("/")[2], params)
-            or original(self, name, phases, params, *rest, **options)
-        ),
-    )
-    frames = attention.frames("detail", fitting)
+    cut, given, fit = config(runs=2), {}, Fitting.fit
+
+    def watched(self, name, phases, params, *rest, **options):
+        given[name.rpartition("/")[2]] = params
+        return fit(self, name, phases, params, *rest, **options)
+
+    monkeypatch.setattr(Fitting, "fit", watched)
+    level = AttentionLevel.prepare(cut, "detail", Fitting(cut, finished, trains=False))
     for model in CHOSEN:
-        attention.trained(frames, "small", model, 1, fitting)
-    guided = attention.guided(frames, "small", "affine", 1, fitting)
-    equal = {name: jax.tree.map(np.array_equal, given[name], guided) for name in CHOSEN if name in given}
-    assert "sstn_guided" not in equal
+        level.trained("small", model, 1)
+    guided = level.guided("small", "affine", 1)
+    assert set(given) == {"guide_affine", "stn_default", "sstn", "hard_coded"}
+    equal = {name: jax.tree.map(np.array_equal, params, guided) for name, params in given.items()}
     assert all(jax.tree.leaves(equal["sstn"]) + jax.tree.leaves(equal["hard_coded"]))
     assert all(jax.tree.leaves(equal["stn_default"]["recognizer"]))
-    kernels = (equal["stn_default"]["localizer"]["fc6"], equal["stn_default"]["transformer"]["theta"])
-    assert not any(one["kernel"] for one in kernels)
+    layers = equal["stn_default"]["localizer"]["fc6"], equal["stn_default"]["transformer"]["theta"]
+    assert not any(layer["kernel"] for layer in layers)
 
 
 class InterruptionError(Exception):
@@ -117,7 +108,7 @@ def interrupt(monkeypatch, module, name, *, at_call):
         (kitchen_frames, "_windows", 2),  # while regions are sought
         (kitchen_frames, "_draw", 3),  # in the middle of guiding
         (kitchen_frames, "_draw", 9),  # of joint training
-        (supervised_attention, "class_from_theta", 2),  # of evaluation
+        (attention_level, "class_from_theta", 2),  # of evaluation
     ],
 )
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(
@@ -172,6 +163,5 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
     assert not (tmp_path / "run").exists()
 
 
-def test_every_model_has_a_name_of_its_own():
+def test_every_model_is_another():
     assert len(set(MODELS.values())) == len(MODELS)
-    assert set(guiding.CROPS) == {"jittered", "random"}
