@@ -41,9 +41,7 @@ def motion_map(flow: Float[Array, "b t h w 2"]) -> Float[Array, "b h w"]:
     return jnp.mean(jnp.sum(jnp.square(widen(flow)), axis=-1), axis=1)
 
 
-def window_sums(
-    motion: Float[Array, "b h w"], window_hw: tuple[int, int]
-) -> Float[Array, "b rows columns"]:
+def window_sums(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b rows columns"]:
     """The motion inside the window that begins at each pixel, wherever it fits into the map.
 
     An integral image, along one axis after the other: a rounding error is then as small as the sum over a strip
@@ -91,7 +89,9 @@ def best_window(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Fl
     middle = top_left + (jnp.array(window_hw, sums.dtype) - 1) / 2
     distance = jnp.sum(jnp.square(middle - _centre(motion)[:, None, None]), axis=-1)
     most = jnp.max(sums, axis=(1, 2), keepdims=True)
-    best = jnp.argmin(jnp.where(sums >= (1 - EQUAL) * most, distance, jnp.inf).reshape(len(sums), -1), axis=-1)
+    best = jnp.argmin(
+        jnp.where(sums >= (1 - EQUAL) * most, distance, jnp.inf).reshape(len(sums), -1), axis=-1
+    )
     return top_left.reshape(-1, 2)[best]
 
 
