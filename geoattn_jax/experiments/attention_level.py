@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Int
 
-from geoattn_jax.data.kitchen import CLASS_GROUPS, CLASS_NAMES
+from geoattn_jax.data.kitchen import KitchenMini
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
@@ -32,7 +32,7 @@ class Model:
       start: how the theta layer starts.
       guided: whether the localizer starts joint training guided, or as initialized.
       joint: whether there is joint training at all.
-      region: what the recognizer sees; "hard_coded" and "hand" are controls without a localizer.
+      region: what the recognizer sees; "hard_coded" and "oracle" are controls without a localizer.
     """
 
     mode: ThetaMode = "affine"
@@ -51,7 +51,7 @@ MODELS = {
     "sstn_translation_guided": Model(mode="translation", joint=False),
     "sstn_translation": Model(mode="translation"),
     "hard_coded": Model(region="hard_coded"),
-    "oracle": Model(region="hand"),
+    "oracle": Model(region="oracle"),
 }
 SCALES = ("mini", "paper")
 SIZES = tuple(LOCALIZERS)
@@ -98,7 +98,7 @@ class AttentionLevel:
 
     def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
         """A network and what it is trained on."""
-        config, level, classes = self.config, self.frames.level, len(CLASS_NAMES)
+        config, level, classes = self.config, self.frames.level, len(KitchenMini("train").class_names)
         rates = config.dropout
         if config.scale == "mini":
             networks = (
@@ -182,6 +182,6 @@ class AttentionLevel:
 def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
     """The accuracy on all classes, and on each group of them."""
     accuracies = {(protocol, "accuracy"): float(correct.mean())}
-    for group, classes in CLASS_GROUPS.items():
+    for group, classes in KitchenMini("test").class_groups.items():
         accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
     return accuracies

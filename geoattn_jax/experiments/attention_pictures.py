@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from geoattn_jax.data.kitchen import CLASS_GROUPS
+from geoattn_jax.data.kitchen import KitchenMini
 from geoattn_jax.experiments.attention import corners_of
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.fitting import Fitting
@@ -58,7 +58,7 @@ def _after_training(folder: Path, level: AttentionLevel) -> Path:
     """Figure 8: one test frame's region by every model (down) and localizer (across)."""
     config, rows = level.config, {}
     batch = next(level.frames.evaluation("test", config.evaluation_batch))
-    textured = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
+    textured = int(np.isin(batch.labels, KitchenMini("test").class_groups["texture"]).argmax())
     samples = jax.tree.map(lambda leaf: leaf[textured : textured + 1], batch)
     for name in config.models:
         rows[name] = {}
@@ -98,12 +98,11 @@ def _evaluations(run: Path) -> list[dict[str, Any]]:
 def _recorded(run: Path, count: int) -> dict[str, Float[np.ndarray, "b 2 3"]]:
     """The theta of the followed frames at every evaluation."""
     places = [f"{number}_{row}{column}" for number in range(count) for row in range(2) for column in range(3)]
-    return {
-        f"step {row['phase_step']}": np.array(
-            [row[f"eval_theta_{place}"] for place in places], np.float32
-        ).reshape(count, 2, 3)
-        for row in _evaluations(run)
-    }
+    thetas = {}
+    for row in _evaluations(run):
+        entries = [row[f"eval_theta_{place}"] for place in places]
+        thetas[f"step {row['phase_step']}"] = np.array(entries, np.float32).reshape(count, 2, 3)
+    return thetas
 
 
 def _evenly(stages: Mapping[str, Float[np.ndarray, "b 2 3"]]) -> dict[str, Float[np.ndarray, "b 2 3"]]:

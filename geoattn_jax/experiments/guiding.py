@@ -4,7 +4,7 @@
   joint   cross-entropy of what the recognizer says of the region that the localizer chose; both learn
 
 A plain STN's localizer goes through the second phase only. In the controls the hard-coded region, or the one
-around the hand, takes the localizer's place.
+around what tells the classes apart, takes the localizer's place.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
 
-Region = Literal["attended", "hard_coded", "hand"]
+Region = Literal["attended", "hard_coded", "oracle"]
 Crops = Literal["jittered", "random"]
 
 CROPS = ("jittered", "random")
@@ -40,6 +40,7 @@ class FrameSource(Protocol):
     """Where samples come from, see `KitchenFrames`."""
 
     level: Level
+    panel_hw: tuple[float, float]
 
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random samples, a function of the key."""
@@ -220,7 +221,7 @@ class AttentionTask:
         if region == "attended":
             return self._apply(params, samples, key, train=train, method="__call__")
         region_key, dropout_key = jax.random.split(key)
-        theta = {"hard_coded": _between_pixels, "hand": _around_hand}[region](
+        theta = {"hard_coded": _between_pixels, "oracle": _around_panel}[region](
             samples, region_key, self.model.crop_hw
         )
         regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
@@ -240,8 +241,15 @@ class AttentionTask:
         )
 
     def _measure(self, theta: Float[Array, "b 2 3"], samples: Samples) -> Measures:
-        sizes = {"crop_hw": self.model.crop_hw, "region_hw": self.model.region_hw}
-        return measure(theta, samples.theta_2, samples.hand, **sizes)
+        return measure(
+            theta,
+            samples.theta_2,
+            samples.hand,
+            samples.panel,
+            crop_hw=self.model.crop_hw,
+            region_hw=self.model.region_hw,
+            panel_hw=self.frames.panel_hw,
+        )
 
 
 def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
@@ -261,12 +269,15 @@ def _between_pixels(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int
     return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))
 
 
-def _around_hand(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
-    """The region around the hand; the hard-coded one where there is no hand."""
+def _around_panel(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
+    """The region around the panel; without one around the hand; without either the hard-coded region."""
     del key
-    centre = (2 * samples.hand + 1) / jnp.array(crop_hw, jnp.float32) - 1
-    around = samples.theta_2.at[..., 2].set(centre[:, ::-1])
-    return jnp.where(jnp.isnan(samples.hand[:, :1, None]), samples.theta_2, around)
+    theta = samples.theta_2
+    for position in (samples.hand, samples.panel):
+        centre = (2 * position + 1) / jnp.array(crop_hw, jnp.float32) - 1
+        found = ~jnp.isnan(position[:, :1])
+        theta = theta.at[..., 2].set(jnp.where(found, centre[:, ::-1], theta[..., 2]))
+    return theta
 
 
 def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:
@@ -274,5 +285,5 @@ def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Arra
 
 
 def _means(measures: Measures) -> dict[str, Float[Array, ""]]:
-    """The means over all regions; of the hand's, over those frames that have one."""
+    """The means over all regions; of the hand's and the panel's, over those frames that have one."""
     return {name: jnp.nanmean(jnp.asarray(values)) for name, values in measures._asdict().items()}

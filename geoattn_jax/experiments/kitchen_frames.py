@@ -29,7 +29,8 @@ class Pool(NamedTuple):
 
     Attributes:
       frames: RGB, 8 bits as in a video file.
-      hand: (y, x), pixels of the frame; NaN where there is none.
+      hand, panel: the centres (y, x) of the hand and of the level's panel, pixels of the frame; NaN where
+        there is none.
       labels: the clips' classes.
       windows: for every left edge of a crop, 0, 1, ..., the top-left pixel (y, x) of the window with the most
         motion inside that crop, in pixels of the crop.
@@ -37,6 +38,7 @@ class Pool(NamedTuple):
 
     frames: UInt8[Array, "n k h w 3"]
     hand: Float[Array, "n k 2"]
+    panel: Float[Array, "n k 2"]
     labels: Int[Array, " n"]
     windows: Float[Array, "n crops 2"]
 
@@ -48,7 +50,8 @@ class Samples(NamedTuple):
       frames: RGB, normalized; 0, which is also what lies outside, is middle grey.
       top_left: (y, x) of the crop's first pixel, pixels of the frame.
       theta_2: of the hard-coded region in the crop.
-      hand: (y, x), pixels of the crop; NaN where there is none.
+      hand, panel: the centres (y, x) of the hand and of the level's panel, pixels of the crop; NaN where
+        there is none. For evaluation and controls.
       labels: the classes.
     """
 
@@ -56,6 +59,7 @@ class Samples(NamedTuple):
     top_left: Int[Array, "b 2"]
     theta_2: Float[Array, "b 2 3"]
     hand: Float[Array, "b 2"]
+    panel: Float[Array, "b 2"]
     labels: Int[Array, " b"]
 
 
@@ -78,6 +82,17 @@ class KitchenFrames:
     frames_per_clip: int
     folder: Path
     _pools: dict[Split, Pool] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def panel_hw(self) -> tuple[float, float]:
+        """Height and width of the panel on which the level's own cue is shown, pixels of the level."""
+        mini = KitchenMini("train", self.level.name)
+        return tuple(
+            float(length * size / mini_size)
+            for length, size, mini_size in zip(
+                mini.panel_hw, self.level.crop_hw, mini.sizes.crop_hw, strict=True
+            )
+        )
 
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random training frames, randomly cropped, in randomly changed light."""
@@ -107,8 +122,8 @@ class KitchenFrames:
         windows = cached_arrays(self.folder / f"windows_{split}.npz", find_windows)["windows"]
         per_clip = self.frames_per_clip if split == "train" else 1
         parts = [_render(kitchen, self.seed, portion, per_clip) for portion in portions]
-        frames, hand, labels = (jnp.concatenate(part) for part in zip(*parts, strict=True))
-        return Pool(frames, hand, labels, jnp.asarray(windows))
+        arrays = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+        return Pool(*arrays, windows=jnp.asarray(windows))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -140,7 +155,9 @@ def _samples(
     """Frames of the pool, cropped at `top_left` of KitchenMini's frames, at the sizes of `level`."""
     mini = LEVELS[level.name]
     frames = normalize(pool.frames[clips, times].astype(jnp.float32) / 255)
-    hand = pool.hand[clips, times] - top_left.astype(jnp.float32)
+    hand, panel = (
+        centres[clips, times] - top_left.astype(jnp.float32) for centres in (pool.hand, pool.panel)
+    )
     middle = pool.windows[clips, top_left[:, 1]] + jnp.array(mini.window_hw, jnp.float32) / 2
     if level != mini:
         for hw in (CAMERA_HW, level.frame_hw):
@@ -153,6 +170,7 @@ def _samples(
         top_left=top_left,
         theta_2=crop_theta(window, level.window_hw, input_hw=level.crop_hw),
         hand=(hand + 0.5) * enlargement - 0.5,
+        panel=(panel + 0.5) * enlargement - 0.5,
         labels=pool.labels[clips],
     )
 
@@ -161,7 +179,7 @@ def _samples(
 def _windows(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]
 ) -> Float[Array, "b crops 2"]:
-    level = LEVELS[kitchen.level]
+    level = kitchen.sizes
     motion = motion_map(render_clips(kitchen, seed, indices).flow)
 
     def in_crop(left: Int[Array, ""]) -> Float[Array, "b 2"]:
@@ -174,7 +192,7 @@ def _windows(
 @partial(jax.jit, static_argnums=(0, 3))
 def _render(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"], per_clip: int
-) -> tuple[UInt8[Array, "b k h w 3"], Float[Array, "b k 2"], Int[Array, " b"]]:
+) -> tuple[UInt8[Array, "b k h w 3"], Float[Array, "b k 2"], Float[Array, "b k 2"], Int[Array, " b"]]:
     """Different frames of each clip, drawn at random."""
     key = jax.random.key(seed)
 
@@ -183,7 +201,7 @@ def _render(
         return order[:per_clip].astype(jnp.int32)
 
     clips = render_frames(kitchen, seed, indices, jax.vmap(draw)(indices))
-    return jnp.round(255 * clips.frames).astype(jnp.uint8), clips.hand, clips.labels
+    return jnp.round(255 * clips.frames).astype(jnp.uint8), clips.hand, clips.panel, clips.labels
 
 
 def _portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, KitchenMini, Split
+from geoattn_jax.data.kitchen import SPLITS, KitchenMini, Split
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel, Numbers
@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 
 def _every_class_and_subject(split: Split) -> int:
     """How many clips show each class by each subject once."""
-    return len(CLASS_NAMES) * len(KitchenMini(split).subjects)
+    kitchen = KitchenMini(split)
+    return len(kitchen.class_names) * len(kitchen.subjects)
 
 
 RULES: dict[str, Rule] = {

@@ -11,7 +11,7 @@ from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.files import WorkdirError, replacing
 
 # Metrics between 0 and 1, shown in percent.
-FRACTIONS = ("accuracy", "mean_average_precision", "samples_outside", "tile_visible")
+FRACTIONS = ("accuracy", "mean_average_precision", "samples_outside", "panel_visible")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,6 +68,7 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
         top_left=jnp.zeros((2, 2), jnp.int32),
         theta_2=jnp.zeros((2, 2, 3)),
         hand=jnp.zeros((2, 2)),
+        panel=jnp.zeros((2, 2)),
         labels=jnp.zeros(2, jnp.int32),
     )
     check_loss(phase, params, {}, samples)

@@ -12,7 +12,7 @@ from variables import normal
 
 from geoattn_jax import crop_theta
 from geoattn_jax.data.levels import Level
-from geoattn_jax.experiments.attention import centre_of
+from geoattn_jax.experiments.attention import Measures, centre_of
 from geoattn_jax.experiments.guiding import AttentionTask, recognizer_crops
 from geoattn_jax.experiments.kitchen_frames import Samples
 from geoattn_jax.models.sstn import SSTN
@@ -41,6 +41,7 @@ def samples(count):
         top_left=jnp.asarray([[0, n % 11] for n in range(count)], jnp.int32),
         theta_2=crop_theta(window, LEVEL.window_hw, input_hw=LEVEL.crop_hw),
         hand=jnp.asarray(window + 4).at[0].set(jnp.nan),
+        panel=jnp.asarray(window + 5).at[:2].set(jnp.nan),
         labels=jnp.arange(count, dtype=jnp.int32) % CLASSES,
     )
 
@@ -49,6 +50,7 @@ class FixedFrames:
     """The same few frames in every batch, over and over."""
 
     level = LEVEL
+    panel_hw = (5.0, 4.0)
 
     def __init__(self):
         self.three = samples(3)
@@ -136,13 +138,11 @@ def test_joint_training_is_the_networks_own_cross_entropy():
     expected = -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(3), batch.labels])
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], np.mean(logits.argmax(-1) == batch.labels))
-    assert set(metrics) == {
-        "accuracy", "theta_error", "scale", "samples_outside", "hand_distance", "tile_visible"
-    }  # fmt: skip
+    assert set(metrics) == {"accuracy", *Measures._fields}
     np.testing.assert_allclose(metrics["scale"], 0.25)
 
 
-@pytest.mark.parametrize("region", ["hard_coded", "hand"])
+@pytest.mark.parametrize("region", ["hard_coded", "oracle"])
 def test_controls_leave_the_localizer_alone(region):
     one = task()
     params = one.initial_params(SEED)
@@ -154,8 +154,10 @@ def test_controls_leave_the_localizer_alone(region):
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), trained["recognizer"], params["recognizer"])
     assert all(jax.tree.leaves(moved))
     _, (_, metrics) = jax.jit(phase.loss)(params, {}, one.frames.three, KEY)
-    if region == "hand":
-        assert metrics["hand_distance"] == pytest.approx(0, abs=1e-4)
+    if region == "oracle":  # the second frame has only a hand, the third a panel too
+        assert metrics["panel_distance"] == pytest.approx(0, abs=1e-4)
+        assert metrics["hand_distance"] == pytest.approx(np.sqrt(2) / 2, abs=1e-4)
+        assert metrics["theta_error"] > 0.5
     else:  # within half a pixel in each direction, but not on the pixel
         assert 0 < metrics["theta_error"] < np.sqrt(0.5)
 
