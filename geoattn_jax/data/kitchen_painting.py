@@ -71,7 +71,7 @@ PANEL_HW: dict[LevelName, tuple[int, int]] = {
 
 
 def paint(scene: Scene, times: Int[Array, " t"]) -> Painting:
-    """The frames of one scene at the given times, without noise, and the flow from each to the one after it."""
+    """The frames of a scene at the given times, without noise, and the flow from each to the one after it."""
     still = Path(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
     kitchen = Painting(_walls(scene)[None], jnp.zeros((1, 2, *FRAME_HW)))
     for thing in (_fridge(scene), _drawer(scene), _board(scene, "inner", still), _mat(scene, "inner", still)):

@@ -1,8 +1,8 @@
 """What the clips of KitchenMini show: who is where, and how they move.
 
 Lengths are pixels of the detail level's frames; positions are (y, x), y down. *Outward* is the direction from
-the person to the hand, 1 to the right and -1 to the left: everything about the hand is laid out along it, so a
-mirrored clip is a clip of the same class.
+the person to the hand, 1 to the right and -1 to the left: everything about the hand is laid out along it, so
+that a mirrored clip is a clip of the same class.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ PERSON_Y, PERSON_FROM_MIDDLE = (51, 61), (-14, 14)
 HAND_DOWN, HAND_OUTWARD = (8, 16), (18, 23)  # from the person's centre
 BRIGHTNESS = (0.85, 1.15)
 
-# Both periods go into a clip a whole number of times: the last flow leads back to the first frame, and the mean
-# square velocity does not depend on the phase.
+# Both periods go into a clip a whole number of times: the last flow leads back to the first frame, and the
+# mean square velocity does not depend on the phase.
 SWAY_PERIOD = 5  # frames
 SWAY_AMPLITUDE = (0.6, 1.9)  # (y, x)
 SWING_PERIOD = 10 / 3  # frames
