@@ -15,7 +15,7 @@ from geoattn_jax.figures.checks import check_finite, check_image, check_not_empt
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 
 FRAME_SIZE = 512  # pixels on the page, about
-CROP_SIZE = 128
+CROP_SIZE = 192
 COLOUR = "#F0E442"  # of Okabe & Ito's the one that shows on all colours of the maps
 
 
@@ -80,8 +80,8 @@ def level_crops(
       window_hw: height and width of the windows, pixels.
 
     Returns: the figure in the file.
-    Raises: ValueError if there is no class, classes have different levels or windows, an image is empty or not
-      RGB in [0, 1], a window is not two finite numbers, or path does not end in ".png".
+    Raises: ValueError if there is no class, classes have different levels or windows, an image is empty or
+      not RGB in [0, 1], a window is not two finite numbers, or path does not end in ".png".
     """
     name = "level_crops"
     check_not_empty(name, "crops", crops)
