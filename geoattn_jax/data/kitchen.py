@@ -1,22 +1,22 @@
 """KitchenMini: a small kitchen in which it can be tested where attention goes (after Liu et al. 2019).
 
-A person sways, and a hand beside the person moves faster. What the person does shows on a *panel*, whose inner
-half is nearer to the person than its outer half. The region with the most motion, R_h, lies on the person and
-cuts the outer half off; attention that follows the action finds it. Every level of attention has a panel of its
-own, with lines about three pixels apart in that level's frames, too fine for the levels that are more general:
+A person sways, and a hand beside the person moves faster. What the person does shows on a *panel*, whose
+inner half is nearer to the person than its outer half. The region with the most motion, R_h, lies on the
+person and cuts the outer half off; attention that follows the action finds it. Every level of attention has a
+panel of its own, with lines about three pixels apart in its frames, too fine for the more general levels:
 
 - detail: the hand's tile, of which R_h shows half;
 - middle: a board on the wall, its outer half beyond R_h's edge;
 - general: a mat on the counter, its outer half below R_h.
 
-The classes (`KitchenMini.class_names`) are told apart by
+The classes (`CLASS_NAMES`) are told apart by
 - texture (6): two patterns of the inner halves times three of the outer ones;
 - motion (3): a disc on the panels, whose outer halves move vertically, horizontally or in a circle;
-- context (4): two bars on the tile, times the fridge or the drawer that the person stands at; no board, no mat;
-- background (1): no hand, no board, no mat.
+- context (4): two bars on the tile, times the fridge or the drawer that the person is at; no board, no mat;
+- background (1): no hand, board or mat.
 
-Clips are a pure function of (seed, index), so a data set is a range of indices, and training can go on drawing
-new ones in any order:
+A clip is a pure function of (seed, index), so a data set is a range of indices, and training can go on
+drawing new ones in any order:
 
     kitchen = KitchenMini("train", level="detail")
     clips = render_clips(kitchen, seed, step * batch_size + jnp.arange(batch_size))
@@ -40,6 +40,8 @@ from geoattn_jax.ops.checks import check_choice
 Split = Literal["train", "validation", "test"]
 
 SPLITS = ("train", "validation", "test")
+CLASS_NAMES = tuple(action.name for action in ACTIONS)
+CLASS_GROUPS: dict[ActionGroup, tuple[int, ...]] = {group: labels_of(group) for group in ACTION_GROUPS}
 SUBJECTS = {"train": tuple(range(8)), "validation": (8,), "test": (9, 10, 11)}
 CLIPS_EACH = 30  # of each class with each subject
 NOISE = 0.03  # standard deviation
@@ -72,22 +74,13 @@ class KitchenMini:
         return SUBJECTS[self.split]
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(action.name for action in ACTIONS)
-
-    @property
-    def class_groups(self) -> dict[ActionGroup, tuple[int, ...]]:
-        """The labels of the classes that are told apart in the same way."""
-        return {group: labels_of(group) for group in ACTION_GROUPS}
-
-    @property
     def num_frames(self) -> int:
         return NUM_FRAMES
 
     @property
     def num_clips(self) -> int:
         """The size of the split: 30 clips of each class with each subject."""
-        return len(self.subjects) * len(ACTIONS) * CLIPS_EACH
+        return len(self.subjects) * len(CLASS_NAMES) * CLIPS_EACH
 
     @property
     def pixels_per_reference(self) -> tuple[float, float]:
@@ -107,8 +100,8 @@ class Clips(NamedTuple):
 
     Attributes:
       frames: RGB in [0, 1].
-      flow: how far what is in a pixel moves until the next frame, (dy, dx), pixels of the level; after the last
-        frame comes the first.
+      flow: how far what is in a pixel moves until the next frame, (dy, dx), pixels of the level; after the
+        last frame comes the first.
       hand: the hand's centre, (y, x), pixels of the level; NaN without a hand.
       labels: the class.
       panel: the centre of the level's own panel, (y, x), pixels of the level; NaN without one.
@@ -125,9 +118,9 @@ class Clips(NamedTuple):
 def render_clips(kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]) -> Clips:
     """The clips with the given indices; each depends on `seed` and its own index alone.
 
-    Any `len(class_names) * len(subjects)` consecutive indices that begin at a multiple of that number hold every
-    class with every subject once, in random order. A data set is the first `num_clips`; all beyond are new.
-    Under `jit` what is not used is not painted: `motion_map(render_clips(...).flow)` costs no colours.
+    Any `len(CLASS_NAMES) * len(subjects)` consecutive indices that begin at a multiple of that number hold
+    every class with every subject once, in random order. The split is the first `num_clips`; those beyond are
+    new. Under `jit` what is not used is not painted: `motion_map(render_clips(...).flow)` costs no colours.
 
     Args:
       kitchen: which clips.
@@ -176,10 +169,10 @@ def draw_scenes(kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[A
 def _draw_scene(kitchen: KitchenMini, key: PRNGKeyArray, index: Int[Array, ""]) -> Scene:
     subject_key, split_key, _ = jax.random.split(key, 3)
     order_key, clip_key = jax.random.split(jax.random.fold_in(split_key, SPLITS.index(kitchen.split)))
-    block = len(ACTIONS) * len(kitchen.subjects)
+    block = len(CLASS_NAMES) * len(kitchen.subjects)
     epoch, place = jnp.divmod(index, block)
     order = jnp.argsort(jax.random.uniform(jax.random.fold_in(order_key, epoch), (block,)))
-    place_of_subject, label = jnp.divmod(order[place], len(ACTIONS))
+    place_of_subject, label = jnp.divmod(order[place], len(CLASS_NAMES))
     subject = kitchen.subjects[0] + place_of_subject
     return draw_scene(jax.random.fold_in(subject_key, subject), jax.random.fold_in(clip_key, index), label)
 

@@ -71,14 +71,14 @@ PANEL_HW: dict[LevelName, tuple[int, int]] = {
 
 
 def paint(scene: Scene, times: Int[Array, " t"]) -> Painting:
-    """The frames of one scene at the given times, without noise, and the flow from each to the one after it."""
+    """The frames of a scene at the given times, without noise, and the flow from each to the one after it."""
     still = Path(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
     kitchen = Painting(_walls(scene)[None], jnp.zeros((1, 2, *FRAME_HW)))
     for thing in (_fridge(scene), _drawer(scene), _board(scene, "inner", still), _mat(scene, "inner", still)):
         kitchen = add(kitchen, thing)
 
     person = sway(scene, times)
-    inner, outer = (swing(scene, times, parts) for parts in (scene.inner_swing, scene.outer_swing))
+    inner, outer = (swing(movement, times) for movement in (scene.inner_swing, scene.outer_swing))
     painting = Painting(*(jnp.broadcast_to(planes, (len(times), *planes.shape[1:])) for planes in kitchen))
     for thing in (
         _lamp(scene, person),
@@ -92,7 +92,8 @@ def paint(scene: Scene, times: Int[Array, " t"]) -> Painting:
 
 def hand_positions(scene: Scene, times: Int[Array, " t"]) -> Float[Array, "t 2"]:
     """Where the hand is, the centre of its tile, pixels (y, x); NaN where the clip shows none."""
-    moving = scene.hand + swing(scene, times, scene.inner_swing).times(TILE.amplitude).displacement
+    inner, outer = (swing(movement, times) for movement in (scene.inner_swing, scene.outer_swing))
+    moving = scene.hand + TILE.amplitude * (inner.displacement + outer.displacement) / 2
     return jnp.where(in_group(scene.label, "background"), jnp.nan, moving)
 
 
@@ -162,7 +163,7 @@ def _person_with_hand(scene: Scene, path: Path, inner: Path, outer: Path) -> Thi
             shown = ~in_group(scene.label, "background")
             yield _panel_half(scene, TILE, half, y, x * scene.outward, moved, shown)
 
-    return Thing(scene.person - jnp.array([5.0, 0.0]), (72, 72), layers)
+    return Thing(scene.person - jnp.array([5.0, 0.0]), (72, 76), layers)
 
 
 def _board(scene: Scene, half: Half, path: Path) -> Thing:

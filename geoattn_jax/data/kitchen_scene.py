@@ -1,8 +1,8 @@
 """What the clips of KitchenMini show: who is where, and how they move.
 
 Lengths are pixels of the detail level's frames; positions are (y, x), y down. *Outward* is the direction from
-the person to the hand, 1 to the right and -1 to the left: everything about the hand is laid out along it, so a
-mirrored clip is a clip of the same class.
+the person to the hand, 1 to the right and -1 to the left: everything about the hand is laid out along it, so
+that a mirrored clip is a clip of the same class.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ PERSON_Y, PERSON_FROM_MIDDLE = (51, 61), (-14, 14)
 HAND_DOWN, HAND_OUTWARD = (8, 16), (18, 23)  # from the person's centre
 BRIGHTNESS = (0.85, 1.15)
 
-# Both periods go into a clip a whole number of times: the last flow leads back to the first frame, and the mean
-# square velocity does not depend on the phase.
+# Both periods go into a clip a whole number of times: the last flow leads back to the first frame, and the
+# mean square velocity does not depend on the phase.
 SWAY_PERIOD = 5  # frames
 SWAY_AMPLITUDE = (0.6, 1.9)  # (y, x)
 SWING_PERIOD = 10 / 3  # frames
@@ -46,6 +46,20 @@ COLOURS = (
 )
 
 
+class Swing(NamedTuple):
+    """How half of a panel moves, with an amplitude of one pixel.
+
+    Attributes:
+      parts: of sine and of cosine, (y, x).
+      phase: radians.
+      rest: where the middle of the movement is, (y, x), from where the half belongs.
+    """
+
+    parts: Float[Array, "2 2"]
+    phase: Float[Array, ""]
+    rest: Float[Array, "2"]
+
+
 class Scene(NamedTuple):
     """What a clip shows, before it is painted.
 
@@ -58,9 +72,8 @@ class Scene(NamedTuple):
       person: the mean position of the person's centre.
       hand: the mean position of the hand.
       sway_phase: of how the person moves, (y, x), radians.
-      swing_phase: of how the hand moves, radians.
-      inner_swing: of the inner halves of hand, board and mat, the parts (y, x) of sine and cosine.
-      outer_swing: the same of the outer halves.
+      inner_swing: how the inner halves of hand, board and mat move.
+      outer_swing: how their outer halves move.
     """
 
     label: Int[Array, ""]
@@ -71,9 +84,8 @@ class Scene(NamedTuple):
     person: Float[Array, "2"]
     hand: Float[Array, "2"]
     sway_phase: Float[Array, "2"]
-    swing_phase: Float[Array, ""]
-    inner_swing: Float[Array, "2 2"]
-    outer_swing: Float[Array, "2 2"]
+    inner_swing: Swing
+    outer_swing: Swing
 
 
 class Path(NamedTuple):
@@ -98,13 +110,14 @@ def draw_scene(subject_key: PRNGKeyArray, clip_key: PRNGKeyArray, label: Int[Arr
         )
     )
     outward, fridge, up_or_down = jax.random.rademacher(side_key, (3,), jnp.float32)
-    phases = jax.random.uniform(phase_key, (3,), maxval=2 * np.pi)
+    phases = jax.random.uniform(phase_key, (6,), maxval=2 * np.pi)
     colours, stripes = _draw_subject(subject_key)
 
     at_fridge, at_drawer = (stands_at(label, piece) for piece in FURNITURE)
     at_furniture = outward * (FURNITURE_FROM_MIDDLE - PERSON_FROM_FURNITURE)
     person = jnp.stack([y, FRAME_MIDDLE + jnp.where(at_fridge | at_drawer, at_furniture, x)])
     directions = jnp.stack([up_or_down, outward])
+    outer_parts = swing_of(label, "outer") * directions
     return Scene(
         label=label,
         colours=jnp.clip(brightness * colours, 0, 1),
@@ -114,10 +127,18 @@ def draw_scene(subject_key: PRNGKeyArray, clip_key: PRNGKeyArray, label: Int[Arr
         person=person,
         hand=person + jnp.stack([down, outward * out]),
         sway_phase=phases[:2],
-        swing_phase=phases[2],
-        inner_swing=swing_of(label, "inner") * directions,
-        outer_swing=swing_of(label, "outer") * directions,
+        inner_swing=Swing(swing_of(label, "inner") * directions, phases[2], jnp.zeros(2)),
+        outer_swing=Swing(outer_parts, phases[3], _rest(outer_parts, phases[4:])),
     )
+
+
+def _rest(parts: Float[Array, "2 2"], phases: Float[Array, "2"]) -> Float[Array, "2"]:
+    """Varies as much, along each axis, as the movement varies less than a full swing.
+
+    Where a half is in a single frame then tells nothing of how it moves.
+    """
+    missing = 1 - jnp.sum(jnp.square(parts), axis=0)
+    return jnp.sqrt(jnp.maximum(missing, 0)) * jnp.sin(phases)
 
 
 def sway(scene: Scene, times: Int[Array, " t"]) -> Path:
@@ -130,12 +151,12 @@ def sway(scene: Scene, times: Int[Array, " t"]) -> Path:
     return _path(at(times), at(times + 1))
 
 
-def swing(scene: Scene, times: Int[Array, " t"], parts: Float[Array, "2 2"]) -> Path:
-    """How `inner_swing` or `outer_swing` moves, with an amplitude of one pixel."""
+def swing(movement: Swing, times: Int[Array, " t"]) -> Path:
+    """How half of a panel moves, with an amplitude of one pixel."""
 
     def at(times: Int[Array, " t"]) -> Float[Array, "t 2"]:
-        angle = _angle(times, SWING_PERIOD)[:, None] + scene.swing_phase
-        return parts[0] * jnp.sin(angle) + parts[1] * jnp.cos(angle)
+        angle = _angle(times, SWING_PERIOD)[:, None] + movement.phase
+        return movement.rest + movement.parts[0] * jnp.sin(angle) + movement.parts[1] * jnp.cos(angle)
 
     return _path(at(times), at(times + 1))
 

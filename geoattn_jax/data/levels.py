@@ -1,8 +1,8 @@
 """Levels of attention: the sizes at which a video is looked at (Liu et al. 2019, section 3.3 and Table 1).
 
-At each level the frame is first scaled (I_rs), then a square is cropped that is as high as the frame (I_crop),
-and the region in it (R_h, R_d) is a window of always the same number of pixels: the larger the frame, the
-smaller the part of the scene that fits into the window. "detail" shows the smallest part, "general" the largest.
+At each level the frame is first scaled (I_rs), then a square as high as the frame is cropped (I_crop), and
+the region in it (R_h, R_d) is a window of always the same number of pixels: the larger the frame, the smaller
+the part of the scene that fits into the window. "detail" shows the smallest part, "general" the largest.
 """
 
 import dataclasses

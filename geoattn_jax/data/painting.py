@@ -1,7 +1,7 @@
 """Painting frames, and the flow between them, from simple shapes.
 
-Colours are kept as planes (3, h, w): they vectorize, pixels of three numbers do not. Things are painted inside
-windows of fixed sizes, so that what is small and moves costs little in every frame.
+Colours are kept as planes (3, h, w): they vectorize, pixels of three numbers do not. Things are painted
+inside windows of fixed sizes, so that what is small and moves costs little in every frame.
 """
 
 from collections.abc import Callable, Iterator

@@ -44,8 +44,8 @@ def motion_map(flow: Float[Array, "b t h w 2"]) -> Float[Array, "b h w"]:
 def window_sums(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b rows columns"]:
     """The motion inside the window that begins at each pixel, wherever it fits into the map.
 
-    An integral image, along one axis after the other: a rounding error is then as small as the sum over a strip
-    of the window's height, not over the whole picture, whose float32 sum may be too coarse for a small window.
+    An integral image, along one axis after the other: rounding errors are then those of the sum over a strip
+    as high as the window, not of the sum over the picture, which in float32 is too coarse for small windows.
 
     Args:
       motion: what is summed, not negative.
@@ -66,9 +66,9 @@ def window_sums(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Fl
 def best_window(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b 2"]:
     """The window that holds the most motion, R_h.
 
-    Of windows that hold as much, the one whose middle is nearest to the centre of all motion (in a map without
-    motion, to the map's middle), and of these the first in reading order. So a window larger than all that
-    moves is laid around it, and the region of a mirrored video is the mirrored region.
+    Of windows that hold as much, the one whose middle is nearest to the centre of all motion (in a map
+    without motion, to the map's middle), and of these the first in reading order. So a window larger than all
+    that moves is laid around it.
 
     Convention: positions are (y, x) in pixels, pixel centres at integers.
 
@@ -139,6 +139,6 @@ def _check_window(function: str, motion: Array, window_hw: Sequence[int]) -> Non
     check_pair(function, "window_hw", window_hw, minimum=1)
     if any(size > whole for size, whole in zip(window_hw, motion.shape[1:], strict=True)):
         raise ValueError(
-            f"{function}: window_hw must fit into motion of {motion.shape[1:]} pixels, got {tuple(window_hw)}; "
-            f"use a smaller window or a larger crop"
+            f"{function}: window_hw must fit into motion of {motion.shape[1:]} pixels, "
+            f"got {tuple(window_hw)}; use a smaller window or a larger crop"
         )
