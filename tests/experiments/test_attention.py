@@ -1,23 +1,29 @@
 """Measures of regions, against windows whose measures are known."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geoattn_jax import crop_theta
 from geoattn_jax.experiments.attention import centre_of, corners_of, measure
 
 CROP_HW, REGION_HW = (64, 96), (16, 24)
 
+MEASURE = jax.jit(partial(measure, crop_hw=CROP_HW, region_hw=REGION_HW, panel_hw=(10.0, 5.0)))
+
 
 def window(top_left, size=REGION_HW):
-    return crop_theta(jnp.array([top_left], jnp.float32), size, input_hw=CROP_HW)
+    (y, x), (height, width) = top_left, size
+    scale_y, scale_x = height / CROP_HW[0], width / CROP_HW[1]
+    shift_y, shift_x = (2 * y + height) / CROP_HW[0] - 1, (2 * x + width) / CROP_HW[1] - 1
+    return jnp.array([[[scale_x, 0, shift_x], [0, scale_y, shift_y]]])
 
 
 def measures(theta, hand=(20.0, 30.0), panel=(20.0, 30.0), theta_2=None):
     theta_2 = theta if theta_2 is None else theta_2
-    sizes = {"crop_hw": CROP_HW, "region_hw": REGION_HW, "panel_hw": (10.0, 5.0)}
-    found = measure(theta, theta_2, jnp.array([hand]), jnp.array([panel]), **sizes)
+    found = MEASURE(theta, theta_2, np.array([hand], np.float32), np.array([panel], np.float32))
     return {name: float(value[0]) for name, value in found._asdict().items()}
 
 
