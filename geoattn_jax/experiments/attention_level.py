@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Int
 
-from geoattn_jax.data.kitchen import KitchenMini
+from geoattn_jax.data.kitchen import CLASS_GROUPS, CLASS_NAMES
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
@@ -98,7 +98,7 @@ class AttentionLevel:
 
     def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
         """A network and what it is trained on."""
-        config, level, classes = self.config, self.frames.level, len(KitchenMini("train").class_names)
+        config, level, classes = self.config, self.frames.level, len(CLASS_NAMES)
         rates = config.dropout
         if config.scale == "mini":
             networks = (
@@ -182,6 +182,6 @@ class AttentionLevel:
 def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
     """The accuracy on all classes, and on each group of them."""
     accuracies = {(protocol, "accuracy"): float(correct.mean())}
-    for group, classes in KitchenMini("test").class_groups.items():
+    for group, classes in CLASS_GROUPS.items():
         accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
     return accuracies

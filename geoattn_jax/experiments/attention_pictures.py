@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from geoattn_jax.data.kitchen import KitchenMini
+from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.experiments.attention import corners_of
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.fitting import Fitting
@@ -58,7 +58,7 @@ def _after_training(folder: Path, level: AttentionLevel) -> Path:
     """Figure 8: one test frame's region by every model (down) and localizer (across)."""
     config, rows = level.config, {}
     batch = next(level.frames.evaluation("test", config.evaluation_batch))
-    textured = int(np.isin(batch.labels, KitchenMini("test").class_groups["texture"]).argmax())
+    textured = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
     samples = jax.tree.map(lambda leaf: leaf[textured : textured + 1], batch)
     for name in config.models:
         rows[name] = {}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geoattn_jax.data.kitchen import SPLITS, KitchenMini, Split
+from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel, Numbers
@@ -25,11 +25,7 @@ from geoattn_jax.training.parallel import PARALLELISMS
 _log = logging.getLogger(__name__)
 
 
-def _every_class_and_subject(split: Split) -> int:
-    """How many clips show each class by each subject once."""
-    kitchen = KitchenMini(split)
-    return len(kitchen.class_names) * len(kitchen.subjects)
-
+EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["supervised_attention"]),
@@ -40,7 +36,7 @@ RULES: dict[str, Rule] = {
     "levels": rules.some_of(LEVEL_NAMES),
     "localizers": rules.some_of(SIZES),
     "models": rules.some_of(MODELS),
-    **{f"clips.{split}": rules.whole(_every_class_and_subject(split)) for split in SPLITS},
+    **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
     "frames_per_clip": rules.whole(1, 10),
     "batch_size": rules.whole(1),
     "sub_batches": rules.whole(1),

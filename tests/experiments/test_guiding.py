@@ -19,7 +19,7 @@ from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import train
 
 CLASSES, SEED = 5, 3
-LEVEL = Level("detail", frame_hw=(24, 34), crop_hw=(24, 24), window_hw=(6, 6), max_pool=4)
+LEVEL = Level("middle", frame_hw=(12, 23), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
 KEY = jax.random.key(0)
 
 
@@ -35,7 +35,7 @@ class Features(nn.Module):
 
 
 def samples(count):
-    window = jnp.asarray(np.random.default_rng(7).integers(0, 18, (count, 2)), jnp.float32)
+    window = jnp.asarray(np.random.default_rng(7).integers(0, 6, (count, 2)), jnp.float32)
     return Samples(
         frames=normal(0, count, *LEVEL.frame_hw, 3),
         top_left=jnp.asarray([[0, n % 11] for n in range(count)], jnp.int32),
@@ -120,13 +120,13 @@ def test_the_recognizers_crops():
     for theta in (jittered, anywhere):
         np.testing.assert_array_equal(theta[..., :2], many.theta_2[..., :2])
     from_region = np.asarray(centre_of(jittered, LEVEL.crop_hw) - centre_of(many.theta_2, LEVEL.crop_hw))
-    np.testing.assert_allclose(from_region.std(axis=0), 24 / 16, rtol=0.1)
+    np.testing.assert_allclose(from_region.std(axis=0), 12 / 16, rtol=0.1)
     np.testing.assert_allclose(from_region.mean(axis=0), 0, atol=0.2)
     places = np.asarray(centre_of(anywhere, LEVEL.crop_hw))
     np.testing.assert_allclose(places.min(axis=0), 2.5, atol=0.2)  # at the crop's edges, but inside
-    np.testing.assert_allclose(places.max(axis=0), 20.5, atol=0.2)
+    np.testing.assert_allclose(places.max(axis=0), 8.5, atol=0.2)
     assert places.min() >= 2.5
-    assert places.max() <= 20.5
+    assert places.max() <= 8.5
 
 
 def test_joint_training_is_the_networks_own_cross_entropy():
@@ -139,7 +139,7 @@ def test_joint_training_is_the_networks_own_cross_entropy():
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], np.mean(logits.argmax(-1) == batch.labels))
     assert set(metrics) == {"accuracy", *Measures._fields}
-    np.testing.assert_allclose(metrics["scale"], 0.25)
+    np.testing.assert_allclose(metrics["scale"], 0.5)
 
 
 @pytest.mark.parametrize("region", ["hard_coded", "oracle"])
@@ -201,5 +201,5 @@ def test_evaluation_reports_means_and_the_followed_thetas():
     assert everything.theta.shape == (9, 2, 3)  # 7 and 2
     assert reported["accuracy"] == pytest.approx(everything.correct.mean())
     assert reported["hand_distance"] == pytest.approx(np.nanmean(everything.measures.hand_distance), rel=1e-5)
-    assert reported["theta_3_11"] == everything.theta[3, 1, 1] == 0.25
+    assert reported["theta_3_11"] == everything.theta[3, 1, 1] == 0.5
     assert "theta_4_00" not in reported
