@@ -17,8 +17,9 @@ from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.ops.sample import pixel_positions, widen
 
-# Windows count as equal where their sums differ by less; well above what float32 adds by rounding.
-EQUAL = 1e-5
+# What counts as equal, well above the rounding errors of float32.
+EQUAL_SUMS = 1e-5  # of the sum
+EQUAL_DISTANCES = 1e-3  # pixels
 
 
 def motion_map(flow: Float[Array, "b t h w 2"]) -> Float[Array, "b h w"]:
@@ -87,12 +88,11 @@ def best_window(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Fl
     rows, columns = sums.shape[1:]
     top_left = pixel_positions(rows, columns, sums.dtype)
     middle = top_left + (jnp.array(window_hw, sums.dtype) - 1) / 2
-    distance = jnp.sum(jnp.square(middle - _centre(motion)[:, None, None]), axis=-1)
-    most = jnp.max(sums, axis=(1, 2), keepdims=True)
-    best = jnp.argmin(
-        jnp.where(sums >= (1 - EQUAL) * most, distance, jnp.inf).reshape(len(sums), -1), axis=-1
-    )
-    return top_left.reshape(-1, 2)[best]
+    distance = jnp.linalg.norm(middle - _centre(motion)[:, None, None], axis=-1)
+    most = sums >= (1 - EQUAL_SUMS) * jnp.max(sums, axis=(1, 2), keepdims=True)
+    distance = jnp.where(most, distance, jnp.inf)
+    nearest = distance <= jnp.min(distance, axis=(1, 2), keepdims=True) + EQUAL_DISTANCES
+    return top_left.reshape(-1, 2)[jnp.argmax(nearest.reshape(len(sums), -1), axis=-1)]
 
 
 def region_theta(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:

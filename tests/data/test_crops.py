@@ -59,7 +59,7 @@ def test_a_mirrored_flow_leads_from_frame_to_frame_of_the_mirrored_video():
 def test_mirroring_reverses_each_row_and_twice_is_the_same():
     frames, flow = jnp.asarray(video(2, 2, 3, 4, 5, 3)), jnp.asarray(video(3, 2, 3, 4, 5, 2))
     np.testing.assert_array_equal(mirror(frames), frames[..., ::-1, :])
-    np.testing.assert_array_equal(mirror_flow(flow), flow[..., ::-1, :] * np.array([1, -1]))
+    np.testing.assert_array_equal(mirror_flow(flow), np.asarray(flow)[..., ::-1, :] * [1, -1])
     np.testing.assert_array_equal(mirror(mirror(frames)), frames)
     np.testing.assert_array_equal(mirror_flow(mirror_flow(flow)), flow)
 
