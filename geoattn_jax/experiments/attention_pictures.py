@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.experiments.attention import corners_of
@@ -95,17 +95,17 @@ def _evaluations(run: Path) -> list[dict[str, Any]]:
     return [row for row in read_metrics(run / "metrics.jsonl") if "eval_accuracy" in row]
 
 
-def _recorded(run: Path, count: int) -> dict[str, Float[np.ndarray, "b 2 3"]]:
+def _recorded(run: Path, count: int) -> dict[str, Float[Array, "b 2 3"]]:
     """The theta of the followed frames at every evaluation."""
     places = [f"{number}_{row}{column}" for number in range(count) for row in range(2) for column in range(3)]
     thetas = {}
     for row in _evaluations(run):
         entries = [row[f"eval_theta_{place}"] for place in places]
-        thetas[f"step {row['phase_step']}"] = np.array(entries, np.float32).reshape(count, 2, 3)
+        thetas[f"step {row['phase_step']}"] = jnp.array(entries, jnp.float32).reshape(count, 2, 3)
     return thetas
 
 
-def _evenly(stages: Mapping[str, Float[np.ndarray, "b 2 3"]]) -> dict[str, Float[np.ndarray, "b 2 3"]]:
+def _evenly(stages: Mapping[str, Float[Array, "b 2 3"]]) -> dict[str, Float[Array, "b 2 3"]]:
     """The first, the last and some between."""
     chosen = np.unique(np.linspace(0, len(stages) - 1, STAGES).round().astype(int))
     names = list(stages)
@@ -113,9 +113,9 @@ def _evenly(stages: Mapping[str, Float[np.ndarray, "b 2 3"]]) -> dict[str, Float
 
 
 def _regions(
-    task: AttentionTask, samples: Samples, theta: Float[np.ndarray, "b 2 3"]
+    task: AttentionTask, samples: Samples, theta: Float[Array, "b 2 3"]
 ) -> Float[np.ndarray, "b rh rw 3"]:
-    regions = task.model.apply({}, samples.frames, samples.top_left, jnp.asarray(theta), method="attend")
+    regions = task.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
     return np.asarray(pixels(regions))
 
 

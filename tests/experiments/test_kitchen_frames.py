@@ -34,7 +34,9 @@ def clips():
 def test_evaluation_sees_one_frame_of_each_clip(general, clips):
     batches = list(general.evaluation("validation", 2))
     assert [len(batch.labels) for batch in batches] == [2, 2, 1]
-    frames, top_left, theta_2, hand, labels = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+    frames, top_left, theta_2, hand, panel, labels = jax.tree.map(
+        lambda *parts: np.concatenate(parts), *batches
+    )
     np.testing.assert_array_equal(labels, clips.labels)
     np.testing.assert_array_equal(top_left, np.tile([0, 6], (5, 1)))
     motion = motion_map(clips.flow)[:, :, 6 : 6 + 37]
@@ -45,7 +47,8 @@ def test_evaluation_sees_one_frame_of_each_clip(general, clips):
         differences = np.abs(clips.frames[n] - (0.5 + 0.25 * frames[n])).max(axis=(1, 2, 3))
         shown.add(int(differences.argmin()))
         assert differences.min() <= 0.5 / 255 + 1e-6  # a frame of the clip, in 8 bits
-        np.testing.assert_allclose(hand[n], clips.hand[n, differences.argmin()] - [0, 6], atol=1e-4)
+        for found, centres in ((hand, clips.hand), (panel, clips.panel)):
+            np.testing.assert_allclose(found[n], centres[n, differences.argmin()] - [0, 6], atol=1e-4)
     assert len(shown) > 1  # not always the same one
 
 
@@ -89,4 +92,4 @@ def test_at_the_papers_sizes(general, folder):
         np.testing.assert_allclose(*places, atol=1e-5)
     np.testing.assert_allclose(enlarged.theta_2[:, 0, 0], 0.875)
     shrunk = jax.image.resize(enlarged.frames, mini.frames.shape, "linear")
-    np.testing.assert_allclose(shrunk, mini.frames, atol=0.4)
+    assert np.corrcoef(np.ravel(shrunk), np.ravel(mini.frames))[0, 1] > 0.98

@@ -18,6 +18,29 @@ def config(**overrides):
     return tiny.tiny_config("sstn_kitchen", **{"models": CHOSEN} | overrides)
 
 
+def windows(kitchen, seed, indices):
+    """Stands for the search for hard-coded regions, which would take most of the time."""
+    level, rng = kitchen.sizes, np.random.default_rng([seed, *indices])
+    limits = np.array(level.crop_hw) - level.window_hw
+    return rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2)).astype(np.float32)
+
+
+def render(kitchen, seed, indices, per_clip):
+    """Stands for rendering: noise, every class equally often."""
+    level, rng, shape = kitchen.sizes, np.random.default_rng([seed, *indices]), (len(indices), per_clip)
+    frames = rng.integers(0, 256, (*shape, *level.frame_hw, 3), np.uint8)
+    hand, panel = (rng.uniform(0, level.frame_hw, (*shape, 2)).astype(np.float32) for _ in range(2))
+    return frames, hand, panel, indices % 14
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frames_of_noise():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kitchen_frames, "_windows", windows)
+        patch.setattr(kitchen_frames, "_render", render)
+        yield
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
