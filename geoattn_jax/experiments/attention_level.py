@@ -77,6 +77,7 @@ class AttentionLevel:
     config: Config
     frames: KitchenFrames
     fitting: Fitting
+    _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
@@ -97,7 +98,13 @@ class AttentionLevel:
         return self.frames.level.name
 
     def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
-        """A network and what it is trained on."""
+        """A network and what it is trained on; always the same object, so that it is compiled once."""
+        key = localizer, mode, start
+        if key not in self._tasks:
+            self._tasks[key] = self._task(*key)
+        return self._tasks[key]
+
+    def _task(self, localizer: str, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
         config, level, classes = self.config, self.frames.level, len(CLASS_NAMES)
         rates = config.dropout
         if config.scale == "mini":
