@@ -13,8 +13,13 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import local_response_norm, max_pool, overlapping_max_pool
+from geoattn_jax.layers import local_response_norm, max_pool
 from geoattn_jax.ops.checks import check_array
+
+
+def overlapping_max_pool(image: Float[Array, "b h w c"], *, pad_end: int = 0) -> Float[Array, "b ho wo c"]:
+    """The maxima of blocks of 3 x 3 pixels, one every 2; `pad_end` rows below and columns to the right."""
+    return nn.max_pool(image, (3, 3), strides=(2, 2), padding=((0, pad_end), (0, pad_end)))
 
 
 class ConvLayer(NamedTuple):
