@@ -175,7 +175,7 @@ class _File(NamedTuple):
 
     def filters_and_biases(self, layer: str, fields: Mapping[str, Any]) -> tuple[Any, Any]:
         """The two arrays of one of MatConvNet's layers."""
-        if "weights" in fields and len(fields["weights"]) == 2:
+        if np.shape(fields.get("weights")) == (2,):
             return tuple(fields["weights"])
         if {"filters", "biases"} <= fields.keys():
             return fields["filters"], fields["biases"]
