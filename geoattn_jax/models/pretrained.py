@@ -45,7 +45,7 @@ class Pretrained(NamedTuple):
         """
         if self.mean.ndim == 3 and self.mean.shape != images.shape[1:]:
             raise ValueError(
-                f"normalize: images must have the average image's size, axes (b, *{self.mean.shape}), "
+                f"normalize: images must each have the average image's shape {self.mean.shape}, "
                 f"got shape {images.shape}; resize them"
             )
         return (images - self.mean.astype(images.dtype)) / self.std.astype(images.dtype)
@@ -270,7 +270,7 @@ def _kernel_shapes(model: VGG) -> dict[str, tuple[int, int, int, int]]:
         shapes[row.name] = (row.kernel, row.kernel, channels, row.features)
         channels = row.features
     feature_map, _ = jax.eval_shape(
-        partial(model.init_with_output, method="feature_map"), jax.random.key(0), _image()
+        partial(model.init_with_output, method="feature_map"), jax.random.key(0), _image(model)
     )
     shapes["fc6"] = (*feature_map.shape[1:], model.units)
     shapes["fc7"] = (1, 1, model.units, model.units)
@@ -294,9 +294,9 @@ def _params(
         del params["fc8"]
     elif model.num_classes != params["fc8"]["bias"].size:
         # Under jit only what is returned is computed.
-        params["fc8"] = jax.jit(lambda key: model.init(key, _image(), train=False)["params"]["fc8"])(key)
+        params["fc8"] = jax.jit(lambda key: model.init(key, _image(model), train=False)["params"]["fc8"])(key)
     return params
 
 
-def _image() -> Float[Array, "1 h w 3"]:
-    return jnp.zeros((1, IMAGE_SIDE, IMAGE_SIDE, 3))
+def _image(model: VGG) -> Float[Array, "1 h w 3"]:
+    return jnp.zeros((1, IMAGE_SIDE, IMAGE_SIDE, 3), model.param_dtype)
