@@ -93,7 +93,8 @@ def read_torchvision(path: str | Path, model: VGG16, key: PRNGKeyArray) -> Pretr
 
     Only the former needs torch. To do without it, convert the file once, where torch is:
 
-      numpy.savez("vgg16.npz", **{name: t.numpy() for name, t in torch.load("vgg16.pth").items()})
+      state = torch.load("vgg16.pth")
+      numpy.savez("vgg16.npz", **{name: tensor.detach().numpy() for name, tensor in state.items()})
 
     The images that the network is given are RGB in [0, 1], less a mean, divided by a standard deviation.
 
@@ -244,12 +245,13 @@ def _load_torch(file: _File) -> dict[str, np.ndarray]:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"{file.reader}: {file.path} takes torch to be read: pip install torch, or convert it once, "
-            f'where torch is: numpy.savez("vgg16.npz", **{{name: t.numpy() for name, t in state.items()}})'
+            f"{file.reader}: {file.path} takes torch to be read: pip install torch, or convert it to an .npz "
+            f"file where torch is (the docstring of {file.reader} says how)"
         ) from error
     try:
         state = torch.load(file.path, map_location="cpu", weights_only=True)
-        return {name: tensor.numpy() for name, tensor in state.items()}
+        # Old files hold parameters instead of plain tensors.
+        return {name: tensor.detach().numpy() for name, tensor in state.items()}
     except Exception as error:  # a damaged file fails in any of a dozen ways
         raise file.error(f"it is damaged or no state dict ({type(error).__name__}: {error})") from error
 

@@ -101,14 +101,29 @@ def test_matconvnet_files_are_read(tmp_path, model_class, old):
     np.testing.assert_allclose(std, [1 / 255] * 3)
 
 
-@pytest.mark.parametrize("suffix", ["npz", "pth"])
-def test_torchvision_files_are_read(tmp_path, suffix):
-    path = tmp_path / f"vgg16.{suffix}"
-    if suffix == "npz":
-        np.savez(path, **torchvision_state())
-    else:
-        torch = pytest.importorskip("torch")
-        torch.save({name: torch.tensor(array) for name, array in torchvision_state().items()}, path)
+def save_npz(state, path):
+    np.savez(path, **state)
+
+
+def save_torch(state, path):
+    torch = pytest.importorskip("torch")
+    torch.save({name: torch.tensor(array) for name, array in state.items()}, path)
+
+
+def save_torch_as_of_old(state, path):
+    """With parameters instead of tensors, and not zipped."""
+    torch = pytest.importorskip("torch")
+    parameters = {name: torch.nn.Parameter(torch.tensor(array)) for name, array in state.items()}
+    torch.save(parameters, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("vgg16.npz", save_npz), ("vgg16.pth", save_torch), ("vgg16.pth", save_torch_as_of_old)],
+)
+def test_torchvision_files_are_read(tmp_path, name, save):
+    path = tmp_path / name
+    save(torchvision_state(), path)
     params, mean, std = read_torchvision(path, NarrowVGG16(CLASSES), KEY)
     assert_equal_params(params, some_weights(NarrowVGG16))
     np.testing.assert_allclose(mean, [0.485, 0.456, 0.406])
