@@ -93,7 +93,8 @@ def cases(names: Sequence[str], smoke: bool) -> Iterator[Case]:
         trainings = Trainings.draw(TINY if smoke else PAPER)
         contenders = [all_at_once(trainings), *one_after_another(trainings)]
         goals = [] if smoke else [Goal(1 / 5, "torch", "5 times its speed")]
-        yield Case(name, "training", contenders, goals)
+        # RMSProp's first update is nearly the gradient's sign, which rounding may turn where it is tiny.
+        yield Case(name, "training", contenders, goals, tolerance=1e-3)
 
 
 def all_at_once(trainings: Trainings) -> Contender:

@@ -63,6 +63,8 @@ class Case:
       contenders: this package's first, then its rivals.
       goals: what is to be reached.
       minimum_bytes: bytes of all inputs and outputs, which no implementation can avoid moving.
+      tolerance: how far contenders may differ, as a part of the largest number in the array; float32 sums of
+        1e5 terms differ by a tenth of the default.
     """
 
     workload: str
@@ -70,6 +72,7 @@ class Case:
     contenders: Sequence[Contender]
     goals: Sequence[Goal] = ()
     minimum_bytes: int | None = None
+    tolerance: float = 1e-4
 
 
 @dataclass(frozen=True)
