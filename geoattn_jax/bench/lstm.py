@@ -50,6 +50,14 @@ class Sizes:
 PAPER = Sizes(rounds=300, sample=10, videos=100, frames=50, features=500, units=8, batch_size=50, epochs=10)
 TINY = Sizes(rounds=5, sample=3, videos=8, frames=6, features=7, units=2, batch_size=4, epochs=2)
 
+CAUSES = {
+    (
+        "rounds",
+        "training",
+    ): "projecting all sequences for each round, of which an update needs half, takes half of "
+    "the time; most of the rest is the scan over time and the gathering of its input, copies in memory"
+}
+
 WORKLOADS = {"rounds": "300 trainings of the LSTM on the same features, Table 1's number for every cell"}
 
 
@@ -159,4 +167,4 @@ def _in_torch(trainings: Trainings, threads: int) -> Contender:
     return Contender(name, "trainings", call, arrays, part=sizes.sample / sizes.rounds)
 
 
-SUITE = Suite(title="300 LSTM rounds", method=METHOD, workloads=WORKLOADS, cases=cases)
+SUITE = Suite(title="300 LSTM rounds", method=METHOD, workloads=WORKLOADS, cases=cases, causes=CAUSES)

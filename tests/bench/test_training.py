@@ -71,3 +71,4 @@ def test_every_suite_describes_its_workloads(name):
     assert suite.title
     assert suite.workloads
     assert suite.method.strip() == suite.method
+    assert {workload for workload, _ in suite.causes} <= set(suite.workloads)
