@@ -126,7 +126,7 @@ def available(package: str) -> bool:
         return False
     import torch
 
-    return jax.default_backend() == "cpu" or (jax.default_backend() == "gpu" and torch.cuda.isavailable())
+    return jax.default_backend() == "cpu" or (jax.default_backend() == "gpu" and torch.cuda.is_available())
 
 
 def _contender(
