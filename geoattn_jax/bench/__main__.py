@@ -12,6 +12,7 @@ from typing import Any
 from geoattn_jax import runtime
 from geoattn_jax.bench import machine, records, report, timing
 from geoattn_jax.bench.suite import SUITES, Suite, load
+from geoattn_jax.files import write_text
 
 _log = logging.getLogger("geoattn_jax.bench")
 
@@ -151,7 +152,7 @@ def write_report(results: Path, out: Path) -> None:
     files = records.read_all(results)
     suites = {record["suite"]: load(record["suite"]) for record in files.values()}
     text = report.benchmarks(files, suites)
-    records.write_text(out, text)
+    write_text(out, text)
     _log.info("wrote %s", out)
 
 

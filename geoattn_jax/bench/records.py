@@ -1,9 +1,10 @@
 """The JSON files under results/bench, one for each suite and kind of machine."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from geoattn_jax.files import write_text
 
 FOLDER = Path("results/bench")
 FORMAT = 1
@@ -34,11 +35,3 @@ def read_all(folder: Path) -> dict[str, dict[str, Any]]:
                 f"{folder / name} has format {record.get('format')!r}, expected {FORMAT}; run the suite again"
             )
     return records
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, replacing it in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text)
-    unfinished.replace(path)

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from geoattn_jax.training.files import WorkdirError
 from geoattn_jax.training.step import TrainState
+from geoattn_jax.training.workdir import WorkdirError
 
 KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from geoattn_jax.training.checkpoint import Checkpoints
 from geoattn_jax.training.checks import check_whole
-from geoattn_jax.training.files import WorkdirError
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
 from geoattn_jax.training.reporting import Reporter
 from geoattn_jax.training.step import TrainState, check_loss, initial_opt_state
+from geoattn_jax.training.workdir import WorkdirError
 
 
 class NonFiniteError(FloatingPointError):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoattn_jax.files import write_text
 from geoattn_jax.training.checks import check_whole
-from geoattn_jax.training.files import WorkdirError, replacing
+from geoattn_jax.training.workdir import WorkdirError
 
 FRACTIONS = ("accuracy", "mean_average_precision")  # metrics between 0 and 1, shown in percent
 
@@ -97,9 +98,8 @@ def write_results(directory: Path, results: Results) -> None:
       results: what to write; config and provenance anything that JSON can hold.
     """
     content = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
-    for name, text in (("results.json", f"{content}\n"), ("table.md", markdown(results.rows))):
-        with replacing(directory / name) as file:
-            file.write(text.encode())
+    write_text(directory / "results.json", f"{content}\n")
+    write_text(directory / "table.md", markdown(results.rows))
 
 
 def read_results(path: Path) -> Results:

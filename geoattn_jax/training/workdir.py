@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.training.files import WorkdirError, replacing, temporary_of
+from geoattn_jax.files import temporary_of, write_text
 
 MARKER = "geoattn_jax.json"
 FORMAT = 1
+
+
+class WorkdirError(RuntimeError):
+    """A folder that cannot be used as it is. It has been left untouched."""
 
 
 @contextlib.contextmanager
@@ -40,8 +44,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
             _check_same_config(folder, config)
         else:
             _check_empty(folder)
-            with replacing(marker) as file:
-                file.write(json.dumps({"format": FORMAT, "config": config}, indent=2).encode())
+            write_text(marker, json.dumps({"format": FORMAT, "config": config}, indent=2))
         yield folder
 
 
