@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,15 +36,21 @@ def test_the_docstring_gives_the_command(name):
     assert f"python train.py --config=configs/{name}.py --workdir=" in text
 
 
-def program(name, *arguments, folder):
+def start_program(name, *arguments, folder):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
-    return subprocess.run(
-        [sys.executable, ROOT / name, *arguments], capture_output=True, text=True, env=environment, cwd=folder
-    )
+    command = [sys.executable, ROOT / name, *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder)
+
+
+def program(name, *arguments, folder):
+    process = start_program(name, *arguments, folder=folder)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 CONFIG = f"--config={ROOT}/configs/quickstart.py"
@@ -66,13 +73,35 @@ def test_the_programs(tmp_path):
     assert read_results(results).rows == rows
 
 
+def test_an_interrupted_program_says_how_to_go_on(tmp_path):
+    endless = "--config.pretrain.steps.lenet=1000000"
+    process = start_program("train.py", CONFIG, "--workdir=run", *OVERRIDES, endless, folder=tmp_path)
+    while "0/1000000 steps" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "train.py: interrupted; run the same command to go on"
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("train.py", ["--workdir=run"], "--config"),
         ("train.py", [CONFIG], "--workdir"),
-        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.round=3"], '"rounds" instead of "round"'),
-        ("train.py", ["--config=nowhere.py", "--workdir=run"], "nowhere.py"),
+        (
+            "train.py",
+            [CONFIG, "--workdir=run", "--config.lstm.round=3"],
+            """train.py: the config has no key 'round'. Did you mean "rounds" instead of "round"?\n""",
+        ),
+        (
+            "train.py",
+            ["--config=nowhere.py", "--workdir=run", "--config.seed=3"],
+            "train.py: --config cannot be read ([Errno 2] No such file or directory: 'nowhere.py'); give",
+        ),
+        ("train.py", [f"--config={ROOT}/README.md", "--workdir=run"], "train.py: --config cannot be read ("),
+        ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
         ("train.py", [CONFIG, "--workdir=run", "--config.lstm.rounds=many"], "lstm.rounds"),
         (
             "train.py",
