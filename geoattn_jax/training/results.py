@@ -132,12 +132,10 @@ def _table(rows: Sequence[Row]) -> str:
     models = list(dict.fromkeys(row.model for row in rows))
     conditions = list(dict.fromkeys(row.condition for row in rows))
     cells = {(row.condition, row.model): _cell(row) for row in rows}
-    counts = "/".join(str(n) for n in dict.fromkeys(row.n for row in rows))
     lines = [
         f"### {first.table}: {first.metric}{unit}, {first.protocol}",
         "",
-        f"Mean ± standard deviation of {counts} runs [the paper's number].",
-        "",
+        *_legend(rows),
         "| | " + " | ".join(models) + " |",
         "|---" * (len(models) + 1) + "|",
     ]
@@ -145,6 +143,17 @@ def _table(rows: Sequence[Row]) -> str:
         found = [cells.get((condition, model), "") for model in models]
         lines.append(f"| {condition} | " + " | ".join(found) + " |")
     return "\n".join([*lines, ""])
+
+
+def _legend(rows: Sequence[Row]) -> list[str]:
+    """What the cells hold besides one number, if they do."""
+    counts = list(dict.fromkeys(row.n for row in rows))
+    sentences = []
+    if counts != [1]:
+        sentences.append(f"Mean ± standard deviation of {'/'.join(map(str, counts))} runs.")
+    if any(row.paper is not None for row in rows):
+        sentences.append("In brackets the paper's number.")
+    return [" ".join(sentences), ""] if sentences else []
 
 
 def _cell(row: Row) -> str:
