@@ -2,7 +2,7 @@
 
 from geoattn_jax.training.cache import cached_arrays
 from geoattn_jax.training.compilation_cache import use_compilation_cache
-from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, train
+from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, train, trained_steps
 from geoattn_jax.training.metrics import read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
@@ -26,6 +26,7 @@ __all__ = [
     "read_metrics",
     "read_results",
     "train",
+    "trained_steps",
     "use_compilation_cache",
     "write_results",
 ]

@@ -137,6 +137,11 @@ def load_trained(
     return _trained(state, jax.local_devices()[0])
 
 
+def trained_steps(directory: str | os.PathLike) -> int:
+    """How many steps of a run the newest checkpoint in its directory has done; 0 if there is none."""
+    return Checkpoints(Path(directory).absolute() / "checkpoints", identity={}).latest_step() or 0
+
+
 def _initial_state(params: Params, model_state: ModelState) -> TrainState:
     params, model_state = jax.tree.map(jnp.asarray, (params, model_state))
     return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state=())

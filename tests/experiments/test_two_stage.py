@@ -1,6 +1,8 @@
 """Paper A's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
 import json
+import shutil
+import sys
 
 import experiments_tiny as tiny
 import pytest
@@ -109,6 +111,15 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
         run.evaluate(tmp_path / "begun")
     with pytest.raises(WorkdirError, match="no run was started in it"):
         run.evaluate(tmp_path / "nothing")
+
+
+def test_evaluation_computes_nothing_before_it_refuses(tmp_path, monkeypatch, finished):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "lenet" / "elastic" / "lstm")
+    interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=1)
+    interrupt(monkeypatch, two_stage, "render_videos", at_call=1)
+    with pytest.raises(WorkdirError, match=r"lenet/elastic/lstm has done 0 of 2 steps; run train\.py"):
+        run.evaluate(tmp_path)
 
 
 def test_another_config_is_refused(finished):
