@@ -1,6 +1,7 @@
 """From a config and a folder to results.json: what train.py and eval.py do."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import sys
@@ -82,6 +83,8 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
     if not rule.holds(name):
         raise ConfigError(f"config.experiment must be {rule.expected}, got {name!r}")
     experiment = EXPERIMENTS[name].prepare(config)
+    if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise ConfigError("config.tensorboard=True needs tensorboardX: pip install tensorboardX")
     with open_workdir(workdir, config.to_dict()) as folder:
         fitting = Fitting(config, folder, trains)
         rows = list(experiment.rows(fitting))

@@ -81,7 +81,5 @@ def _summary_writer(folder: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise ImportError(
-            "tensorboard=True needs tensorboardX; install it with pip install 'geoattn-jax[tensorboard]'"
-        ) from error
+        raise ImportError("tensorboard=True needs tensorboardX: pip install tensorboardX") from error
     return SummaryWriter(str(folder), purge_step=step + 1)

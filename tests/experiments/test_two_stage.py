@@ -153,6 +153,13 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
     assert not (tmp_path / "run").exists()
 
 
+def test_tensorboard_is_asked_for_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ConfigError, match=r"config\.tensorboard=True needs tensorboardX: pip install"):
+        run.train_and_evaluate(config(tensorboard=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_missing_and_unknown_keys_are_named(tmp_path):
     changed = config().unlock()
     del changed.lstm.units
