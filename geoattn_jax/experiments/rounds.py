@@ -105,6 +105,7 @@ def rounds_phase(
         loss=loss,
         optimizers={"lstm": rmsprop, "fc": rmsprop},
         batch_axes=RoundsBatch(sequences=None, order=0),
+        shown="mean_loss",
     )
 
 

@@ -64,7 +64,8 @@ def test_the_programs(tmp_path):
     assert "97.96" in done.stdout
     for file in ("results.json", "table.md", "figures/sequences.png"):
         assert str(tmp_path / "run" / file) in done.stdout
-    assert "lenet: pretraining: 2/2 steps" in done.stderr
+    assert "lenet: pretraining: 2/2 steps, loss 2." in done.stderr
+    assert "lenet, normal: LSTM: 2/2 steps, mean loss 4." in done.stderr  # chance of 100 classes: log(100)
     results = tmp_path / "run" / "results.json"
     rows = read_results(results).rows
     results.unlink()
