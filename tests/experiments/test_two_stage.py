@@ -47,7 +47,8 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
 
 def test_the_figures_are_there(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
-    assert names == {"sequences.png", "pretraining.png", "lstm.png", "elastic.png"}
+    lstm = {f"lstm_{condition}.png" for condition in CONDITIONS}
+    assert names == {"sequences.png", "pretraining.png", "elastic.png"} | lstm
 
 
 def test_every_model(tmp_path):
