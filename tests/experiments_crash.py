@@ -5,7 +5,7 @@ in every stage, at moments drawn from those that the first run went through. It 
 FOLDER/trained.json, has eval.py evaluate the checkpoints and prints {"kills"}: the moments.
 
 A moment is (stage, unit, change): the unit of work that was done last, a line of metrics or a video, and how
-many changes to files of the stage followed it. Moments only grow, also from one run to the next that goes on
+many changes to the stage's files followed it. Moments only grow, also from one run to the next that goes on
 where it was killed.
 """
 
@@ -20,6 +20,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # compiling takes longer than running
 os.environ["GEOATTN_JAX_TUNED"] = "1"  # a fork must not start this program over
 
+import io
 import json
 import random
 import re
@@ -66,17 +67,22 @@ class Clock:
         with self._lock:
             self._reach((list(STAGES).index(stage), number, 0))
 
-    def _hook(self, event, arguments):
-        if event == "open":
-            changes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        else:
-            changes = event in CHANGES
-        if changes and (path := str(arguments[0])).startswith(self._workdir):
+    def change(self, path):
+        """A file or folder is about to change, or has been written to."""
+        if path.startswith(self._workdir):
             name = os.path.relpath(path, self._workdir)
             now = next(number for number, files in enumerate(STAGES.values()) if re.fullmatch(files, name))
             with self._lock:
                 stage, unit, change = self.moments[-1]
                 self._reach((now, unit, change + 1) if now == stage else (now, 0, 1))
+
+    def _hook(self, event, arguments):
+        if event == "open":
+            changes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        else:
+            changes = event in CHANGES
+        if changes:
+            self.change(str(arguments[0]))
 
     def _reach(self, moment):
         self.moments.append(moment)
@@ -85,8 +91,19 @@ class Clock:
 
 
 def watch(clock):
-    """Tells the clock of every line of metrics and every video."""
-    write, render = MetricsFile.write, two_stage.render_videos
+    """Tells the clock of every line of metrics, every video and every part of a file that was written."""
+    write, render, open_path = MetricsFile.write, two_stage.render_videos, Path.open
+
+    class WatchedFile(io.FileIO):
+        def write(self, content):
+            written = super().write(content)
+            clock.change(str(self.name))
+            return written
+
+    def watched_open(path, mode="r", *arguments, **options):
+        if mode in ("wb", "ab"):
+            return WatchedFile(path, mode)
+        return open_path(path, mode, *arguments, **options)
 
     def watched_write(file, row):
         write(file, row)
@@ -97,7 +114,7 @@ def watch(clock):
         clock.unit("features", len(video.classes) * (video.split == "test") + int(indices[0]) + 1)
         return videos
 
-    MetricsFile.write, two_stage.render_videos = watched_write, watched_render
+    MetricsFile.write, two_stage.render_videos, Path.open = watched_write, watched_render, watched_open
 
 
 def run(program, workdir, *flags, kill_at=None):
