@@ -50,7 +50,8 @@ STAGES = {  # in order, with the files in the workdir that each one changes
     "rounds": r"lenet/normal/lstm.*",
     "results": r".*",
 }
-KILLS = {"pretraining": 5, "features": 5, "rounds": 5, "results": 2}
+# How many in each stage: between units of work, in the midst of files.
+KILLS = {"pretraining": (2, 3), "features": (2, 3), "rounds": (2, 3), "results": (0, 2)}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 
 
@@ -148,12 +149,12 @@ def expect(code, outcome):
 
 
 def draw(moments):
-    """Some moments of every stage, in order."""
+    """Some moments of every stage, in order, between units of work and in the midst of files."""
     generator, kills = random.Random(0), []
-    for stage, count in KILLS.items():
-        number = list(STAGES).index(stage)
-        found = sorted({moment for moment in moments if moment[0] == number})
-        kills += sorted(generator.sample(found, count))
+    for stage, (between, amidst) in KILLS.items():
+        found = sorted({moment for moment in moments if moment[0] == list(STAGES).index(stage)})
+        units, changes = ([moment for moment in found if (moment[2] > 0) == changed] for changed in (0, 1))
+        kills += sorted(generator.sample(units, between) + generator.sample(changes, amidst))
     return kills
 
 
