@@ -27,6 +27,7 @@ import re
 import runpy
 import signal
 import threading
+import traceback
 
 import experiments_tiny as tiny
 import sklearn.datasets  # noqa: F401  slow to import, and needed by every run
@@ -132,9 +133,12 @@ def run(program, workdir, *flags, kill_at=None):
             runpy.run_path(str(ROOT / program), run_name="__main__")
         except SystemExit as end:
             code = 1 if end.code else 0
-        finally:
-            os.write(writing, json.dumps(clock.moments).encode())
-            os._exit(code)
+            print(end.code or "", file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os.write(writing, json.dumps(clock.moments).encode())
+        os._exit(code)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         moments = pipe.read()
