@@ -1,13 +1,21 @@
 """Where an experiment's parameters come from: training that resumes, or the checkpoints alone."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 
 from geoattn_jax.experiments.config import Config
-from geoattn_jax.training import Phase, WorkdirError, cached_arrays, load_trained, read_metrics, train
+from geoattn_jax.training import (
+    Phase,
+    WorkdirError,
+    cached_arrays,
+    load_trained,
+    read_metrics,
+    train,
+    trained_steps,
+)
 from geoattn_jax.training.phase import Params
 
 
@@ -54,14 +62,27 @@ class Fitting:
                 tensorboard=config.tensorboard,
             )
         else:
+            self.require_finished({name: sum(phase.steps for phase in phases)})
             trained = load_trained(directory, phases, params, {}, seed=config.seed)
-            steps = sum(phase.steps for phase in phases)
-            if trained.step != steps:
+        return trained.params
+
+    def require_finished(self, steps: Mapping[str, int]) -> None:
+        """Without training, checks that runs are finished; done for all of them before anything takes time.
+
+        Args:
+          steps: how many each run takes, by its name.
+
+        Raises: WorkdirError naming the first run that is not finished.
+        """
+        if self.trains:
+            return
+        for name, expected in steps.items():
+            done = trained_steps(self.workdir / name)
+            if done != expected:
                 raise WorkdirError(
-                    f"{directory} has done {trained.step} of {steps} steps; "
+                    f"{self.workdir / name} has done {done} of {expected} steps; "
                     f"run train.py on the same workdir to finish it"
                 )
-        return trained.params
 
     def seconds(self) -> float:
         """What the training and the stages between took, over all sessions that they needed."""

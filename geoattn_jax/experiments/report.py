@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
-from geoattn_jax.training.files import replacing
 from geoattn_jax.training.results import markdown
 
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
@@ -55,8 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    with replacing(options.readme) as file:
-        file.write(text.encode())
+    write_text(options.readme, text)
     return 0
 
 

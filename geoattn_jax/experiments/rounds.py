@@ -58,6 +58,11 @@ def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: 
     return jax.jit(jax.vmap(initial))(jnp.arange(rounds))
 
 
+def num_updates(count: int, *, epochs: int, batch_size: int) -> int:
+    """How many updates `rounds_phase` makes on `count` sequences."""
+    return epochs * (count // batch_size)
+
+
 def rounds_phase(
     name: str,
     head: nn.Module,
@@ -80,6 +85,7 @@ def rounds_phase(
       learning_rate: RMSProp's, whose other settings are Keras's: decay 0.9, no bias correction.
     """
     count = len(sequences.labels)
+    steps = num_updates(count, epochs=epochs, batch_size=batch_size)
 
     def batch(seed: int, step: int) -> RoundsBatch:
         return RoundsBatch(sequences, _order(count, batch_size, rounds, seed, step))
@@ -94,11 +100,12 @@ def rounds_phase(
     rmsprop = optax.rmsprop(learning_rate, decay=0.9, eps=1e-8, eps_in_sqrt=False)
     return Phase(
         name,
-        steps=epochs * (count // batch_size),
+        steps=steps,
         batch=batch,
         loss=loss,
         optimizers={"lstm": rmsprop, "fc": rmsprop},
         batch_axes=RoundsBatch(sequences=None, order=0),
+        shown="mean_loss",
     )
 
 

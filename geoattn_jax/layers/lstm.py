@@ -67,7 +67,10 @@ class VideoLSTM(nn.Module):
 
     def project(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t gates"]:
         """The part of the gates that does not depend on the state, W x_t + b; `recur` adds the rest."""
-        check_array("VideoLSTM", "inputs", inputs, "b t f")
+        check_array(
+            "VideoLSTM", "inputs", inputs, "b t f",
+            "flatten the features of each frame; give a single video a batch axis by inputs[None]",
+        )  # fmt: skip
         return self.input(inputs)
 
     def recur(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b t u"]:

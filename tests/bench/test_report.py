@@ -155,6 +155,13 @@ def test_a_record_of_another_format_says_to_run_again(tmp_path):
         records.read_all(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / "half.json").write_text(content)
+    with pytest.raises(ValueError, match=r"half\.json is damaged .*; run the suite again"):
+        records.read_all(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("platform", "tuned", "name"),
     [
