@@ -16,13 +16,15 @@ class CNNLSTM(nn.Module):
     Attributes:
       num_classes: number of outputs.
       lstm_units: size of the hidden state.
+      axis_name: see `FrameCNN`.
     """
 
     num_classes: int
     lstm_units: int = 64
+    axis_name: str | None = None
 
     def setup(self) -> None:
-        self.cnn = FrameCNN(self.num_classes)
+        self.cnn = FrameCNN(self.num_classes, self.axis_name)
         self.lstm = VideoLSTM(self.lstm_units)
         self.fc = nn.Dense(self.num_classes)
 
