@@ -7,6 +7,7 @@ that classifies single frames, evaluated by the mean over time of their log-prob
 """
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator
 
@@ -91,14 +92,9 @@ class EndToEnd:
         rules.check_config(config, OWN_RULES | SHARED_RULES)
         return cls(config, {name: TwoStage.prepare(_paper(config, name)) for name in config.protocols})
 
-    @property
-    def cells(self) -> list[tuple[str, str]]:
-        """Every protocol with every condition."""
-        return [(name, condition) for name in self.config.protocols for condition in self.config.conditions]
-
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
-        for protocol, condition in self.cells:
+        for protocol, condition in cells(self.config):
             yield from self._two_stages(protocol, condition, fitting)
             task, trained = self.task(protocol, condition), self.frames(protocol, condition, fitting)
             accuracy = task.accuracy(trained.params, trained.model_state, self.config.test_videos)
@@ -109,13 +105,14 @@ class EndToEnd:
 
     def task(self, protocol: str, condition: str) -> StreamedVideos:
         """What is trained on streamed videos."""
-        config, test = self.config, self.two_stage[protocol].videos(condition, "test")
+        config, videos = self.config, self.two_stage[protocol].videos(condition, "test")
+        clips = dataclasses.replace(videos, frames_per_setting=1, stride=videos.frames_per_setting)
         model = CNNLSTM(
-            num_classes=len(test.classes),
+            num_classes=len(clips.classes),
             lstm_units=config.clips.units,
             axis_name=PMAP_AXIS if config.parallel == "pmap" else None,
         )
-        return StreamedVideos(model, self.two_stage[protocol].pools, test, config.seed)
+        return StreamedVideos(model, self.two_stage[protocol].pools, clips, config.seed)
 
     def frames(self, protocol: str, condition: str, fitting: Fitting) -> Trained:
         """The CNN, trained on single frames; the LSTM as it starts."""
@@ -167,6 +164,11 @@ class EndToEnd:
         for name in self.config.models:
             scores = paper.scores(name, condition, paper.pretrained(name, fitting), second)
             yield _row(f"{name}_lstm", protocol, condition, np.asarray(scores.accuracy, np.float64))
+
+
+def cells(config: Config) -> Iterator[tuple[str, str]]:
+    """Every protocol with every condition."""
+    return itertools.product(config["protocols"], config["conditions"])
 
 
 def _paper(config: Config, protocol: str) -> Config:

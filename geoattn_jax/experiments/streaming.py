@@ -21,7 +21,7 @@ from geoattn_jax.models.frame_cnn import mean_log_probabilities
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import ModelState, Params
 
-TEST_BATCH = 10  # videos
+TEST_BATCH = 50  # clips
 WARM_UP = 200  # steps
 FIRST_CLIP = 2**30  # index of a stream far from that of the frames, so that clips show other videos
 
@@ -33,18 +33,18 @@ class StreamedVideos:
     Attributes:
       model: gives logits of the video's class at every frame, with and without the LSTM.
       pools: the digits.
-      test: the test videos.
+      clips: the test videos, with one frame of each setting.
       seed: of the videos.
     """
 
     model: CNNLSTM
     pools: Pools
-    test: MovingDigits
+    clips: MovingDigits
     seed: int
 
     def initial(self) -> tuple[Params, ModelState]:
         """The parameters, with the labels "cnn", "lstm" and "fc", and the CNN's statistics."""
-        video = jnp.zeros((1, 1, self.test.frame_size, self.test.frame_size, 1))
+        video = jnp.zeros((1, 1, self.clips.frame_size, self.clips.frame_size, 1))
         initialize = jax.jit(partial(self.model.init, train=False))
         variables = initialize(jax.random.key(self.seed), video)
         return variables["params"], {"batch_stats": variables["batch_stats"]}
@@ -66,10 +66,10 @@ class StreamedVideos:
           steps: how many batches.
           batch_size: frames in a batch.
           learning_rate: the highest; see `_decaying`.
-          curve_videos: how many test videos the CNN is evaluated on while it learns.
+          curve_videos: how many test clips the CNN is evaluated on while it learns.
           evaluate_every: after how many steps.
         """
-        stream = self._training_videos(settings=1, frames_per_setting=1)
+        stream = dataclasses.replace(self.clips, split="train", settings=1)
 
         def loss(params, model_state, batch, key):
             del key
@@ -108,13 +108,10 @@ class StreamedVideos:
           learning_rate: of the LSTM and what follows it, the highest; see `_decaying`.
           cnn_learning_rate: of the CNN.
           frame_loss: weight of the loss of single frames, which keeps the CNN a frame classifier.
-          curve_videos: how many test videos the model is evaluated on while it learns.
+          curve_videos: how many test clips the model is evaluated on while it learns.
           evaluate_every: after how many steps.
         """
-        test = self.test
-        stream = self._training_videos(
-            settings=test.settings, frames_per_setting=1, stride=test.frames_per_setting * test.stride
-        )
+        stream = dataclasses.replace(self.clips, split="train")
 
         def loss(params, model_state, batch, key):
             del key
@@ -136,16 +133,13 @@ class StreamedVideos:
         )
 
     def accuracy(self, params: Params, model_state: ModelState, videos: int) -> dict[str, float]:
-        """The accuracy on the first test videos, of the mean over the frames and of the LSTM."""
+        """The accuracy on the first test clips, of the mean over the frames and of the LSTM."""
         correct = {"mean_pooling": 0, "cnn_lstm": 0}
         for start in range(0, videos, TEST_BATCH):
-            batch = self._render(self.test, self.seed, start, min(TEST_BATCH, videos - start))
+            batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
             for name, count in self._correct(params, model_state, batch).items():
                 correct[name] += int(count)
         return {name: count / videos for name, count in correct.items()}
-
-    def _training_videos(self, **timing: int) -> MovingDigits:
-        return dataclasses.replace(self.test, split="train", **{"stride": 1} | timing)
 
     def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
         indices = np.arange(start, start + count, dtype=np.int32)

@@ -1,0 +1,233 @@
+"""The end-to-end experiment on a few frames: frozen where it says so, resumed to the bit, combined."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import experiments_tiny as tiny
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from geoattn_jax.experiments import combine, fitting, run, streaming
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.experiments.curves import read_curves
+from geoattn_jax.experiments.end_to_end import EndToEnd
+from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.training import load_trained, read_results
+
+MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
+CELL = ("new_digits", "rotation_scaling")
+
+
+def config(**overrides):
+    return tiny.tiny_config("end_to_end", **{"digits": "sklearn"} | overrides)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    run.train_and_evaluate(config(), folder)
+    return folder
+
+
+def rows(folder):
+    return read_results(folder / "results.json").rows
+
+
+def test_every_cell_is_there(finished):
+    results = read_results(finished / "results.json")
+    cells = [(row.protocol, row.condition, row.model) for row in results.rows]
+    assert cells == [
+        (protocol, "rotation_scaling", model) for protocol in ("new_motion", "new_digits") for model in MODELS
+    ]
+    for row in results.rows:
+        assert (row.table, row.metric, row.paper) == ("A2", "accuracy", None)
+        assert row.n == (3 if row.model == "lenet_lstm" else 1)
+    assert (finished / "figures" / "accuracy.png").exists()
+
+
+def test_the_curves_go_on_from_the_cnn_to_the_lstm(finished):
+    curves = read_curves(finished, config())
+    assert len(curves) == 4
+    for model in ("mean_pooling", "cnn_lstm"):
+        assert curves[f"new_digits, rotation_scaling, {model}"].accuracy.shape == (2,)
+    minutes = np.concatenate(
+        [curves[f"new_motion, rotation_scaling, {model}"].minutes for model in MODELS[1:]]
+    )
+    assert (np.diff(minutes) >= 0).all()
+
+
+def changed(before, after):
+    """Which of the labels have changed parameters."""
+    differs = jax.tree.map(lambda one, other: bool((one != other).any()), before, after)
+    return {label for label, tree in differs.items() if any(jax.tree.leaves(tree))}
+
+
+def test_the_lstm_learns_in_the_second_phase_only(finished):
+    experiment = EndToEnd.prepare(config())
+    reader = Fitting(experiment.config, finished, trains=False)
+    start, _ = experiment.task(*CELL).initial()
+    frames = experiment.frames(*CELL, reader)
+    clips = experiment.clips(*CELL, frames, reader)
+    assert changed(start, frames.params) == {"cnn"}
+    assert changed(frames.params, clips.params) == {"cnn", "lstm", "fc"}
+    assert changed(frames.model_state["batch_stats"], clips.model_state["batch_stats"]) == {"cnn"}
+
+
+def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
+    task = EndToEnd.prepare(config(video__settings=3, video__frames_per_setting=2)).task(*CELL)
+    curve = {"curve_videos": 1, "evaluate_every": 1}
+    frames = task.frames_phase("frames", steps=2, batch_size=5, learning_rate=1.0, **curve)
+    clips = task.clips_phase(
+        "clips", steps=2, batch_size=4, learning_rate=1.0, cnn_learning_rate=1.0, frame_loss=1.0, **curve
+    )
+    shown = [phase.batch(0, step).frames for phase in (frames, clips) for step in (0, 1)]
+    assert [batch.shape for batch in shown] == [(5, 1, 28, 28, 1)] * 2 + [(4, 3, 28, 28, 1)] * 2
+    images = np.concatenate([np.asarray(batch).reshape(-1, 28 * 28) for batch in shown])
+    assert len(np.unique(images, axis=0)) == len(images)
+
+
+def test_accuracy_is_that_of_single_videos(monkeypatch):
+    monkeypatch.setattr(streaming, "TEST_BATCH", 4)  # the last batch is smaller
+    task = EndToEnd.prepare(config()).task(*CELL)
+    params, state = jax.tree.map(
+        lambda leaf: leaf + 0.3 * jnp.sin(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape),
+        task.initial(),
+    )
+    state = jax.tree.map(jnp.abs, state)
+    correct = {"mean_pooling": 0, "cnn_lstm": 0}
+    for index in range(110):  # twice each class
+        video = task._render(task.clips, 0, index, 1)
+        logits = task.model.apply({"params": params, **state}, video.frames - task.pools.mean, train=False)
+        for name, frames in zip(("cnn_lstm", "mean_pooling"), logits, strict=True):
+            probabilities = np.asarray(jax.nn.softmax(frames[0]), np.float64)
+            correct[name] += int(np.log(probabilities).mean(axis=0).argmax() == video.labels[0])
+    expected = {name: count / 110 for name, count in correct.items()}
+    assert task.accuracy(params, state, 110) == expected
+    assert sum(expected.values()) > 0
+
+
+@pytest.mark.parametrize("at_call", [3, 8, 17])
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, finished, at_call):
+    only = {"protocols": ("new_digits",)}
+    render, calls = streaming.render_videos, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == at_call:
+            raise InterruptedError
+        return render(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "render_videos", interrupted)
+        with pytest.raises(InterruptedError):
+            run.train_and_evaluate(config(**only), tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    run.train_and_evaluate(config(**only), tmp_path)
+    assert rows(tmp_path) == [row for row in rows(finished) if row.protocol == "new_digits"]
+    for stage in ("frames", "clips"):
+        path = Path("new_digits", "rotation_scaling", stage)
+        one, other = (checkpoint(folder / path, stage) for folder in (tmp_path, finished))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def checkpoint(folder, stage):
+    task = EndToEnd.prepare(config()).task(*CELL)
+    settings = config()[stage]
+    curve = {"curve_videos": 3, "evaluate_every": 1}
+    options = {key: value for key, value in settings.items() if key not in ("steps", "units")}
+    phase = getattr(task, f"{stage}_phase")(f"{', '.join(CELL)}: {stage}", steps=2, **options, **curve)
+    trained = load_trained(folder, [phase], *task.initial(), seed=0)
+    return trained.params, trained.model_state
+
+
+def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
+    expected = rows(finished)
+    (finished / "results.json").unlink()
+    run.evaluate(finished)
+    assert rows(finished) == expected
+
+
+def test_devices_train_as_one(tmp_path, monkeypatch):
+    """Batch normalization included: two devices see two frames each, and normalize four."""
+    trained = {}
+    for parallel, count in (("jit", 1), ("pmap", 2)):
+        monkeypatch.setattr(fitting, "devices_for", lambda batch_size, n=count: jax.local_devices()[:n])
+        experiment = EndToEnd.prepare(config(parallel=parallel, protocols=("new_digits",)))
+        result = experiment.frames(*CELL, Fitting(experiment.config, tmp_path / parallel, trains=True))
+        trained[parallel] = result.params, result.model_state
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4), *trained.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"experiment": "none"}, "config.experiment must be one of two_stage, end_to_end"),
+        ({"protocols": ("interleaved",)}, "config.protocols must be at least one of new_motion, new_digits"),
+        ({"frames__steps__new_motion": 0}, "config.frames.steps.new_motion must be a whole number"),
+        ({"clips__frame_loss": 0.0}, "config.clips.frame_loss must be a number above 0"),
+        ({"lstm__batch_size": 10}, "config.lstm.batch_size must divide the 55 training videos"),
+        ({"digits": "mnist"}, "config.data_dir .*must name the folder of the MNIST files"),
+    ],
+)
+def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def result(seed, accuracy):
+    """The results of one run in which everything has the same accuracy."""
+    template = [("mean_pooling", "new_digits"), ("cnn_lstm", "new_motion")]
+    made = [
+        combine.Row("A2", model, "rotation_scaling", protocol, "accuracy", accuracy, 0.01 * seed, 1 + seed)
+        for model, protocol in template
+    ]
+    origin = {"commit": "abc", "seed": seed, "wall_seconds": 60.0 * seed}
+    return combine.Results("end_to_end", {"seed": seed, "frames": 3}, origin, made)
+
+
+def test_combined_rows_are_of_runs():
+    combined = combine.combine([result(3, 0.9), result(1, 0.5), result(2, 0.7)])
+    assert [row.model for row in combined.rows] == ["mean_pooling", "cnn_lstm"]
+    for row in combined.rows:
+        np.testing.assert_allclose((row.mean, row.std, row.n), (0.7, np.sqrt(0.08 / 3), 3))
+    assert combined.config == {"seed": [3, 1, 2], "frames": 3}
+    assert combined.provenance == {"commit": "abc", "seed": [3, 1, 2], "wall_seconds": 120.0}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (result(1, 0.7), r"must have different seeds, got \[1, 1\]"),
+        (dataclasses.replace(result(2, 0.7), config={"seed": 2, "frames": 4}), "seeds 1 and 2 .*same config"),
+        (dataclasses.replace(result(2, 0.7), experiment="two_stage"), "must have the same experiment"),
+        (
+            dataclasses.replace(result(2, 0.7), provenance=result(2, 0.7).provenance | {"commit": None}),
+            "same commit, got abc and None",
+        ),
+    ],
+)
+def test_only_repetitions_are_combined(other, message):
+    with pytest.raises(combine.CombineError, match=message):
+        combine.combine([result(1, 0.5), other])
+
+
+def test_the_program_that_combines(finished, tmp_path, capsys):
+    output = tmp_path / "two.json"
+    assert combine.main([str(finished), "--output", str(output)]) == 0
+    assert [row.mean for row in read_results(output).rows] == [row.mean for row in rows(finished)]
+    points = json.loads((tmp_path / "two_curves.json").read_text())
+    expected = {name: curve.accuracy.tolist() for name, curve in read_curves(finished, config()).items()}
+    assert {
+        name: curve["accuracy"] for point in points for name, curve in point.items() if name != "seed"
+    } == expected
+    assert (tmp_path / "two_curves.png").exists()
+    assert combine.main([str(finished), str(finished), "--output", str(output)]) == 1
+    assert "different seeds" in capsys.readouterr().err
+    assert combine.main([str(tmp_path), "--output", str(output)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
