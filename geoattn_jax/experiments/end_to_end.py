@@ -53,18 +53,20 @@ def base_config() -> Config:
     config.protocols = PROTOCOLS
     config.conditions = ("rotation_scaling",)
     config.models = ("lenet",)
+    config.pretrain.steps.lenet = 1500
+    config.lstm.update(rounds=100, batch_size=5)  # which divides both protocols' classes, 100 and 55
     config.test_videos = 2000
-    config.curve = {"videos": 300, "every": 500}
+    config.curve = {"videos": 500, "every": 250}
     config.frames = {
-        "steps": {"new_motion": 1000, "new_digits": 8000},
+        "steps": {"new_motion": 800, "new_digits": 5000},
         "batch_size": 128,
         "learning_rate": 1e-2,
     }
     config.clips = {
-        "steps": {"new_motion": 300, "new_digits": 2000},
+        "steps": {"new_motion": 250, "new_digits": 800},
         "batch_size": 16,
-        "units": 64,
-        "learning_rate": 5e-3,
+        "units": 128,
+        "learning_rate": 3e-3,
         "cnn_learning_rate": 2e-4,
         "frame_loss": 0.3,
     }

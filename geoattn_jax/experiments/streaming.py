@@ -82,7 +82,9 @@ class StreamedVideos:
             steps=steps,
             batch=lambda seed, step: self._render(stream, seed, step * batch_size, batch_size),
             loss=loss,
-            optimizers={"cnn": _muon(learning_rate, steps)},
+            optimizers={
+                "cnn": _muon(_decaying(learning_rate, steps), muon_weight_dimension_numbers=_convolutions)
+            },
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["mean_pooling"]},
             evaluate_every=evaluate_every,
         )
@@ -121,7 +123,7 @@ class StreamedVideos:
             metrics = {"step_accuracy": accuracy, "frame_accuracy": frame_accuracy}
             return step_losses + frame_loss * frame_losses, (model_state, metrics)
 
-        head = optax.adamw(_decaying(learning_rate, steps))
+        head = _muon(_decaying(learning_rate, steps))
         return Phase(
             name,
             steps=steps,
@@ -157,7 +159,7 @@ class StreamedVideos:
     def _correct(self, params: Params, model_state: ModelState, batch: Videos) -> dict[str, Int[Array, ""]]:
         frames = batch.frames - self.pools.mean
         steps, alone = self.model.apply({"params": params, **model_state}, frames, train=False)
-        scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": mean_log_probabilities(steps)}
+        scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
         return {name: (score.argmax(-1) == batch.labels).sum() for name, score in scores.items()}
 
 
@@ -175,22 +177,12 @@ def _decaying(highest: float, steps: int) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, highest, min(WARM_UP, steps // 10), steps)
 
 
-def _muon(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for the convolutions, AdamW for all else.
+def _convolutions(params: Params) -> Params:
+    """The axes of a convolution's inputs and outputs; None for other parameters."""
+    axes = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    return jax.tree.map(lambda param: axes if param.ndim == 4 else None, params)
 
-    Muon moves a kernel, as the matrix from its taps to its outputs, equally far in all directions.
-    """
 
-    def matrices(params: Params) -> Params:
-        return jax.tree.map(
-            lambda param: MuonDimensionNumbers((0, 1, 2), 3) if param.ndim == 4 else None, params
-        )
-
-    rate = _decaying(learning_rate, steps)
-    return muon(
-        rate,
-        muon_weight_dimension_numbers=matrices,
-        consistent_rms=0.2,  # the size of Adam's steps, so that both have one learning rate
-        weight_decay=1e-4,
-        adam_weight_decay=1e-4,
-    )
+# Muon (Jordan et al. 2024) moves a matrix equally far in all directions: unless told of other axes, whatever
+# has two. The rest learns by AdamW; the factor makes Muon's steps as large, so that one rate fits both.
+_muon = partial(muon, consistent_rms=0.2, weight_decay=1e-4, adam_weight_decay=1e-4)

@@ -10,8 +10,8 @@ from geoattn_jax.models.frame_cnn import FrameCNN
 class CNNLSTM(nn.Module):
     """A frame classifier with an LSTM that gives a class at every step.
 
-    A video's scores are `mean_log_probabilities` of the steps' logits. The frames' own logits come along:
-    their loss beside the video's keeps the CNN a frame classifier.
+    A video's scores are the last step's logits. The frames' own logits come along: their loss beside the
+    video's keeps the CNN a frame classifier.
 
     Attributes:
       num_classes: number of outputs.
