@@ -58,12 +58,12 @@ def base_config() -> Config:
     config.test_videos = 2000
     config.curve = {"videos": 500, "every": 250}
     config.frames = {
-        "steps": {"new_motion": 800, "new_digits": 5000},
+        "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
         "learning_rate": 1e-2,
     }
     config.clips = {
-        "steps": {"new_motion": 250, "new_digits": 800},
+        "steps": {"new_motion": 250, "new_digits": 1200},
         "batch_size": 16,
         "units": 128,
         "learning_rate": 3e-3,
