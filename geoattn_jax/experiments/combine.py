@@ -86,14 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (CombineError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    points = [
-        {"seed": seed} | {name: {key: values.tolist() for key, values in curve._asdict().items()}}
+    every_curve = [
+        {"seed": seed, "curve": name, "minutes": curve.minutes.tolist(), "accuracy": curve.accuracy.tolist()}
         for seed, run in zip(results.provenance["seed"], curves, strict=True)
         for name, curve in run.items()
     ]
     for path, content in (
         (options.output, dataclasses.asdict(results)),
-        (options.output.with_name(f"{options.output.stem}_curves.json"), points),
+        (options.output.with_name(f"{options.output.stem}_curves.json"), every_curve),
     ):
         with replacing(path) as file:
             file.write(f"{json.dumps(content, indent=1, allow_nan=False)}\n".encode())

@@ -28,7 +28,12 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"], *, train: bool) -> Float[Array, "*b c"]:
-        """Normalizes by the batch's own statistics with `train`, else by the running ones."""
+        """Normalizes by the batch's own statistics with `train`, else by the running ones.
+
+        Args:
+          x: the batch, in the parameters' dtype.
+          train: whether to learn; the running statistics are then updated.
+        """
         shape = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)

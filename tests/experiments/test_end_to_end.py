@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import experiments_tiny as tiny
 import jax
@@ -15,14 +14,14 @@ from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.curves import read_curves
 from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.training import load_trained, read_results
+from geoattn_jax.training import read_results
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
 
 
 def config(**overrides):
-    return tiny.tiny_config("end_to_end", **{"digits": "sklearn"} | overrides)
+    return tiny.tiny_config("end_to_end", **{"digits": "sklearn", "protocols": ("new_digits",)} | overrides)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +38,7 @@ def rows(folder):
 def test_every_cell_is_there(finished):
     results = read_results(finished / "results.json")
     cells = [(row.protocol, row.condition, row.model) for row in results.rows]
-    assert cells == [
-        (protocol, "rotation_scaling", model) for protocol in ("new_motion", "new_digits") for model in MODELS
-    ]
+    assert cells == [(*CELL, model) for model in MODELS]
     for row in results.rows:
         assert (row.table, row.metric, row.paper) == ("A2", "accuracy", None)
         assert row.n == (3 if row.model == "lenet_lstm" else 1)
@@ -50,12 +47,9 @@ def test_every_cell_is_there(finished):
 
 def test_the_curves_go_on_from_the_cnn_to_the_lstm(finished):
     curves = read_curves(finished, config())
-    assert len(curves) == 4
-    for model in ("mean_pooling", "cnn_lstm"):
-        assert curves[f"new_digits, rotation_scaling, {model}"].accuracy.shape == (2,)
-    minutes = np.concatenate(
-        [curves[f"new_motion, rotation_scaling, {model}"].minutes for model in MODELS[1:]]
-    )
+    assert list(curves) == [f"new_digits, rotation_scaling, {model}" for model in MODELS[1:]]
+    assert [curve.accuracy.shape for curve in curves.values()] == [(2,), (2,)]
+    minutes = np.concatenate([curve.minutes for curve in curves.values()])
     assert (np.diff(minutes) >= 0).all()
 
 
@@ -66,11 +60,8 @@ def changed(before, after):
 
 
 def test_the_lstm_learns_in_the_second_phase_only(finished):
-    experiment = EndToEnd.prepare(config())
-    reader = Fitting(experiment.config, finished, trains=False)
-    start, _ = experiment.task(*CELL).initial()
-    frames = experiment.frames(*CELL, reader)
-    clips = experiment.clips(*CELL, frames, reader)
+    start, _ = EndToEnd.prepare(config()).task(*CELL).initial()
+    frames, clips = trained(finished)
     assert changed(start, frames.params) == {"cnn"}
     assert changed(frames.params, clips.params) == {"cnn", "lstm", "fc"}
     assert changed(frames.model_state["batch_stats"], clips.model_state["batch_stats"]) == {"cnn"}
@@ -113,7 +104,6 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
 
 @pytest.mark.parametrize("at_call", [3, 8, 17])
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, finished, at_call):
-    only = {"protocols": ("new_digits",)}
     render, calls = streaming.render_videos, []
 
     def interrupted(*arguments):
@@ -125,24 +115,20 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(streaming, "render_videos", interrupted)
         with pytest.raises(InterruptedError):
-            run.train_and_evaluate(config(**only), tmp_path)
+            run.train_and_evaluate(config(), tmp_path)
     assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(**only), tmp_path)
-    assert rows(tmp_path) == [row for row in rows(finished) if row.protocol == "new_digits"]
-    for stage in ("frames", "clips"):
-        path = Path("new_digits", "rotation_scaling", stage)
-        one, other = (checkpoint(folder / path, stage) for folder in (tmp_path, finished))
-        jax.tree.map(np.testing.assert_array_equal, one, other)
+    run.train_and_evaluate(config(), tmp_path)
+    assert rows(tmp_path) == rows(finished)
+    one, other = (trained(folder) for folder in (tmp_path, finished))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-def checkpoint(folder, stage):
-    task = EndToEnd.prepare(config()).task(*CELL)
-    settings = config()[stage]
-    curve = {"curve_videos": 3, "evaluate_every": 1}
-    options = {key: value for key, value in settings.items() if key not in ("steps", "units")}
-    phase = getattr(task, f"{stage}_phase")(f"{', '.join(CELL)}: {stage}", steps=2, **options, **curve)
-    trained = load_trained(folder, [phase], *task.initial(), seed=0)
-    return trained.params, trained.model_state
+def trained(folder):
+    """All that a finished run has learned."""
+    experiment = EndToEnd.prepare(config())
+    reader = Fitting(experiment.config, folder, trains=False)
+    frames = experiment.frames(*CELL, reader)
+    return frames, experiment.clips(*CELL, frames, reader)
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
@@ -154,14 +140,14 @@ def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
 
 def test_devices_train_as_one(tmp_path, monkeypatch):
     """Batch normalization included: two devices see two frames each, and normalize four."""
-    trained = {}
+    results = {}
     for parallel, count in (("jit", 1), ("pmap", 2)):
         monkeypatch.setattr(fitting, "devices_for", lambda batch_size, n=count: jax.local_devices()[:n])
-        experiment = EndToEnd.prepare(config(parallel=parallel, protocols=("new_digits",)))
+        experiment = EndToEnd.prepare(config(parallel=parallel))
         result = experiment.frames(*CELL, Fitting(experiment.config, tmp_path / parallel, trains=True))
-        trained[parallel] = result.params, result.model_state
+        results[parallel] = result.params, result.model_state
     jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4), *trained.values()
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4), *results.values()
     )
 
 
@@ -223,11 +209,11 @@ def test_the_program_that_combines(finished, tmp_path, capsys):
     output = tmp_path / "two.json"
     assert combine.main([str(finished), "--output", str(output)]) == 0
     assert [row.mean for row in read_results(output).rows] == [row.mean for row in rows(finished)]
-    points = json.loads((tmp_path / "two_curves.json").read_text())
-    expected = {name: curve.accuracy.tolist() for name, curve in read_curves(finished, config()).items()}
-    assert {
-        name: curve["accuracy"] for point in points for name, curve in point.items() if name != "seed"
-    } == expected
+    written = json.loads((tmp_path / "two_curves.json").read_text())
+    expected = read_curves(finished, config())
+    assert {curve["curve"]: curve["accuracy"] for curve in written} == {
+        name: curve.accuracy.tolist() for name, curve in expected.items()
+    }
     assert (tmp_path / "two_curves.png").exists()
     assert combine.main([str(finished), str(finished), "--output", str(output)]) == 1
     assert "different seeds" in capsys.readouterr().err
