@@ -26,7 +26,7 @@ WARM_UP = 200  # steps
 FIRST_CLIP = 2**30  # index of a stream far from that of the frames, so that clips show other videos
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
+@dataclasses.dataclass(frozen=True)
 class StreamedVideos:
     """Which two digits a video shows.
 
@@ -139,8 +139,9 @@ class StreamedVideos:
         correct = {"mean_pooling": 0, "cnn_lstm": 0}
         for start in range(0, videos, TEST_BATCH):
             batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
-            for name, count in self._correct(params, model_state, batch).items():
-                correct[name] += int(count)
+            frames = batch.frames - self.pools.mean
+            found = _correct(self.model, params, model_state, frames, batch.labels)
+            correct = {name: count + int(found[name]) for name, count in correct.items()}
         return {name: count / videos for name, count in correct.items()}
 
     def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
@@ -155,12 +156,19 @@ class StreamedVideos:
             {"params": params, **model_state}, frames, train=True, mutable=["batch_stats"]
         )
 
-    @partial(jax.jit, static_argnums=0)
-    def _correct(self, params: Params, model_state: ModelState, batch: Videos) -> dict[str, Int[Array, ""]]:
-        frames = batch.frames - self.pools.mean
-        steps, alone = self.model.apply({"params": params, **model_state}, frames, train=False)
-        scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
-        return {name: (score.argmax(-1) == batch.labels).sum() for name, score in scores.items()}
+
+@partial(jax.jit, static_argnums=0)
+def _correct(
+    model: CNNLSTM,
+    params: Params,
+    model_state: ModelState,
+    frames: Float[Array, "b t h w 1"],
+    labels: Int[Array, " b"],
+) -> dict[str, Int[Array, ""]]:
+    """How many clips the mean over the frames gets right, and how many the LSTM."""
+    steps, alone = model.apply({"params": params, **model_state}, frames, train=False)
+    scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
+    return {name: (score.argmax(-1) == labels).sum() for name, score in scores.items()}
 
 
 def _losses(
