@@ -2,6 +2,7 @@
 
 from geoattn_jax.layers.batch_norm import BatchNorm
 from geoattn_jax.layers.deform_conv import ConvOffset2D, DeformConv, offset_labels
+from geoattn_jax.layers.local_response_norm import local_response_norm
 from geoattn_jax.layers.lstm import VideoLSTM
 from geoattn_jax.layers.pool import max_pool
 from geoattn_jax.layers.spatial_transformer import SpatialTransformer
@@ -12,6 +13,7 @@ __all__ = [
     "DeformConv",
     "SpatialTransformer",
     "VideoLSTM",
+    "local_response_norm",
     "max_pool",
     "offset_labels",
 ]
