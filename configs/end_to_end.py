@@ -3,11 +3,18 @@ r"""Past the paper: new motions and new digits, rotated and scaled, by the two s
   python train.py --config=configs/end_to_end.py --workdir=runs/end_to_end_0 \
       --config.data_dir=MNIST_FOLDER --config.seed=0
 
-One run is one seed. With three of them,
+One run is one seed. Several make one table, with the curves of accuracy over time beside it:
 
-  python -m geoattn_jax.experiments.combine runs/end_to_end_* --output=end_to_end.json
+  python -m geoattn_jax.experiments.combine runs/end_to_end_* --output end_to_end.json
 
-gives mean and spread. Hardware: two CPU cores. Time: three quarters of an hour, most of it for new digits.
+Hardware: two CPU cores. Time: 22 minutes, of which new motions take 2 and new digits 17. Result, of three seeds
+with the first 20,000 training and 5,000 test images of MNIST (results/end_to_end.json, which README shows): on
+new motions 100% by both; on new digits 97.5% by the mean over time and 96.4% by the LSTM; 2 to 3% by the paper's
+two stages.
+
+The recipe was chosen on 2,000 of the training digits, which it was not trained on. After 1,300 steps with them, Muon
+had 94.8% of new videos and AdamW (2e-3) 91%, though at a fifth fewer steps; a mean over 50 frames
+was no better than one over 10; the LSTM decides better after the last frame than on average (95.2 and 94.7%).
 """
 
 from geoattn_jax.experiments.config import Config
