@@ -74,8 +74,8 @@ class StreamedVideos:
         def loss(params, model_state, batch, key):
             del key
             (_, logits), model_state = self._train(params, model_state, batch)
-            losses, accuracy = _losses(logits, batch.labels)
-            return losses, (model_state, {"frame_accuracy": accuracy})
+            cross_entropy, accuracy = _cross_entropy(logits, batch.labels)
+            return cross_entropy, (model_state, {"frame_accuracy": accuracy})
 
         return Phase(
             name,
@@ -117,11 +117,11 @@ class StreamedVideos:
 
         def loss(params, model_state, batch, key):
             del key
-            (steps, frames), model_state = self._train(params, model_state, batch)
-            step_losses, accuracy = _losses(steps, batch.labels)
-            frame_losses, frame_accuracy = _losses(frames, batch.labels)
+            (logits, frame_logits), model_state = self._train(params, model_state, batch)
+            of_steps, accuracy = _cross_entropy(logits, batch.labels)
+            of_frames, frame_accuracy = _cross_entropy(frame_logits, batch.labels)
             metrics = {"step_accuracy": accuracy, "frame_accuracy": frame_accuracy}
-            return step_losses + frame_loss * frame_losses, (model_state, metrics)
+            return of_steps + frame_loss * of_frames, (model_state, metrics)
 
         head = _muon(_decaying(learning_rate, steps))
         return Phase(
@@ -171,10 +171,10 @@ def _correct(
     return {name: (score.argmax(-1) == labels).sum() for name, score in scores.items()}
 
 
-def _losses(
+def _cross_entropy(
     logits: Float[Array, "b t c"], labels: Int[Array, " b"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The mean cross-entropy of all frames, and their accuracy."""
+    """The mean over all videos and frames, and the accuracy."""
     labels = jnp.broadcast_to(labels[:, None], logits.shape[:2])
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return losses.mean(), (logits.argmax(-1) == labels).mean()
