@@ -119,6 +119,10 @@ def chosen(suite: Suite, only: str | None) -> list[str]:
 
 def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """The record of a run."""
+    from geoattn_jax.training.provenance import (
+        commit,
+    )  # takes seconds, and is not to come before the settings
+
     description = machine.describe()
     if description["load_average"] > 0.5:
         _log.warning("load average %.1f: others are computing here", description["load_average"])
@@ -133,6 +137,7 @@ def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) ->
     return {
         "suite": options.command,
         "command": shlex.join(["python", "-m", "geoattn_jax.bench", *sys.argv[1:]]),
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rounds": options.rounds,
         "minimum_seconds": timing.MINIMUM_SECONDS,

@@ -43,7 +43,8 @@ def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: 
     """Initial parameters with a leading axis of rounds; a round's own do not depend on how many there are.
 
     Args:
-      head: a module whose method `classify` maps features (b, t, f) to logits.
+      head: a module with the methods of `VideoClassifier`: `classify` maps features (b, t, f) to logits,
+        `project` and `classify_projected` are its two halves.
       sequences: of which the shape matters.
       seed: of the run.
       rounds: how many.
@@ -111,7 +112,10 @@ def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Score
 def _score(head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"]) -> Scores:
     """One round's loss and accuracy on some of the sequences."""
     labels = sequences.labels[order]
-    logits = head.apply({"params": params}, sequences.features[order], method="classify")
+    # All sequences are projected, also those that are not looked at: under vmap over rounds that is one large
+    # product. To gather features, 500 a frame and not 32, would make a copy of them for every round.
+    projected = head.apply({"params": params}, sequences.features, method="project")
+    logits = head.apply({"params": params}, projected[order], method="classify_projected")
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return Scores(losses.mean(), (logits.argmax(-1) == labels).mean())
 

@@ -66,6 +66,7 @@ def test_the_command_keeps_a_complete_record(tmp_path, capsys):
     record = json.loads(out.read_text())
     assert record["suite"] == "kernels"
     assert record["rounds"] == 2
+    assert "commit" in record
     assert {"device", "platform", "cores", "versions", "settings", "load_average"} <= set(record["machine"])
     assert {"python", "jax", "jaxlib", "numpy"} <= set(record["machine"]["versions"])
     assert {"XLA_FLAGS", "allocator"} <= set(record["machine"]["settings"])
