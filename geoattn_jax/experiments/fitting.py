@@ -9,6 +9,7 @@ import jax
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.training import (
     Phase,
+    Trained,
     WorkdirError,
     cached_arrays,
     load_trained,
@@ -16,7 +17,7 @@ from geoattn_jax.training import (
     train,
     trained_steps,
 )
-from geoattn_jax.training.phase import Params
+from geoattn_jax.training.phase import ModelState, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Fitting:
     """Fits parameters in folders of a workdir, by training what is left to do or by reading checkpoints.
 
     Attributes:
-      config: with `seed`, `parallel`, `checkpoint_every` and `tensorboard`.
+      config: with `parallel`, `checkpoint_every` and `tensorboard`.
       workdir: the experiment's folder.
       trains: False to read the checkpoints of finished runs only.
     """
@@ -34,14 +35,24 @@ class Fitting:
     trains: bool
 
     def fit(
-        self, name: str, phases: Sequence[Phase], params: Params, *, batch_size: int, log_every: int
-    ) -> Params:
-        """The parameters after all phases.
+        self,
+        name: str,
+        phases: Sequence[Phase],
+        params: Params,
+        model_state: ModelState,
+        *,
+        seed: int,
+        batch_size: int,
+        log_every: int,
+    ) -> Trained:
+        """The parameters and the model state after all phases.
 
         Args:
           name: of the run, its folder in the workdir.
           phases: what to do.
           params: the initial parameters.
+          model_state: the initial mutable state, such as flax's {"batch_stats": ...}; {} if there is none.
+          seed: of the run.
           batch_size: of all phases; as many devices are used as divide it.
           log_every: a line of metrics is written after every so many steps.
 
@@ -49,11 +60,11 @@ class Fitting:
         """
         config, directory = self.config, self.workdir / name
         if self.trains:
-            trained = train(
+            return train(
                 phases,
                 params,
-                {},
-                seed=config.seed,
+                model_state,
+                seed=seed,
                 directory=directory,
                 parallel=config.parallel,
                 devices=devices_for(batch_size),
@@ -61,10 +72,8 @@ class Fitting:
                 checkpoint_every=config.checkpoint_every,
                 tensorboard=config.tensorboard,
             )
-        else:
-            self.require_finished({name: sum(phase.steps for phase in phases)})
-            trained = load_trained(directory, phases, params, {}, seed=config.seed)
-        return trained.params
+        self.require_finished({name: sum(phase.steps for phase in phases)})
+        return load_trained(directory, phases, params, model_state, seed=seed)
 
     def require_finished(self, steps: Mapping[str, int]) -> None:
         """Without training, checks that runs are finished; done for all of them before anything takes time.

@@ -36,9 +36,11 @@ def summary(results: Results) -> str:
     origin = results.provenance
     minutes = origin["wall_seconds"] / 60
     packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
+    seed = origin["seed"]
+    seeds = f"the mean of the seeds {', '.join(map(str, seed))}" if isinstance(seed, list) else f"seed {seed}"
     return (
         f"Training and the extraction of features took {minutes:.1f} minutes on {origin['device']} "
-        f"({packages}), seed {origin['seed']}.\n"
+        f"({packages}), {seeds}.\n"
     )
 
 

@@ -13,6 +13,8 @@ import rich.console
 import rich.markdown
 
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
+from geoattn_jax.experiments.curves import draw_curves
+from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
 from geoattn_jax.experiments.two_stage import TwoStage
@@ -28,7 +30,8 @@ from geoattn_jax.training import (
     write_results,
 )
 
-EXPERIMENTS = {"two_stage": TwoStage}
+EXPERIMENTS = {"two_stage": TwoStage, "end_to_end": EndToEnd}
+PICTURES = {"two_stage": draw_pictures, "end_to_end": draw_curves}
 INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
 
 
@@ -90,7 +93,7 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
         rows = list(experiment.rows(fitting))
         origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
         write_results(folder, Results(name, config.to_dict(), origin, rows))
-        pictures = draw_pictures(experiment, fitting)
+        pictures = PICTURES[name](experiment, fitting)
     show(folder, pictures)
 
 

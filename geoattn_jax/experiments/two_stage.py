@@ -136,9 +136,19 @@ class TwoStage:
         video = self.videos(condition, split)
         return render_videos(video, self.pools.by_split[video.digits_split], self.config.seed, indices)
 
+    def steps(self) -> dict[str, int]:
+        """How many steps each training takes, by its folder in the workdir."""
+        lstm = self.config.lstm
+        updates = num_updates(_num_videos(self.config), epochs=lstm.epochs, batch_size=lstm.batch_size)
+        steps = {}
+        for name in self.config.models:
+            steps[f"{name}/pretrain"] = self.config.pretrain.steps[name]
+            steps |= {f"{name}/{condition}/lstm": updates for condition in self.config.conditions}
+        return steps
+
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
-        fitting.require_finished(self._steps())
+        fitting.require_finished(self.steps())
         for name in self.config.models:
             cnn_params = self.pretrained(name, fitting)
             accuracy = self.task(name).test_accuracy(cnn_params)
@@ -170,13 +180,16 @@ class TwoStage:
             learning_rate=settings.learning_rate,
             evaluate_every=settings.evaluate_every,
         )
-        return fitting.fit(
+        trained = fitting.fit(
             f"{name}/pretrain",
             [phase],
             task.initial_params(),
+            {},
+            seed=self.config.seed,
             batch_size=settings.batch_size,
             log_every=self.config.log_every,
         )
+        return trained.params
 
     def scores(self, name: str, condition: str, cnn_params: Params, fitting: Fitting) -> Scores:
         """The second stage: every round's test loss and accuracy."""
@@ -199,24 +212,16 @@ class TwoStage:
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
         )
-        params = fitting.fit(
+        trained = fitting.fit(
             f"{name}/{condition}/lstm",
             [phase],
             initial_rounds(head, train, seed=config.seed, rounds=settings.rounds),
+            {},
+            seed=config.seed,
             batch_size=settings.batch_size,
             log_every=1,
         )
-        return score_rounds(head, params, sequences("test"))
-
-    def _steps(self) -> dict[str, int]:
-        """How many steps each training takes, by its folder in the workdir."""
-        lstm = self.config.lstm
-        updates = num_updates(_num_videos(self.config), epochs=lstm.epochs, batch_size=lstm.batch_size)
-        steps = {}
-        for name in self.config.models:
-            steps[f"{name}/pretrain"] = self.config.pretrain.steps[name]
-            steps |= {f"{name}/{condition}/lstm": updates for condition in self.config.conditions}
-        return steps
+        return score_rounds(head, trained.params, sequences("test"))
 
     def _sequences(
         self,
