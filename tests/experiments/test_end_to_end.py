@@ -15,7 +15,7 @@ from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.curves import read_curves
 from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.training import read_results
+from geoattn_jax.training import read_results, trained_steps
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
@@ -47,8 +47,9 @@ def test_every_cell_is_there(finished):
 
 
 def test_the_trainings_are_those_that_evaluation_asks_for(finished):
-    found = {str(path.parent.relative_to(finished)) for path in finished.rglob("checkpoints")}
-    assert EndToEnd.prepare(config()).steps() == dict.fromkeys(found, 2)
+    found = [path.parent for path in finished.rglob("checkpoints")]
+    steps = {str(folder.relative_to(finished)): trained_steps(folder) for folder in found}
+    assert EndToEnd.prepare(config()).steps() == steps
 
 
 def test_the_curves_go_on_from_the_cnn_to_the_lstm(finished):
