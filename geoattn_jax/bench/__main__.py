@@ -125,9 +125,8 @@ def chosen(suite: Suite, only: str | None) -> list[str]:
 
 def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """The record of a run."""
-    from geoattn_jax.training.provenance import (
-        commit,
-    )  # takes seconds, and is not to come before the settings
+    # Here, for it takes seconds, and the settings come first.
+    from geoattn_jax.training.provenance import commit
 
     description = machine.describe()
     if description["load_average"] > 0.5:

@@ -46,6 +46,7 @@ WORKLOADS = {
 
 _ADADELTA = "XLA makes five passes over the memory of the parameters where Adadelta needs one"
 CAUSES = {
+    ("lenet", "training step"): _ADADELTA,
     ("stn", "training step"): _ADADELTA,
     ("dcn", "training step"): f"{_ADADELTA}; and `offset_resample`'s gradient (R1 of the kernels) is slow",
 }
