@@ -4,12 +4,12 @@ What makes it generalize is global average pooling: a feature means the same whe
 LeNet's dense layer on the flattened feature map barely leaves chance level on the same videos.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-from geoattn_jax.layers import BatchNorm
 
 
 class FrameCNN(nn.Module):
@@ -17,7 +17,8 @@ class FrameCNN(nn.Module):
 
     Attributes:
       num_classes: number of outputs.
-      axis_name: of `BatchNorm`: the devices' axis, where each device sees its own share of the batch.
+      axis_name: the devices' axis, where each device sees its own share of the batch (pmap); the batch's
+        statistics are then those of all devices.
 
     Example:
       model = FrameCNN(num_classes=55)
@@ -29,17 +30,18 @@ class FrameCNN(nn.Module):
     axis_name: str | None = None
 
     def setup(self) -> None:
+        norm = partial(nn.BatchNorm, momentum=0.9, axis_name=self.axis_name)
         # A bias would be cancelled by the normalization.
         self.conv1 = nn.Conv(16, (5, 5), strides=2, use_bias=False)
-        self.norm1 = BatchNorm(axis_name=self.axis_name)
+        self.norm1 = norm()
         self.conv2 = nn.Conv(32, (3, 3), strides=2, use_bias=False)
-        self.norm2 = BatchNorm(axis_name=self.axis_name)
+        self.norm2 = norm()
         self.conv3 = nn.Conv(64, (3, 3), strides=2, use_bias=False)
-        self.norm3 = BatchNorm(axis_name=self.axis_name)
+        self.norm3 = norm()
         self.conv4 = nn.Conv(96, (3, 3), use_bias=False)
-        self.norm4 = BatchNorm(axis_name=self.axis_name)
+        self.norm4 = norm()
         self.conv5 = nn.Conv(128, (3, 3), use_bias=False)
-        self.norm5 = BatchNorm(axis_name=self.axis_name)
+        self.norm5 = norm()
         self.fc1 = nn.Dense(256)
         self.fc2 = nn.Dense(self.num_classes)
 
@@ -57,7 +59,7 @@ class FrameCNN(nn.Module):
             (self.conv4, self.norm4),
             (self.conv5, self.norm5),
         ):
-            x = nn.relu(norm(conv(x), train=train))
+            x = nn.relu(norm(conv(x), use_running_average=not train))
         return nn.relu(self.fc1(x.mean(axis=(1, 2))))
 
     def classify(self, features: Float[Array, "b 256"]) -> Float[Array, "b classes"]:
