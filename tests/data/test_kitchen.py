@@ -55,7 +55,7 @@ def scenes_of(count=COUNT):
 
 
 def painted(scenes):
-    """Frames and flow at all times, (clips, times, y, x, ...); always COUNT clips, so that it compiles once."""
+    """Frames and flow at all times, (clip, time, y, x, ...), of always COUNT clips: it compiles once."""
     return (np.moveaxis(np.asarray(planes), 2, -1) for planes in paint_all(scenes, all_times(scenes)))
 
 
@@ -210,10 +210,14 @@ def test_a_mirrored_clip_is_a_clip_of_the_same_class():
         return swing._replace(parts=swing.parts * sign, rest=swing.rest * sign)
 
     mirrored = scenes._replace(
-        outward=-scenes.outward, fridge=-scenes.fridge, person=across(scenes.person), hand=across(scenes.hand),
+        outward=-scenes.outward,
+        fridge=-scenes.fridge,
+        person=across(scenes.person),
+        hand=across(scenes.hand),
         sway_phase=scenes.sway_phase + jnp.array([0, np.pi], jnp.float32),
-        inner_swing=turned(scenes.inner_swing), outer_swing=turned(scenes.outer_swing),
-    )  # fmt: skip
+        inner_swing=turned(scenes.inner_swing),
+        outer_swing=turned(scenes.outer_swing),
+    )
     (frames, flow), (mirrored_frames, mirrored_flow) = painted(scenes), painted(mirrored)
     np.testing.assert_allclose(mirrored_frames, frames[..., ::-1, :], atol=2e-3)
     agree = np.isclose(mirrored_flow, flow[..., ::-1, :] * np.array([1, -1], np.float32), atol=1e-4)
@@ -293,10 +297,9 @@ def test_r_h_is_nearly_a_function_of_the_image(regions):
     assert np.sqrt(np.square(spread).mean(axis=0)).max() < 1.7
 
 
+@pytest.mark.parametrize("regions", ["detail"], indirect=True)
 def test_r_h_is_on_the_person_away_from_the_hand(regions):
-    level, scenes, (windows, *_) = regions
-    if level != "detail":
-        pytest.skip("about the detail level")
+    _, scenes, (windows, *_) = regions
     hand, person = np.asarray(scenes.hand), np.asarray(scenes.person)
     centre, shown = windows.mean(1), np.asarray(scenes.label) < 9
     to_hand = np.linalg.norm(centre - hand, axis=-1)[shown]
