@@ -22,6 +22,20 @@ TWO_STEPS = {
     "lstm.epochs": 1,
     "checkpoint_every": 1,
 }
+# Two more in each phase of the end-to-end experiment, whose classes are 100 and 55.
+TWO_STREAMED_STEPS = {
+    "lstm.batch_size": 5,
+    "test_videos": 12,
+    "curve.videos": 3,
+    "curve.every": 1,
+    "frames.steps.new_motion": 2,
+    "frames.steps.new_digits": 2,
+    "frames.batch_size": 4,
+    "clips.steps.new_motion": 2,
+    "clips.steps.new_digits": 2,
+    "clips.batch_size": 2,
+    "clips.units": 3,
+}
 
 
 def load_config(name):
@@ -37,7 +51,8 @@ def tiny_config(name, **overrides):
     """The same, with two steps in each phase and further changes; in keys, __ stands for a dot."""
     config = load_config(name)
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    config.update_from_flattened_dict(TWO_STEPS | changes)
+    more = TWO_STREAMED_STEPS if config.experiment == "end_to_end" else {}
+    config.update_from_flattened_dict(TWO_STEPS | more | changes)
     return config
 
 

@@ -1,7 +1,11 @@
 """From a config and a folder to results.json: what train.py and eval.py do."""
 
+import contextlib
+import importlib.util
 import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import absl.logging
@@ -9,12 +13,16 @@ import rich.console
 import rich.markdown
 
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
+from geoattn_jax.experiments.curves import draw_curves
+from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
 from geoattn_jax.experiments.two_stage import TwoStage
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
+    NonFiniteError,
     Results,
+    WorkdirError,
     open_workdir,
     provenance,
     read_config,
@@ -22,7 +30,21 @@ from geoattn_jax.training import (
     write_results,
 )
 
-EXPERIMENTS = {"two_stage": TwoStage}
+EXPERIMENTS = {"two_stage": TwoStage, "end_to_end": EndToEnd}
+PICTURES = {"two_stage": draw_pictures, "end_to_end": draw_curves}
+INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
+
+
+@contextlib.contextmanager
+def ending_in_one_line(program: str) -> Iterator[None]:
+    """Ends the program with one line, instead of a traceback, for what its user can mend."""
+    try:
+        yield
+    except (ConfigError, NonFiniteError, WorkdirError) as error:
+        sys.exit(f"{program}: {error}")
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def prepare_process() -> None:
@@ -64,12 +86,14 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
     if not rule.holds(name):
         raise ConfigError(f"config.experiment must be {rule.expected}, got {name!r}")
     experiment = EXPERIMENTS[name].prepare(config)
+    if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise ConfigError("config.tensorboard=True needs tensorboardX: pip install tensorboardX")
     with open_workdir(workdir, config.to_dict()) as folder:
         fitting = Fitting(config, folder, trains)
         rows = list(experiment.rows(fitting))
         origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
         write_results(folder, Results(name, config.to_dict(), origin, rows))
-        pictures = draw_pictures(experiment, fitting)
+        pictures = PICTURES[name](experiment, fitting)
     show(folder, pictures)
 
 

@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from geoattn_jax.layers import BatchNorm
+
 
 class FrameCNN(nn.Module):
     """Five convolutions with batch normalization, global average pooling and two dense layers.
 
     Attributes:
       num_classes: number of outputs.
+      axis_name: of `BatchNorm`: the devices' axis, where each device sees its own share of the batch.
 
     Example:
       model = FrameCNN(num_classes=55)
@@ -23,19 +26,20 @@ class FrameCNN(nn.Module):
     """
 
     num_classes: int
+    axis_name: str | None = None
 
     def setup(self) -> None:
         # A bias would be cancelled by the normalization.
         self.conv1 = nn.Conv(16, (5, 5), strides=2, use_bias=False)
-        self.norm1 = nn.BatchNorm(momentum=0.9)
+        self.norm1 = BatchNorm(axis_name=self.axis_name)
         self.conv2 = nn.Conv(32, (3, 3), strides=2, use_bias=False)
-        self.norm2 = nn.BatchNorm(momentum=0.9)
+        self.norm2 = BatchNorm(axis_name=self.axis_name)
         self.conv3 = nn.Conv(64, (3, 3), strides=2, use_bias=False)
-        self.norm3 = nn.BatchNorm(momentum=0.9)
+        self.norm3 = BatchNorm(axis_name=self.axis_name)
         self.conv4 = nn.Conv(96, (3, 3), use_bias=False)
-        self.norm4 = nn.BatchNorm(momentum=0.9)
+        self.norm4 = BatchNorm(axis_name=self.axis_name)
         self.conv5 = nn.Conv(128, (3, 3), use_bias=False)
-        self.norm5 = nn.BatchNorm(momentum=0.9)
+        self.norm5 = BatchNorm(axis_name=self.axis_name)
         self.fc1 = nn.Dense(256)
         self.fc2 = nn.Dense(self.num_classes)
 
@@ -53,7 +57,7 @@ class FrameCNN(nn.Module):
             (self.conv4, self.norm4),
             (self.conv5, self.norm5),
         ):
-            x = nn.relu(norm(conv(x), use_running_average=not train))
+            x = nn.relu(norm(conv(x), train=train))
         return nn.relu(self.fc1(x.mean(axis=(1, 2))))
 
     def classify(self, features: Float[Array, "b 256"]) -> Float[Array, "b classes"]:

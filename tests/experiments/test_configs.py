@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,15 +36,26 @@ def test_the_docstring_gives_the_command(name):
     assert f"python train.py --config=configs/{name}.py --workdir=" in text
 
 
-def program(name, *arguments, folder):
-    environment = os.environ | {
+AS_IT_IS = {"GEOATTN_JAX_TUNED": "1"}  # spares the program to start over with other settings
+
+
+def start_program(name, *arguments, folder, **environment):
+    environment = {
+        **os.environ,
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
         "XDG_CACHE_HOME": str(folder / "cache"),
+        **environment,
     }
-    return subprocess.run(
-        [sys.executable, ROOT / name, *arguments], capture_output=True, text=True, env=environment, cwd=folder
-    )
+    command = [sys.executable, ROOT / name, *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder)
+
+
+def program(name, *arguments, folder, **environment):
+    process = start_program(name, *arguments, folder=folder, **environment)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 CONFIG = f"--config={ROOT}/configs/quickstart.py"
@@ -57,7 +69,8 @@ def test_the_programs(tmp_path):
     assert "97.96" in done.stdout
     for file in ("results.json", "table.md", "figures/sequences.png"):
         assert str(tmp_path / "run" / file) in done.stdout
-    assert "lenet: pretraining: 2/2 steps" in done.stderr
+    assert "lenet: pretraining: 2/2 steps, loss 2." in done.stderr
+    assert "lenet, normal: LSTM: 2/2 steps, mean loss 4." in done.stderr  # chance of 100 classes: log(100)
     results = tmp_path / "run" / "results.json"
     rows = read_results(results).rows
     results.unlink()
@@ -66,13 +79,36 @@ def test_the_programs(tmp_path):
     assert read_results(results).rows == rows
 
 
+def test_an_interrupted_program_says_how_to_go_on(tmp_path):
+    endless = "--config.pretrain.steps.lenet=1000000"
+    arguments = [CONFIG, "--workdir=run", *OVERRIDES, endless]
+    process = start_program("train.py", *arguments, folder=tmp_path, **AS_IT_IS)
+    while "0/1000000 steps" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "train.py: interrupted; run the same command to go on"
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("train.py", ["--workdir=run"], "--config"),
         ("train.py", [CONFIG], "--workdir"),
-        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.round=3"], '"rounds" instead of "round"'),
-        ("train.py", ["--config=nowhere.py", "--workdir=run"], "nowhere.py"),
+        (
+            "train.py",
+            [CONFIG, "--workdir=run", "--config.lstm.round=3"],
+            """train.py: the config has no key 'round'. Did you mean "rounds" instead of "round"?\n""",
+        ),
+        (
+            "train.py",
+            ["--config=nowhere.py", "--workdir=run", "--config.seed=3"],
+            "train.py: --config cannot be read ([Errno 2] No such file or directory: 'nowhere.py'); give",
+        ),
+        ("train.py", [f"--config={ROOT}/README.md", "--workdir=run"], "train.py: --config cannot be read ("),
+        ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
         ("train.py", [CONFIG, "--workdir=run", "--config.lstm.rounds=many"], "lstm.rounds"),
         (
             "train.py",
@@ -84,7 +120,7 @@ def test_the_programs(tmp_path):
     ],
 )
 def test_wrong_arguments_end_with_a_message(name, arguments, message, tmp_path):
-    done = program(name, *arguments, folder=tmp_path)
+    done = program(name, *arguments, folder=tmp_path, **AS_IT_IS)
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
