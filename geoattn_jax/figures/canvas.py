@@ -1,4 +1,4 @@
-"""What all figures share: pages measured in pixels, their PNG files, grey images, colours."""
+"""What all figures share: pages measured in pixels, their PNG files, images, colours."""
 
 import os
 from collections.abc import Iterator
@@ -67,11 +67,11 @@ def add_text(figure: Figure, text: str, *, left: int, top: int, **alignment: str
     figure.text(left / page_width, 1 - top / page_height, text, **alignment)
 
 
-def show_image(axes: Axes, image: Float[np.ndarray, "h w"]) -> None:
-    """Fills `axes` with a grey image, 0 black and 1 white; one unit of the axes is one pixel of the image."""
+def show_image(axes: Axes, image: Float[np.ndarray, "h w *rgb"]) -> None:
+    """Fills `axes` with a grey or RGB image in [0, 1]; one unit of the axes is one pixel of the image."""
     shrunk = axes.get_window_extent().height < image.shape[0] - 0.5
     axes.imshow(
-        np.asarray(image, np.float64), cmap="gray", vmin=0, vmax=1, aspect="auto",
+        np.asarray(image, np.float64).clip(0, 1), cmap="gray", vmin=0, vmax=1, aspect="auto",
         interpolation="hanning" if shrunk else "nearest",
     )  # fmt: skip
     axes.set_axis_off()

@@ -10,7 +10,7 @@ ROUNDING = 1e-3  # by how much interpolated pixels may leave [0, 1]; a grey leve
 
 
 def check_image(function: str, name: str, image: np.ndarray, axes: str) -> None:
-    """Checks that `image` has the named axes, none of them empty, and grey values in [0, 1].
+    """Checks that `image` has the named axes, none of them empty, and pixels in [0, 1].
 
     Raises: ValueError showing the shape, the dtype or the range that came.
     """
@@ -20,7 +20,7 @@ def check_image(function: str, name: str, image: np.ndarray, axes: str) -> None:
     darkest, brightest = float(image.min()), float(image.max())
     if not (darkest >= -ROUNDING and brightest <= 1 + ROUNDING):
         raise ValueError(
-            f"{function}: {name} must hold grey values from 0 to 1, got {darkest:.4g} to {brightest:.4g}; "
+            f"{function}: {name} must hold pixels from 0 to 1, got {darkest:.4g} to {brightest:.4g}; "
             f"divide 8-bit pixels by 255, add a mean that was subtracted"
         )
 

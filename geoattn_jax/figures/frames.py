@@ -1,4 +1,4 @@
-"""Rows of frames: samples of the data and what a spatial transformer makes of them."""
+"""Rows of frames: samples of the data and what spatial transformers make of them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from geoattn_jax.figures import canvas
-from geoattn_jax.figures.checks import check_images
+from geoattn_jax.figures.checks import check_images, check_not_empty
 
 MAX_COLUMNS = 10
 FRAME_SIZE = 128  # pixels on the page, about
@@ -71,6 +71,35 @@ def transformer_pairs(
     return _write_rows(path, rows, headings=list(inputs), size=PAIR_SIZE)
 
 
+def attended_regions(
+    path: str | os.PathLike[str], regions: Mapping[str, Mapping[str, Float[np.ndarray, "h w 3"]]]
+) -> Figure:
+    """Draws what networks look at (Liu et al. 2019, Figures 7 and 8).
+
+    Args:
+      path: the PNG file.
+      regions: RGB images in [0, 1], all of one shape: the rows by name, in each the columns by heading.
+
+    Returns: the figure in the file.
+    Raises: ValueError if rows have different columns or none, an image is empty or not in [0, 1] or of
+      another shape than the first, or path does not end in ".png".
+    """
+    check_not_empty("attended_regions", "regions", regions)
+    first = next(iter(regions))
+    images = {}
+    for name, row in regions.items():
+        if row.keys() != regions[first].keys():
+            raise ValueError(
+                f"attended_regions: regions[{name!r}] must have the columns of regions[{first!r}], "
+                f"{list(regions[first])}, got {list(row)}"
+            )
+        images |= {f"{name}, {heading}": image for heading, image in row.items()}
+    check_images("attended_regions", "regions", images, "h w 3")
+    headings = list(regions[first])
+    rows = {name: [row[heading] for heading in headings] for name, row in regions.items()}
+    return _write_rows(path, rows, headings=headings, size=FRAME_SIZE)
+
+
 def _size_named(name: str, images: Mapping[str, np.ndarray]) -> str:
     height, width = next(iter(images.values())).shape
     return f"{name}\n{height} × {width} px"
@@ -84,7 +113,7 @@ def _write_rows(
     size: int,
 ) -> Figure:
     """Writes rows of images, named on the left, with a heading above each column."""
-    sizes = [canvas.shown_size(images[0].shape, size) for images in rows.values()]
+    sizes = [canvas.shown_size(images[0].shape[:2], size) for images in rows.values()]
     column = max(*(width for _, width in sizes), *(canvas.text_width(heading) for heading in headings))
     left = max(canvas.text_width(name) for name in rows) + 3 * canvas.GAP
     top = canvas.LINE + canvas.GAP

@@ -10,6 +10,7 @@ from geoattn_jax.figures import canvas
 
 RNG = np.random.default_rng(0)
 FRAME = RNG.uniform(size=(12, 17))
+COLOUR = RNG.uniform(size=(12, 17, 3))
 DRAW = {
     "sample_sequences": lambda path: figures.sample_sequences(path, {"normal": np.stack([FRAME] * 3)}),
     "transformer_pairs": lambda path: figures.transformer_pairs(
@@ -19,6 +20,14 @@ DRAW = {
     "sampling_points": lambda path: figures.sampling_points(
         path, FRAME, np.array([[3, 8]]), np.array([[[2.5, 7.5], [4.0, 20.0]]])
     ),
+    "attended_regions": lambda path: figures.attended_regions(path, {"sstn": {"small": COLOUR}}),
+    "region_outlines": lambda path: figures.region_outlines(
+        path, COLOUR, {"sstn": np.array([[-9.0, 2.0], [4.0, 9.0], [8.0, 30.0], [3.0, 3.0]])}
+    ),
+    "level_crops": lambda path: figures.level_crops(
+        path, {"bar": {"detail": COLOUR}}, {"bar": {"detail": np.array([2.0, 5.0])}}, (4, 30)
+    ),
+    "motion_window": lambda path: figures.motion_window(path, COLOUR, FRAME, np.array([2.0, 5.5]), (4, 7)),
     "learning_curves": lambda path: figures.learning_curves(
         path, {"lenet": (np.arange(17), FRAME[0])}, ylabel="accuracy"
     ),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from geoattn_jax.figures import sample_sequences, transformer_pairs
+from geoattn_jax.figures import attended_regions, sample_sequences, transformer_pairs
 
 ROUNDING = 2 / 255  # of the colour map and of matplotlib's scaling
 
@@ -132,3 +132,25 @@ def test_half_precision_is_drawn(tmp_path):
     for dtype in (np.float16, jnp.bfloat16):
         figure = sample_sequences(tmp_path / "sequences.png", {"normal": video.astype(dtype)})
         np.testing.assert_array_equal(drawn(figure.axes[1]), video[1].astype(dtype).astype(np.float64))
+
+
+def test_regions_stand_in_their_row_and_column_in_colour(tmp_path):
+    path = tmp_path / "regions.png"
+    steps, names = ("guided", "step 50"), ("frame 0", "frame 1", "frame 2")
+    regions = {
+        name: {step: grey(7 * row + column, 6, 8, 3) for column, step in enumerate(steps)}
+        for row, name in enumerate(names)
+    }
+    figure = attended_regions(path, regions)
+    assert texts(figure) == [*steps, *names]
+    page = imread(path)[..., :3]
+    for axes, image in zip(
+        figure.axes, (image for row in regions.values() for image in row.values()), strict=True
+    ):
+        left, right, low, high = place(axes)
+        pixels = page[len(page) - high : len(page) - low, left:right]
+        zoom = len(pixels) // 6
+        np.testing.assert_allclose(pixels[::zoom, ::zoom], image, atol=ROUNDING)
+    left, _, low, _ = np.array([place(axes) for axes in figure.axes]).reshape(3, 2, 4).transpose(2, 0, 1)
+    assert (np.diff(left, axis=1) > 0).all()
+    assert (np.diff(low, axis=0) < 0).all()
