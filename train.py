@@ -11,9 +11,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from geoattn_jax.experiments.config import ConfigError
-from geoattn_jax.experiments.run import prepare_process, train_and_evaluate
-from geoattn_jax.training import NonFiniteError, WorkdirError
+from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or this config's own to go on.")
@@ -24,23 +22,25 @@ def main(arguments: list[str]) -> None:
     """Trains as the flags say."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown argument {arguments[1]!r}")
-    try:
-        config = _CONFIG.value.copy_and_resolve_references()
-    except OSError as error:
-        sys.exit(f"train.py: --config cannot be read: {error}")
-    prepare_process()
-    try:
-        train_and_evaluate(config, _WORKDIR.value)
-    except (ConfigError, NonFiniteError, WorkdirError) as error:
-        sys.exit(f"train.py: {error}")
+    with ending_in_one_line("train.py"):
+        prepare_process()
+        train_and_evaluate(_CONFIG.value.copy_and_resolve_references(), _WORKDIR.value)
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
-    """Parses the flags; config_flags raises what ConfigDict does, for a key that the config does not have."""
+    """Parses the flags. config_flags lets out what the file raises, and what ConfigDict does for its keys."""
     try:
-        return app.parse_flags_with_usage(arguments)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        sys.exit(f"train.py: a flag cannot be used: {error}")
+        remaining = app.parse_flags_with_usage(arguments)
+        _CONFIG.value.copy_and_resolve_references()
+        return remaining
+    except (AttributeError, ImportError, OSError, SyntaxError) as error:
+        if error.args and isinstance(error.args[0], KeyError):
+            unknown = ". ".join(error.args[0].args[0].splitlines())
+            sys.exit(f"train.py: the config has no key {unknown}")
+        reason = str(error).splitlines()[-1].strip()
+        sys.exit(f"train.py: --config cannot be read ({reason}); give a file in configs/, or one like them")
+    except (KeyError, TypeError, ValueError) as error:
+        sys.exit(f"train.py: a flag cannot be used: {error.args[0]}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ r"""The last row of Table 1 of Shan & Atanasov 2017, "digit gesture": elastic de
 
 Hardware and time are those of configs/table_a.py, whose pretraining it repeats; to have both in one run, add
 "elastic" to that config's conditions.
-It has not been run at full size yet. results.json and table.md hold the paper's numbers beside the measured
-ones; that for the STN is likely a misprint (LeNet's, to the last digit).
+Result: the published table has this row (see configs/table_a.py). The paper's number for the STN is likely a
+misprint (LeNet's, to the last digit).
 """
 
 from geoattn_jax.experiments.config import Config

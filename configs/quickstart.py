@@ -18,4 +18,5 @@ def get_config() -> Config:
     config.pretrain.steps = {"lenet": 1000, "stn": 600, "dcn": 300, "deform": 300}
     config.pretrain.evaluate_every = 100
     config.lstm.rounds = 50
+    config.checkpoint_every = 100
     return config

@@ -8,34 +8,52 @@ import numpy as np
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-# Two updates in each phase. Two-stage: on videos of two frames.
+# Two updates in each phase of the two-stage experiment, on videos of two frames.
 TWO_STEPS = {
-    "two_stage": {
-        "frame_size": 28,
-        "video.settings": 2,
-        "video.frames_per_setting": 1,
-        "pretrain.batch_size": 4,
-        "pretrain.steps.lenet": 2,
-        "pretrain.steps.stn": 2,
-        "pretrain.steps.dcn": 2,
-        "pretrain.steps.deform": 2,
-        "lstm.rounds": 3,
-        "lstm.epochs": 1,
-        "checkpoint_every": 1,
-    },
-    "supervised_attention": {
-        "clips.train": 112,
-        "clips.validation": 14,
-        "clips.test": 42,
-        "frames_per_clip": 1,
-        "batch_size": 4,
-        "sub_batches": 1,
-        "evaluation_batch": 42,
-        "guide.updates": 2,
-        "joint.updates": 2,
-        "evaluate_every": 1,
-        "checkpoint_every": 1,
-    },
+    "frame_size": 28,
+    "video.settings": 2,
+    "video.frames_per_setting": 1,
+    "pretrain.batch_size": 4,
+    "pretrain.steps.lenet": 2,
+    "pretrain.steps.stn": 2,
+    "pretrain.steps.dcn": 2,
+    "pretrain.steps.deform": 2,
+    "lstm.rounds": 3,
+    "lstm.epochs": 1,
+    "checkpoint_every": 1,
+}
+# Two more in each phase of the end-to-end experiment, whose classes are 100 and 55.
+TWO_STREAMED_STEPS = {
+    "lstm.batch_size": 5,
+    "test_videos": 12,
+    "curve.videos": 3,
+    "curve.every": 1,
+    "frames.steps.new_motion": 2,
+    "frames.steps.new_digits": 2,
+    "frames.batch_size": 4,
+    "clips.steps.new_motion": 2,
+    "clips.steps.new_digits": 2,
+    "clips.batch_size": 2,
+    "clips.units": 3,
+}
+# Two in each phase of supervised attention, on as few clips as there can be.
+TWO_ATTENTION_STEPS = {
+    "clips.train": 112,
+    "clips.validation": 14,
+    "clips.test": 42,
+    "frames_per_clip": 1,
+    "batch_size": 4,
+    "sub_batches": 1,
+    "evaluation_batch": 42,
+    "guide.updates": 2,
+    "joint.updates": 2,
+    "evaluate_every": 1,
+    "checkpoint_every": 1,
+}
+STEPS = {
+    "two_stage": TWO_STEPS,
+    "end_to_end": TWO_STEPS | TWO_STREAMED_STEPS,
+    "supervised_attention": TWO_ATTENTION_STEPS,
 }
 
 
@@ -52,7 +70,7 @@ def tiny_config(name, **overrides):
     """The same, with two steps in each phase and further changes; in keys, __ stands for a dot."""
     config = load_config(name)
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    config.update_from_flattened_dict(TWO_STEPS[config.experiment] | changes)
+    config.update_from_flattened_dict(STEPS[config.experiment] | changes)
     return config
 
 

@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from geoattn_jax import runtime
 from geoattn_jax.bench import machine, records, report, timing
 from geoattn_jax.bench.suite import SUITES, Suite, load
+from geoattn_jax.files import write_text
 
 _log = logging.getLogger("geoattn_jax.bench")
 
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_report(options.results, options.out)
         else:
             run(options)
-    except (ValueError, timing.Disagreement) as error:
+    except (OSError, ValueError, timing.Disagreement) as error:
         _log.error("error: %s", error)
         return 1
     return 0
@@ -85,6 +87,10 @@ def run(options: argparse.Namespace) -> None:
     names = chosen(suite, options.only)
     if options.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        if options.out.is_dir() or not os.access(options.out.parent, os.W_OK):
+            raise ValueError(f"--out cannot be written to: {options.out}; name another file")
     if options.cores is not None:
         machine.pin_to_cores(options.cores)
     # May start this program over, so that nothing that takes long comes before.
@@ -119,6 +125,9 @@ def chosen(suite: Suite, only: str | None) -> list[str]:
 
 def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """The record of a run."""
+    # Here, for it takes seconds, and the settings come first.
+    from geoattn_jax.training.provenance import commit
+
     description = machine.describe()
     if description["load_average"] > 0.5:
         _log.warning("load average %.1f: others are computing here", description["load_average"])
@@ -133,6 +142,7 @@ def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) ->
     return {
         "suite": options.command,
         "command": shlex.join(["python", "-m", "geoattn_jax.bench", *sys.argv[1:]]),
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rounds": options.rounds,
         "minimum_seconds": timing.MINIMUM_SECONDS,
@@ -146,7 +156,7 @@ def write_report(results: Path, out: Path) -> None:
     files = records.read_all(results)
     suites = {record["suite"]: load(record["suite"]) for record in files.values()}
     text = report.benchmarks(files, suites)
-    records.write_text(out, text)
+    write_text(out, text)
     _log.info("wrote %s", out)
 
 

@@ -10,14 +10,13 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.bench import torch_rivals
-from geoattn_jax.bench.suite import Case, Contender, Goal, Suite
+from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.deform_conv import deform_conv2d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
 FORWARD, BOTH = "forward", "forward+backward"
-OURS = "geoattn_jax"
 
 METHOD = """\
 *forward+backward* returns the output and, for a given gradient of the output, the gradients with respect to
@@ -43,12 +42,12 @@ GOALS = {
     ("D1", BOTH): [
         Goal(4.5, torch_rivals.CONVOLUTION),
         Goal(1 / 12, torch_rivals.DEFORMABLE, "12 times its speed"),
-        Goal(40.0),
+        Goal(40.0, measure="temporary MiB"),
     ],
     ("D2", BOTH): [
         Goal(4.5, torch_rivals.CONVOLUTION),
         Goal(1 / 9, torch_rivals.DEFORMABLE, "9 times its speed"),
-        Goal(100.0),
+        Goal(100.0, measure="temporary MiB"),
     ],
 }
 

@@ -1,9 +1,10 @@
 """The JSON files under results/bench, one for each suite and kind of machine."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from geoattn_jax.files import write_text
 
 FOLDER = Path("results/bench")
 FORMAT = 1
@@ -23,22 +24,20 @@ def write(path: Path, record: dict[str, Any]) -> None:
 def read_all(folder: Path) -> dict[str, dict[str, Any]]:
     """All records in `folder` by file name.
 
-    Raises: ValueError if there is none, or one is of another format.
+    Raises: ValueError if there is none, or one is damaged or of another format.
     """
-    records = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    records = {path.name: _read(path) for path in sorted(folder.glob("*.json"))}
     if not records:
         raise ValueError(f"no JSON files in {folder}; run a suite first: python -m geoattn_jax.bench kernels")
-    for name, record in records.items():
-        if record.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder / name} has format {record.get('format')!r}, expected {FORMAT}; run the suite again"
-            )
     return records
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, replacing it in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text)
-    unfinished.replace(path)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+        found = record.get("format")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); run the suite again") from error
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found!r}, expected {FORMAT}; run the suite again")
+    return record

@@ -40,7 +40,11 @@ def goals_table(record: dict[str, Any]) -> str:
     rows = []
     for result in record["results"]:
         for goal in result["goals"]:
-            of = "temporary memory, MiB" if goal["against"] is None else f"time / {goal['against']}'s"
+            of = {
+                "time ratio": f"time / {goal['against']}'s",
+                "milliseconds": "time, ms",
+                "temporary MiB": "temporary memory, MiB",
+            }[goal["measure"]]
             bound = f"≤ {number(goal['at_most'])}" + (f": {goal['note']}" if goal["note"] else "")
             reached = "" if goal["value"] is None else number(goal["value"])
             rows.append([result["workload"], result["mode"], of, bound, reached, verdicts[goal["met"]]])
@@ -106,7 +110,7 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         f"## {suite.title} on {machine['device']}, {_cores(machine)}",
         f"`{record['command']}` on {record['date']}, {record['rounds']} rounds of at least "
         f"{1e3 * record['minimum_seconds']:.0f} ms for each contender (`{file_name}`).\n"
-        f"Versions: {versions}.\n"
+        f"Versions: {versions}; {_commit(record)}.\n"
         f"Load of the machine before the run: {machine['load_average']:.2f}; a plain copy moves "
         f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s.",
         settings,
@@ -117,6 +121,13 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         times_table(record),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _commit(record: dict[str, Any]) -> str:
+    if record["commit"] is None:
+        return "of an unrecorded commit"
+    commit, dash, state = record["commit"].partition("-")
+    return f"commit {commit[:10]}{dash}{state}"
 
 
 def _cores(machine: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from geoattn_jax.bench.suite import Case, Contender, Goal
 
 _log = logging.getLogger(__name__)
 
-TOLERANCE = 1e-4  # of the largest number in the array; float32 sums of 1e5 terms differ by a tenth of it
 MINIMUM_SECONDS = 0.05  # one timing lasts at least as long
 
 
@@ -44,6 +43,7 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
                 ours / its for ours, its in zip(seconds[ours_name], seconds[contender.name], strict=True)
             ),
             "temporary_mib": None if contender.temp_bytes is None else contender.temp_bytes / 2**20,
+            "part": contender.part,
             "calls_per_timing": repeats[contender.name],
             "seconds": seconds[contender.name],
         }
@@ -74,10 +74,10 @@ def check_agreement(case: Case) -> None:
             )
         for name, reference in references.items():
             difference = _relative_difference(arrays[name], reference)
-            if not difference <= TOLERANCE:
+            if not difference <= case.tolerance:
                 raise Disagreement(
                     f"{case.workload} {case.mode}: {contender.name} and {other} differ in the {name} by "
-                    f"{difference:.1e} of its largest number (allowed: {TOLERANCE:.0e})"
+                    f"{difference:.1e} of its largest number (allowed: {case.tolerance:.0e})"
                 )
 
 
@@ -98,7 +98,7 @@ def time_in_turns(
     Whatever disturbs the machine for a while then disturbs all of them. The contenders have run once before
     (`check_agreement`), so compilation is over.
 
-    Returns: seconds per call, one for each round, and the number of calls per timing, both by name.
+    Returns: seconds for the case's work, one for each round, and the number of calls per timing; by name.
     """
 
     def timed(contender: Contender, repeats: int) -> float:
@@ -117,7 +117,8 @@ def time_in_turns(
     try:
         for round_ in range(rounds):
             for contender in contenders if round_ % 2 == 0 else reversed(contenders):
-                seconds[contender.name].append(timed(contender, repeats[contender.name]))
+                second = timed(contender, repeats[contender.name])
+                seconds[contender.name].append(second / contender.part)
     finally:
         gc.enable()
     return seconds, repeats
@@ -131,11 +132,18 @@ def quartiles(values: Iterable[float]) -> dict[str, float]:
 
 def judge(goal: Goal, contenders: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A goal's entry in the JSON file; `value` and `met` are null where the rival is not installed."""
-    if goal.against is None:
-        value = contenders[0]["temporary_mib"]
+    if goal.measure == "time ratio":
+        # Against the fastest rival the ratio is the largest.
+        ratios = [
+            entry["ours_over_this"]["median"]
+            for entry in contenders
+            if entry["name"].startswith(goal.against)
+        ]
+        value = max(ratios, default=None)
+    elif goal.measure == "milliseconds":
+        value = contenders[0]["milliseconds"]["median"]
     else:
-        ratios = {entry["name"]: entry["ours_over_this"]["median"] for entry in contenders}
-        value = ratios.get(goal.against)
+        value = contenders[0]["temporary_mib"]
     return {
         "measure": goal.measure,
         "against": goal.against,

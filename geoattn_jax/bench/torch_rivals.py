@@ -76,7 +76,7 @@ def _grid_sample(
     *,
     padding_mode: str,
 ) -> list[Contender]:
-    if not _available("torch"):
+    if not available("torch"):
         return []
     import torch
 
@@ -88,7 +88,7 @@ def _grid_sample(
 
 def convolution(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
     """`conv2d` of `image` with `kernel`, SAME."""
-    if not _available("torch"):
+    if not available("torch"):
         return []
     import torch
 
@@ -101,7 +101,7 @@ def convolution(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> 
 
 def deformable(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
     """torchvision's `deform_conv2d` of `image` with `offsets` and `kernel`, SAME for an odd kernel."""
-    if not _available("torchvision"):
+    if not available("torchvision"):
         return []
     import torch
     import torchvision
@@ -120,7 +120,7 @@ def deformable(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> l
     return [_contender(DEFORMABLE, "deformable convolution", function, inputs, layouts, NCHW, cotangent)]
 
 
-def _available(package: str) -> bool:
+def available(package: str) -> bool:
     """Whether `package` is installed and, where JAX has an accelerator, torch has it too."""
     if importlib.util.find_spec(package) is None:
         return False

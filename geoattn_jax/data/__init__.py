@@ -1,1 +1,1 @@
-"""Input as a pure function of (seed, step): digits, moving digits, record files."""
+"""Input as a pure function of (seed, step): digits, moving digits, kitchen scenes, regions, record files."""

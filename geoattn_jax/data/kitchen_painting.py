@@ -28,7 +28,7 @@ DRAWER_Y, DRAWER_HW = 76, (40, 30)
 LAMP_Y, LAMP_HW = 5, (8, 32)
 TORSO_HALF_HW, HEAD_UP, HEAD_RADIUS = (24, 15), 30, 8
 ARM_DOWN, ARM_INWARD, ARM_HALF_HW = 2, 21, (5, 9)  # the other arm's centre, from the person's
-BAR_PERIOD = 20  # on the hand's tile; the bar is half of it
+BAR_PERIOD = 20.0  # on the hand's tile; the bar is half of it
 
 
 class Panel(NamedTuple):
@@ -56,9 +56,9 @@ class Panel(NamedTuple):
 # Each has lines about three pixels apart in the frames of the level that it is for; the next coarser level's
 # frames have too few pixels for them. The lines of board and mat are two pixels wide at most, so that nothing
 # of them is left by 4x max-pooling, through which the detail level's localizer looks.
-TILE = Panel(across=20, along=20, margin=1, period=3, line=1.5, disc=6, amplitude=1.75)
-BOARD = Panel(across=30, along=40, margin=2, period=5, line=2, disc=10, amplitude=0.6)
-MAT = Panel(across=42, along=30, margin=2, period=10.4, line=2, disc=10, amplitude=0.6)
+TILE = Panel(across=20, along=20, margin=1, period=3.0, line=1.5, disc=6, amplitude=1.75)
+BOARD = Panel(across=30, along=40, margin=2, period=5.0, line=2.0, disc=10, amplitude=0.6)
+MAT = Panel(across=42, along=30, margin=2, period=10.4, line=2.0, disc=10, amplitude=0.6)
 BOARD_UP, BOARD_OUTWARD = 24, 32  # its centre, from the person's
 MAT_Y = 108  # its centre; it lies below the person, its outer half nearer to the frame's edge
 
@@ -158,7 +158,7 @@ def _person_with_hand(scene: Scene, path: Path, inner: Path, outer: Path) -> Thi
         yield Layer(ellipse(y, x, *TORSO_HALF_HW), striped, path.velocity)
         yield Layer(disc(y + HEAD_UP, x, HEAD_RADIUS), _colour(scene, "skin"), path.velocity)
         for half, swinging in (("inner", inner), ("outer", outer)):
-            moved = swinging.times(TILE.amplitude)
+            moved = swinging.scaled(TILE.amplitude)
             y, x = window.seen_from(scene.hand + moved.displacement)
             shown = ~in_group(scene.label, "background")
             yield _panel_half(scene, TILE, half, y, x * scene.outward, moved, shown)
@@ -168,7 +168,7 @@ def _person_with_hand(scene: Scene, path: Path, inner: Path, outer: Path) -> Thi
 
 def _board(scene: Scene, half: Half, path: Path) -> Thing:
     """Half of the board on the wall, beside the person's head."""
-    centre, moved = _board_centre(scene), path.times(BOARD.amplitude)
+    centre, moved = _board_centre(scene), path.scaled(BOARD.amplitude)
 
     def layers(window: Window) -> Iterator[Layer]:
         y, x = window.seen_from(centre + moved.displacement)
@@ -180,7 +180,7 @@ def _board(scene: Scene, half: Half, path: Path) -> Thing:
 
 def _mat(scene: Scene, half: Half, path: Path) -> Thing:
     """Half of the mat on the counter, below the person; its outer half is the lower one."""
-    centre, moved = _mat_centre(scene), path.times(MAT.amplitude)
+    centre, moved = _mat_centre(scene), path.scaled(MAT.amplitude)
 
     def layers(window: Window) -> Iterator[Layer]:
         y, x = window.seen_from(centre + moved.displacement)
@@ -217,7 +217,7 @@ def _panel_half(
     shown: Bool[Array, ""],
 ) -> Layer:
     """Half of a panel, for pixels that are `across` and `along` from the panel's centre."""
-    coverage = box(across, along - _to_half(panel, half), panel.across, panel.along / 2) * shown
+    coverage = jnp.where(shown, box(across, along - _to_half(panel, half), panel.across, panel.along / 2), 0)
     inside = box(across, along, panel.across - 2 * panel.margin, panel.along - 2 * panel.margin)
     dark = jnp.where(
         in_group(scene.label, "motion"),
@@ -246,7 +246,7 @@ def _pattern(
     return first + second - 2 * first * second
 
 
-def _at(y: float, x: Float[Array, ""]) -> Float[Array, "2"]:
+def _at(y: float | int, x: Float[Array, ""]) -> Float[Array, "2"]:
     return jnp.stack([jnp.full_like(x, y), x])
 
 

@@ -94,7 +94,7 @@ class Path(NamedTuple):
     displacement: Float[Array, "t 2"]
     velocity: Float[Array, "t 2"]
 
-    def times(self, amplitude: float) -> "Path":
+    def scaled(self, amplitude: float | int) -> "Path":
         return Path(amplitude * self.displacement, amplitude * self.velocity)
 
 
@@ -161,7 +161,7 @@ def swing(movement: Swing, times: Int[Array, " t"]) -> Path:
     return _path(at(times), at(times + 1))
 
 
-def _angle(times: Int[Array, " t"], period: float) -> Float[Array, " t"]:
+def _angle(times: Int[Array, " t"], period: float | int) -> Float[Array, " t"]:
     return 2 * np.pi / period * times.astype(jnp.float32)
 
 

@@ -84,18 +84,20 @@ def add(painting: Painting, thing: Thing) -> Painting:
 # How much of each pixel a shape covers, given how far the pixel is from the shape's centre.
 
 
-def box(y: Float[Array, "*#a"], x: Float[Array, "*#a"], height: float, width: float) -> Float[Array, "*a"]:
+def box(
+    y: Float[Array, "*#a"], x: Float[Array, "*#a"], height: float | int, width: float | int
+) -> Float[Array, "*a"]:
     """An upright rectangle."""
     return jnp.clip((height + 1) / 2 - jnp.abs(y), 0, 1) * jnp.clip((width + 1) / 2 - jnp.abs(x), 0, 1)
 
 
-def disc(y: Float[Array, "*#a"], x: Float[Array, "*#a"], radius: float) -> Float[Array, "*a"]:
+def disc(y: Float[Array, "*#a"], x: Float[Array, "*#a"], radius: float | int) -> Float[Array, "*a"]:
     """A disc."""
     return jnp.clip(radius + 0.5 - jnp.sqrt(jnp.square(y) + jnp.square(x)), 0, 1)
 
 
 def ellipse(
-    y: Float[Array, "*#a"], x: Float[Array, "*#a"], half_height: float, half_width: float
+    y: Float[Array, "*#a"], x: Float[Array, "*#a"], half_height: float | int, half_width: float | int
 ) -> Float[Array, "*a"]:
     """An upright ellipse; its edge is about one pixel soft."""
     inside = 1 - jnp.square(y / half_height) - jnp.square(x / half_width)
@@ -103,7 +105,7 @@ def ellipse(
 
 
 def lines(
-    phase: Float[Array, "*a"], period: float | Float[Array, ""], width: float | Float[Array, ""]
+    phase: Float[Array, "*a"], period: float | int | Float[Array, ""], width: float | int | Float[Array, ""]
 ) -> Float[Array, "*a"]:
     """Lines of a width where the phase is a whole number; period and width in pixels."""
     return jnp.clip((width + 1) / 2 - period * jnp.abs(phase - jnp.round(phase)), 0, 1)

@@ -1,7 +1,7 @@
 """Where an experiment's parameters come from: training that resumes, or the checkpoints alone."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -15,6 +15,7 @@ from geoattn_jax.training import (
     load_trained,
     read_metrics,
     train,
+    trained_steps,
 )
 from geoattn_jax.training.phase import ModelState, Params
 
@@ -59,7 +60,7 @@ class Fitting:
         """
         config, directory = self.config, self.workdir / name
         if self.trains:
-            trained = train(
+            return train(
                 phases,
                 params,
                 model_state,
@@ -71,15 +72,26 @@ class Fitting:
                 checkpoint_every=config.checkpoint_every,
                 tensorboard=config.tensorboard,
             )
-        else:
-            trained = load_trained(directory, phases, params, model_state, seed=seed)
-            steps = sum(phase.steps for phase in phases)
-            if trained.step != steps:
+        self.require_finished({name: sum(phase.steps for phase in phases)})
+        return load_trained(directory, phases, params, model_state, seed=seed)
+
+    def require_finished(self, steps: Mapping[str, int]) -> None:
+        """Without training, checks that runs are finished; done for all of them before anything takes time.
+
+        Args:
+          steps: how many each run takes, by its name.
+
+        Raises: WorkdirError naming the first run that is not finished.
+        """
+        if self.trains:
+            return
+        for name, expected in steps.items():
+            done = trained_steps(self.workdir / name)
+            if done != expected:
                 raise WorkdirError(
-                    f"{directory} has done {trained.step} of {steps} steps; "
+                    f"{self.workdir / name} has done {done} of {expected} steps; "
                     f"run train.py on the same workdir to finish it"
                 )
-        return trained
 
     def seconds(self) -> float:
         """What the training and the stages between took, over all sessions that they needed."""

@@ -42,22 +42,30 @@ def _frames(experiment: TwoStage, condition: str) -> Float[np.ndarray, "t h w"]:
 
 
 def _curves(folder: Path, experiment: TwoStage, workdir: Path) -> list[Path]:
-    pretraining, lstm = {}, {}
-    for name in experiment.config.models:
-        rows = read_metrics(workdir / name / "pretrain" / "metrics.jsonl")
-        pretraining[name] = _curve([row for row in rows if "eval_accuracy" in row], "eval_accuracy")
-        for condition in experiment.config.conditions:
-            rows = read_metrics(workdir / name / condition / "lstm" / "metrics.jsonl")
-            lstm[f"{name}, {condition}"] = _curve(rows, "mean_loss")
-    paths = [folder / "pretraining.png", folder / "lstm.png"]
-    learning_curves(paths[0], pretraining, ylabel="accuracy on unseen digits", title="Pretraining")
+    """The models' curves: of the pretraining, and of the LSTM under each condition."""
+
+    def curves(training: str, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        names = experiment.config.models
+        return {name: _curve(workdir / name / training / "metrics.jsonl", metric) for name in names}
+
+    paths = [folder / "pretraining.png"]
     learning_curves(
-        paths[1], lstm, ylabel="training cross-entropy, mean over rounds", xlabel="update", title="LSTM"
+        paths[0], curves("pretrain", "eval_accuracy"), ylabel="accuracy on unseen digits", title="Pretraining"
     )
+    for condition in experiment.config.conditions:
+        paths.append(folder / f"lstm_{condition}.png")
+        learning_curves(
+            paths[-1],
+            curves(f"{condition}/lstm", "mean_loss"),
+            ylabel="training cross-entropy, mean over rounds",
+            xlabel="update",
+            title=f"LSTM, {condition}",
+        )
     return paths
 
 
-def _curve(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _curve(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    rows = [row for row in read_metrics(path) if metric in row]
     return np.array([row["phase_step"] for row in rows]), np.array([row[metric] for row in rows])
 
 

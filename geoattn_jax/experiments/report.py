@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
-from geoattn_jax.training.files import replacing
 from geoattn_jax.training.results import markdown
 
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
@@ -36,9 +36,11 @@ def summary(results: Results) -> str:
     origin = results.provenance
     minutes = origin["wall_seconds"] / 60
     packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
+    seed = origin["seed"]
+    seeds = f"the mean of the seeds {', '.join(map(str, seed))}" if isinstance(seed, list) else f"seed {seed}"
     return (
         f"Training and the extraction of features took {minutes:.1f} minutes on {origin['device']} "
-        f"({packages}), seed {origin['seed']}.\n"
+        f"({packages}), {seeds}.\n"
     )
 
 
@@ -55,8 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    with replacing(options.readme) as file:
-        file.write(text.encode())
+    write_text(options.readme, text)
     return 0
 
 

@@ -43,7 +43,8 @@ def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: 
     """Initial parameters with a leading axis of rounds; a round's own do not depend on how many there are.
 
     Args:
-      head: a module whose method `classify` maps features (b, t, f) to logits.
+      head: a module with the methods of `VideoClassifier`: `classify` maps features (b, t, f) to logits,
+        `project` and `classify_projected` are its two halves.
       sequences: of which the shape matters.
       seed: of the run.
       rounds: how many.
@@ -55,6 +56,11 @@ def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: 
         return head.init(key, one, method="classify")["params"]
 
     return jax.jit(jax.vmap(initial))(jnp.arange(rounds))
+
+
+def num_updates(count: int, *, epochs: int, batch_size: int) -> int:
+    """How many updates `rounds_phase` makes on `count` sequences."""
+    return epochs * (count // batch_size)
 
 
 def rounds_phase(
@@ -79,6 +85,7 @@ def rounds_phase(
       learning_rate: RMSProp's, whose other settings are Keras's: decay 0.9, no bias correction.
     """
     count = len(sequences.labels)
+    steps = num_updates(count, epochs=epochs, batch_size=batch_size)
 
     def batch(seed: int, step: int) -> RoundsBatch:
         return RoundsBatch(sequences, _order(count, batch_size, rounds, seed, step))
@@ -93,11 +100,12 @@ def rounds_phase(
     rmsprop = optax.rmsprop(learning_rate, decay=0.9, eps=1e-8, eps_in_sqrt=False)
     return Phase(
         name,
-        steps=epochs * (count // batch_size),
+        steps=steps,
         batch=batch,
         loss=loss,
         optimizers={"lstm": rmsprop, "fc": rmsprop},
         batch_axes=RoundsBatch(sequences=None, order=0),
+        shown="mean_loss",
     )
 
 
@@ -111,7 +119,10 @@ def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Score
 def _score(head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"]) -> Scores:
     """One round's loss and accuracy on some of the sequences."""
     labels = sequences.labels[order]
-    logits = head.apply({"params": params}, sequences.features[order], method="classify")
+    # All sequences are projected, also those that are not looked at: under vmap over rounds that is one large
+    # product. To gather features, 500 a frame and not 32, would make a copy of them for every round.
+    projected = head.apply({"params": params}, sequences.features, method="project")
+    logits = head.apply({"params": params}, projected[order], method="classify_projected")
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return Scores(losses.mean(), (logits.argmax(-1) == labels).mean())
 

@@ -1,7 +1,11 @@
 """From a config and a folder to results.json: what train.py and eval.py do."""
 
+import contextlib
+import importlib.util
 import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import absl.logging
@@ -10,13 +14,17 @@ import rich.markdown
 
 from geoattn_jax.experiments.attention_pictures import draw_regions
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
+from geoattn_jax.experiments.curves import draw_curves
+from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
 from geoattn_jax.experiments.supervised_attention import SupervisedAttention
 from geoattn_jax.experiments.two_stage import TwoStage
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
+    NonFiniteError,
     Results,
+    WorkdirError,
     open_workdir,
     provenance,
     read_config,
@@ -24,8 +32,29 @@ from geoattn_jax.training import (
     write_results,
 )
 
-EXPERIMENTS = {"two_stage": TwoStage, "supervised_attention": SupervisedAttention}
-PICTURES = {"two_stage": draw_pictures, "supervised_attention": draw_regions}
+EXPERIMENTS = {
+    "two_stage": TwoStage,
+    "end_to_end": EndToEnd,
+    "supervised_attention": SupervisedAttention,
+}
+PICTURES = {
+    "two_stage": draw_pictures,
+    "end_to_end": draw_curves,
+    "supervised_attention": draw_regions,
+}
+INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
+
+
+@contextlib.contextmanager
+def ending_in_one_line(program: str) -> Iterator[None]:
+    """Ends the program with one line, instead of a traceback, for what its user can mend."""
+    try:
+        yield
+    except (ConfigError, NonFiniteError, WorkdirError) as error:
+        sys.exit(f"{program}: {error}")
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def prepare_process() -> None:
@@ -67,6 +96,8 @@ def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
     if not rule.holds(name):
         raise ConfigError(f"config.experiment must be {rule.expected}, got {name!r}")
     experiment = EXPERIMENTS[name].prepare(config)
+    if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise ConfigError("config.tensorboard=True needs tensorboardX: pip install tensorboardX")
     with open_workdir(workdir, config.to_dict()) as folder:
         fitting = Fitting(config, folder, trains)
         rows = list(experiment.rows(fitting))

@@ -25,7 +25,14 @@ from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.paper_a import printed
 from geoattn_jax.experiments.pools import Pools, load_pools
 from geoattn_jax.experiments.pretraining import CNNS, ScaledDigitsTask, make_cnn
-from geoattn_jax.experiments.rounds import Scores, Sequences, initial_rounds, rounds_phase, score_rounds
+from geoattn_jax.experiments.rounds import (
+    Scores,
+    Sequences,
+    initial_rounds,
+    num_updates,
+    rounds_phase,
+    score_rounds,
+)
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
@@ -109,7 +116,7 @@ class TwoStage:
         Raises: ConfigError naming the key.
         """
         rules.check_config(config, RULES)
-        num_videos = len(MovingDigits("normal", config.protocol, "train").classes)
+        num_videos = _num_videos(config)
         if num_videos % config.lstm.batch_size:
             raise ConfigError(
                 f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
@@ -129,8 +136,19 @@ class TwoStage:
         video = self.videos(condition, split)
         return render_videos(video, self.pools.by_split[video.digits_split], self.config.seed, indices)
 
+    def steps(self) -> dict[str, int]:
+        """How many steps each training takes, by its folder in the workdir."""
+        lstm = self.config.lstm
+        updates = num_updates(_num_videos(self.config), epochs=lstm.epochs, batch_size=lstm.batch_size)
+        steps = {}
+        for name in self.config.models:
+            steps[f"{name}/pretrain"] = self.config.pretrain.steps[name]
+            steps |= {f"{name}/{condition}/lstm": updates for condition in self.config.conditions}
+        return steps
+
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
+        fitting.require_finished(self.steps())
         for name in self.config.models:
             cnn_params = self.pretrained(name, fitting)
             accuracy = self.task(name).test_accuracy(cnn_params)
@@ -248,6 +266,11 @@ class TwoStage:
             n=len(values),
             paper=printed(name, condition, metric, protocol=protocol),
         )
+
+
+def _num_videos(config: Config) -> int:
+    """One for each class, to train on and to test on."""
+    return len(MovingDigits("normal", config.protocol, "train").classes)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -1,6 +1,5 @@
 """What all figures share: pages measured in pixels, their PNG files, images, colours."""
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+
+from geoattn_jax.files import replacing
 
 DPI = 128  # a power of two, so that sizes given in pixels stay whole in matplotlib's inches
 FONT = FontProperties(family="DejaVu Sans", size=9)  # points; comes with matplotlib
@@ -47,18 +48,10 @@ def png(path: str | os.PathLike[str], *, width: int, height: int) -> Iterator[Fi
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"path must end in '.png', got {str(path)!r}; figures are written as PNG only")
-    with style.context(["default", STYLE]):
+    with style.context(["default", STYLE]), replacing(path) as file:
         figure = Figure((width / DPI, height / DPI), dpi=DPI)
-        content = io.BytesIO()
         yield figure
-        FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
-        unfinished.write_bytes(content.getvalue())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
 
 
 def add_panel(figure: Figure, *, left: int, top: int, width: int, height: int) -> Axes:

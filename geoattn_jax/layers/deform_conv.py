@@ -9,10 +9,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers.precision import position_dtype
-from geoattn_jax.ops.checks import check_array, check_pair
+from geoattn_jax.ops.checks import check_pair
 from geoattn_jax.ops.conv_layout import Padding
 from geoattn_jax.ops.deform_conv import deform_conv2d
-from geoattn_jax.ops.sample import offset_resample
+from geoattn_jax.ops.sample import check_image, offset_resample
 
 OFFSET = "offset"  # the name of every branch that predicts offsets
 
@@ -70,7 +70,7 @@ class DeformConv(nn.Module):
         Raises: ValueError if kernel_size, strides or kernel_dilation are not positive integers, a number of
           groups does not divide the channels, or padding is unknown.
         """
-        check_array("DeformConv", "image", image, "b h w cin")
+        check_image("DeformConv", image)
         strides, dilation = _pair(self.strides), _pair(self.kernel_dilation)
         check_pair("DeformConv", "kernel_size", self.kernel_size, minimum=1)
         check_pair("DeformConv", "strides", strides, minimum=1)
@@ -150,7 +150,7 @@ class ConvOffset2D(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Resamples `image`; the result has its shape and dtype."""
-        check_array("ConvOffset2D", "image", image, "b h w c")
+        check_image("ConvOffset2D", image)
         offsets = nn.Conv(
             2 * image.shape[-1],
             (3, 3),

@@ -1,6 +1,7 @@
 """Local response normalization."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -35,7 +36,7 @@ def local_response_norm(
             f"local_response_norm: window must be a positive odd number, with a channel at its centre, "
             f"got {window}"
         )
-    wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
+    wide = image.astype(np.promote_types(image.dtype, np.float32))
     reach = window // 2
     energy = lax.reduce_window(
         jnp.square(wide),

@@ -35,7 +35,25 @@ class VideoLSTM(nn.Module):
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = "float32"
 
-    @nn.compact
+    def setup(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"VideoLSTM: units must be a positive number, got {self.units}")
+        self.input = nn.Dense(
+            4 * self.units,
+            kernel_init=nn.initializers.glorot_uniform(),
+            bias_init=_forget_gate_open,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+        recurrence = nn.scan(
+            _Recurrence,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )
+        self.recurrent = recurrence(self.units, self.param_dtype)
+
     def __call__(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t u"]:
         """Runs over time.
 
@@ -45,27 +63,20 @@ class VideoLSTM(nn.Module):
         Returns: the hidden state after each frame.
         Raises: ValueError if units is not positive or inputs are not floating-point (b, t, f).
         """
-        check_array("VideoLSTM", "inputs", inputs, "b t f")
-        if self.units < 1:
-            raise ValueError(f"VideoLSTM: units must be a positive number, got {self.units}")
-        projected = nn.Dense(
-            4 * self.units,
-            kernel_init=nn.initializers.glorot_uniform(),
-            bias_init=_forget_gate_open,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name="input",
-        )(inputs)
-        recurrence = nn.scan(
-            _Recurrence,
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            in_axes=1,
-            out_axes=1,
-        )
-        start = jnp.zeros((inputs.shape[0], self.units), projected.dtype)
-        step = recurrence(self.units, self.param_dtype, name="recurrent")
-        _, hidden = step((start, start), projected)
+        return self.recur(self.project(inputs))
+
+    def project(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t gates"]:
+        """The part of the gates that does not depend on the state, W x_t + b; `recur` adds the rest."""
+        check_array(
+            "VideoLSTM", "inputs", inputs, "b t f",
+            "flatten the features of each frame; give a single video a batch axis by inputs[None]",
+        )  # fmt: skip
+        return self.input(inputs)
+
+    def recur(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b t u"]:
+        """The hidden state after each frame, from what `project` gives."""
+        start = jnp.zeros((projected.shape[0], self.units), projected.dtype)
+        _, hidden = self.recurrent((start, start), projected)
         return hidden
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.layers.precision import position_dtype
 from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.grid import affine_grid
-from geoattn_jax.ops.sample import PaddingMode, bilinear_sample
+from geoattn_jax.ops.sample import PaddingMode, bilinear_sample, check_image
 
 ThetaMode = Literal["affine", "attention", "translation"]
 
@@ -57,6 +57,7 @@ class SpatialTransformer(nn.Module):
 
     def setup(self) -> None:
         check_choice("SpatialTransformer", "mode", self.mode, get_args(ThetaMode))
+        check_choice("SpatialTransformer", "padding_mode", self.padding_mode, get_args(PaddingMode))
         if self.output_hw is not None:
             check_pair("SpatialTransformer", "output_hw", self.output_hw, minimum=1)
         if not self.start_scale > 0:
@@ -79,9 +80,10 @@ class SpatialTransformer(nn.Module):
           **localizer_options: passed on to the localizer, for example `train=True`.
 
         Returns: the regions, in image's dtype, and theta.
-        Raises: ValueError if an attribute is unknown or out of range, or the localizer's features are not
-          (b, f).
+        Raises: ValueError if an attribute is unknown or out of range, image is not a floating-point
+          (b, h, w, c), or the localizer's features are not (b, f).
         """
+        check_image("SpatialTransformer", image)
         theta = self.localize(image if localizer_input is None else localizer_input, **localizer_options)
         return self.sample(image, theta), theta
 

@@ -10,19 +10,21 @@ from geoattn_jax.models.frame_cnn import FrameCNN
 class CNNLSTM(nn.Module):
     """A frame classifier with an LSTM that gives a class at every step.
 
-    A video's scores are `mean_log_probabilities` of the steps' logits. The frames' own logits come along:
-    their loss beside the video's keeps the CNN a frame classifier.
+    A video's scores are the last step's logits. The frames' own logits come along: their loss beside the
+    video's keeps the CNN a frame classifier.
 
     Attributes:
       num_classes: number of outputs.
       lstm_units: size of the hidden state.
+      axis_name: see `FrameCNN`.
     """
 
     num_classes: int
     lstm_units: int = 64
+    axis_name: str | None = None
 
     def setup(self) -> None:
-        self.cnn = FrameCNN(self.num_classes)
+        self.cnn = FrameCNN(self.num_classes, self.axis_name)
         self.lstm = VideoLSTM(self.lstm_units)
         self.fc = nn.Dense(self.num_classes)
 

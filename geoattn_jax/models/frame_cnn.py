@@ -4,6 +4,8 @@ What makes it generalize is global average pooling: a feature means the same whe
 LeNet's dense layer on the flattened feature map barely leaves chance level on the same videos.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,8 @@ class FrameCNN(nn.Module):
 
     Attributes:
       num_classes: number of outputs.
+      axis_name: the devices' axis, where each device sees its own share of the batch (pmap); the batch's
+        statistics are then those of all devices.
 
     Example:
       model = FrameCNN(num_classes=55)
@@ -23,19 +27,21 @@ class FrameCNN(nn.Module):
     """
 
     num_classes: int
+    axis_name: str | None = None
 
     def setup(self) -> None:
+        norm = partial(nn.BatchNorm, momentum=0.9, axis_name=self.axis_name)
         # A bias would be cancelled by the normalization.
         self.conv1 = nn.Conv(16, (5, 5), strides=2, use_bias=False)
-        self.norm1 = nn.BatchNorm(momentum=0.9)
+        self.norm1 = norm()
         self.conv2 = nn.Conv(32, (3, 3), strides=2, use_bias=False)
-        self.norm2 = nn.BatchNorm(momentum=0.9)
+        self.norm2 = norm()
         self.conv3 = nn.Conv(64, (3, 3), strides=2, use_bias=False)
-        self.norm3 = nn.BatchNorm(momentum=0.9)
+        self.norm3 = norm()
         self.conv4 = nn.Conv(96, (3, 3), use_bias=False)
-        self.norm4 = nn.BatchNorm(momentum=0.9)
+        self.norm4 = norm()
         self.conv5 = nn.Conv(128, (3, 3), use_bias=False)
-        self.norm5 = nn.BatchNorm(momentum=0.9)
+        self.norm5 = norm()
         self.fc1 = nn.Dense(256)
         self.fc2 = nn.Dense(self.num_classes)
 

@@ -80,6 +80,16 @@ class VGG(nn.Module):
     units: ClassVar[int] = 4096  # of fc6 and fc7
 
     def setup(self) -> None:
+        network = type(self).__name__
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(
+                f"{network}: dropout_rate must be at least 0 and below 1, got {self.dropout_rate}; "
+                f"it is the share that is dropped"
+            )
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(
+                f"{network}: num_classes must be positive, or None to leave fc8 out, got {self.num_classes}"
+            )
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         he_normal = nn.initializers.he_normal()
         for row in self.convs:
@@ -138,7 +148,7 @@ class VGG(nn.Module):
 class VGGF(VGG):
     """VGG-F, the fast one: 60,834,536 parameters for 224 x 224 x 3 images and 1000 classes. See `VGG`."""
 
-    # The padding, of MatConvNet's files, is what Caffe's rounding up comes to at 224 x 224.
+    # `pad_end` is as in MatConvNet's files: at 224 x 224 it amounts to Caffe's rounding up.
     convs = (
         ConvLayer("conv1", 64, 11, stride=4, lrn=True, pool=partial(overlapping_max_pool, pad_end=1)),
         ConvLayer("conv2", 256, 5, pad=2, lrn=True, pool=overlapping_max_pool),

@@ -44,5 +44,13 @@ class VideoClassifier(nn.Module):
 
     def classify(self, features: Float[Array, "b t f"]) -> Float[Array, "b classes"]:
         """The logits of each video's class, from its frames' features."""
-        hidden = self.lstm(features)
+        return self.classify_projected(self.project(features))
+
+    def project(self, features: Float[Array, "b t f"]) -> Float[Array, "b t gates"]:
+        """The first half of `classify`, a product with the LSTM's input kernel (`VideoLSTM.project`)."""
+        return self.lstm.project(features)
+
+    def classify_projected(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b classes"]:
+        """The second half of `classify`."""
+        hidden = self.lstm.recur(projected)
         return self.fc(hidden.reshape(hidden.shape[0], -1))

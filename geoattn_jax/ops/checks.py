@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def check_array(function: str, name: str, array: jax.Array | np.ndarray, axes: str) -> None:
+def check_array(
+    function: str,
+    name: str,
+    array: jax.Array | np.ndarray,
+    axes: str,
+    remedy: str = "add or remove axes (a single item needs a leading batch axis of 1)",
+) -> None:
     """Checks that `array` is floating point with the axes named in `axes`.
 
     Args:
@@ -17,6 +23,7 @@ def check_array(function: str, name: str, array: jax.Array | np.ndarray, axes: s
       name: the argument.
       array: what came.
       axes: the expected axes, one word each; a last or middle `*name` stands for any number of axes.
+      remedy: what to do about another number of axes.
 
     Raises: ValueError if the rank or the dtype is another.
     """
@@ -25,10 +32,7 @@ def check_array(function: str, name: str, array: jax.Array | np.ndarray, axes: s
     rank_fits = array.ndim >= len(words) - 1 if variadic else array.ndim == len(words)
     expected = f"({', '.join(words)})"
     if not rank_fits:
-        raise ValueError(
-            f"{function}: {name} must have axes {expected}, got shape {array.shape}; "
-            f"add or remove axes (a single item needs a leading batch axis of 1)"
-        )
+        raise ValueError(f"{function}: {name} must have axes {expected}, got shape {array.shape}; {remedy}")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{function}: {name} must be floating point, got {array.dtype}; "

@@ -61,8 +61,14 @@ def resolve_layout(
     """
     name = "deform_conv2d"
     check_image(name, image)
-    checks.check_array(name, "offsets", offsets, "b ho wo g taps 2")
-    checks.check_array(name, "kernel", kernel, "kh kw cin_per_group cout")
+    checks.check_array(
+        name, "offsets", offsets, "b ho wo g taps 2",
+        "split a branch's channels by offsets.reshape(*offsets.shape[:3], groups, -1, 2); "
+        "for torchvision's offsets there is offsets_from_torchvision",
+    )  # fmt: skip
+    checks.check_array(
+        name, "kernel", kernel, "kh kw cin_per_group cout", "keep axes of length 1: the order is HWIO"
+    )
     checks.check_pair(name, "strides", strides, minimum=1)
     checks.check_pair(name, "kernel_dilation", kernel_dilation, minimum=1)
     b, cin = image.shape[0], image.shape[-1]
@@ -97,14 +103,18 @@ def resolve_layout(
             f"shape {image.shape}, got {groups} groups in shape {offsets.shape}"
         )
     if mask is not None:
-        checks.check_array(name, "mask", mask, "b ho wo g taps")
+        checks.check_array(
+            name, "mask", mask, "b ho wo g taps",
+            "split a branch's channels by mask.reshape(*mask.shape[:3], groups, -1); "
+            "for torchvision's mask there is mask_from_torchvision",
+        )  # fmt: skip
         checks.check_shape(
             name, "mask", mask, offsets.shape[:-1],
             because=f"(one weight for each offset of shape {offsets.shape})",
             remedy="give every tap of every offset group its weight, or mask=None",
         )  # fmt: skip
     if bias is not None:
-        checks.check_array(name, "bias", bias, "cout")
+        checks.check_array(name, "bias", bias, "cout", "give every output channel its bias, or bias=None")
         checks.check_shape(
             name, "bias", bias, (cout,), because=f"(one for each output of kernel {kernel.shape})",
             remedy="give every output channel its bias, or bias=None",

@@ -115,7 +115,7 @@ def mask_from_torchvision(
 
 def _from_torchvision(function, name, array, kernel_size, offset_groups, last_axes):
     array = jnp.asarray(array)
-    check_array(function, name, array, "b channels ho wo")
+    check_array(function, name, array, "b channels ho wo", f"give a single item as {name}[None]")
     check_pair(function, "kernel_size", kernel_size, minimum=1)
     b, _, ho, wo = array.shape
     axes = (offset_groups, math.prod(kernel_size), *last_axes)

@@ -36,10 +36,11 @@ def affine_grid(
     Raises: ValueError if theta is not a floating-point (b, 2, 3), or a size is not two positive integers.
     """
     theta = jnp.asarray(theta)
-    check_array("affine_grid", "theta", theta, "b 2 3")
+    matrices = "turn six numbers into a matrix with theta.reshape(-1, 2, 3)"
+    check_array("affine_grid", "theta", theta, "b 2 3", matrices)
     check_shape(
         "affine_grid", "theta", theta, (theta.shape[0], 2, 3), because="(one affine matrix for each image)",
-        remedy="turn six numbers into a matrix with theta.reshape(-1, 2, 3)",
+        remedy=matrices,
     )  # fmt: skip
     check_pair("affine_grid", "input_hw", input_hw, minimum=1)
     check_pair("affine_grid", "output_hw", output_hw, minimum=1)
@@ -83,7 +84,7 @@ def crop_theta(
       input_hw is not two positive integers (greater than 1 with `align_corners`).
     """
     top_left = jnp.asarray(top_left)
-    check_array("crop_theta", "top_left", top_left, "b 2")
+    check_array("crop_theta", "top_left", top_left, "b 2", "give a single corner as top_left[None]")
     check_shape(
         "crop_theta", "top_left", top_left, (top_left.shape[0], 2), because="(y and x for each image)",
         remedy="stack y and x on the last axis",

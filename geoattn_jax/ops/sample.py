@@ -42,11 +42,12 @@ def bilinear_sample(
     """
     image, coords = jnp.asarray(image), jnp.asarray(coords)
     check_image("bilinear_sample", image)
-    check_array("bilinear_sample", "coords", coords, "b *s 2")
+    own = "give every image of the batch its own coordinates, with (y, x) on the last axis"
+    check_array("bilinear_sample", "coords", coords, "b *s 2", own)
     check_shape(
         "bilinear_sample", "coords", coords, (image.shape[0], *coords.shape[1:-1], 2),
         because=f"(y and x of each sample in each image of shape {image.shape})",
-        remedy="give every image of the batch its own coordinates, with (y, x) on the last axis",
+        remedy=own,
     )  # fmt: skip
     check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
     with forward_mode_hint("bilinear_sample"):
@@ -76,11 +77,12 @@ def offset_resample(
     """
     image, offsets = jnp.asarray(image), jnp.asarray(offsets)
     check_image("offset_resample", image)
-    check_array("offset_resample", "offsets", offsets, "b h w c 2")
+    pairs = "reshape the offset branch's 2C channels to (C, 2)"
+    check_array("offset_resample", "offsets", offsets, "b h w c 2", pairs)
     check_shape(
         "offset_resample", "offsets", offsets, (*image.shape, 2),
         because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
-        remedy="reshape the offset branch's 2C channels to (C, 2)",
+        remedy=pairs,
     )  # fmt: skip
     b, h, w, c = image.shape
     # Each channel becomes an image of its own.
@@ -112,7 +114,8 @@ def check_image(function: str, image: jax.Array) -> None:
 
     Raises: ValueError naming what came and what was expected.
     """
-    check_array(function, "image", image, "b h w c")
+    missing = "give a single image a batch axis by image[None], a grey one a channel axis by image[..., None]"
+    check_array(function, "image", image, "b h w c", missing)
     if 0 in image.shape[1:3]:
         raise ValueError(f"{function}: image must have at least one pixel, got shape {image.shape}")
 

@@ -2,14 +2,13 @@
 
 from geoattn_jax.training.cache import cached_arrays
 from geoattn_jax.training.compilation_cache import use_compilation_cache
-from geoattn_jax.training.files import WorkdirError
-from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, train
+from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, train, trained_steps
 from geoattn_jax.training.metrics import read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
 from geoattn_jax.training.provenance import provenance
 from geoattn_jax.training.results import Results, Row, read_results, write_results
-from geoattn_jax.training.workdir import open_workdir, read_config
+from geoattn_jax.training.workdir import WorkdirError, open_workdir, read_config
 
 __all__ = [
     "PMAP_AXIS",
@@ -27,6 +26,7 @@ __all__ = [
     "read_metrics",
     "read_results",
     "train",
+    "trained_steps",
     "use_compilation_cache",
     "write_results",
 ]

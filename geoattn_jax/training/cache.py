@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geoattn_jax.training.files import WorkdirError, replacing
+from geoattn_jax.files import replacing
+from geoattn_jax.training.workdir import WorkdirError
 
 
 def cached_arrays(path: Path, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -23,7 +24,6 @@ def cached_arrays(path: Path, compute: Callable[[], Mapping[str, np.ndarray]]) -
     Raises: WorkdirError if the file is damaged.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: np.asarray(array) for name, array in compute().items()}
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **arrays)

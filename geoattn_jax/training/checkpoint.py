@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from geoattn_jax.training.files import WorkdirError
 from geoattn_jax.training.step import TrainState
+from geoattn_jax.training.workdir import WorkdirError
 
 KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
 
@@ -29,6 +29,13 @@ class Checkpoints:
         self._identity = dict(identity)
         self._manager: ocp.CheckpointManager | None = None
 
+    def latest_step(self) -> int | None:
+        """The newest checkpoint's step, None if there is none."""
+        if not self._folder.is_dir():
+            return None
+        with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
+            return manager.latest_step()
+
     def restore(self, like: Callable[[int], TrainState]) -> TrainState | None:
         """Reads the newest checkpoint, on the first device; None if there is none. Writes nothing.
 
@@ -37,12 +44,10 @@ class Checkpoints:
 
         Raises: WorkdirError if the checkpoint is damaged or another run's.
         """
-        if not self._folder.is_dir():
+        step = self.latest_step()
+        if step is None:
             return None
         with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
-            step = manager.latest_step()
-            if step is None:
-                return None
             record = self._read(manager, step, record=ocp.args.JsonRestore())["record"]
             if record.get("identity") != self._identity:
                 raise WorkdirError(

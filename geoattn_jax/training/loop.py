@@ -15,12 +15,12 @@ import numpy as np
 
 from geoattn_jax.training.checkpoint import Checkpoints
 from geoattn_jax.training.checks import check_whole
-from geoattn_jax.training.files import WorkdirError
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
 from geoattn_jax.training.reporting import Reporter
 from geoattn_jax.training.step import TrainState, check_loss, initial_opt_state
+from geoattn_jax.training.workdir import WorkdirError
 
 
 class NonFiniteError(FloatingPointError):
@@ -135,6 +135,11 @@ def load_trained(
     if state is None:
         raise WorkdirError(f"{folder} has no checkpoint yet; train first")
     return _trained(state, jax.local_devices()[0])
+
+
+def trained_steps(directory: str | os.PathLike) -> int:
+    """How many steps of a run the newest checkpoint in its directory has done; 0 if there is none."""
+    return Checkpoints(Path(directory).absolute() / "checkpoints", identity={}).latest_step() or 0
 
 
 def _initial_state(params: Params, model_state: ModelState) -> TrainState:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.training.files import WorkdirError, replacing
+from geoattn_jax.files import replacing
+from geoattn_jax.training.workdir import WorkdirError
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ class Phase:
         with eval_ before their names. It must not keep the arrays that it is given: their memory is used
         again.
       evaluate_every: after how many steps, besides the last, `evaluate` is called; None for the last only.
+      shown: the metric that progress shows, where the loss itself would tell little.
 
     Raises: ValueError naming the phase and the field.
     """
@@ -56,6 +57,7 @@ class Phase:
     batch_axes: Any = 0
     evaluate: Callable[[Params, ModelState], Mapping[str, Any]] | None = None
     evaluate_every: int | None = None
+    shown: str = "loss"
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:

@@ -17,7 +17,7 @@ class Progress:
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[loss]}"),
+            rich.progress.TextColumn("{task.fields[metric]}"),
             rich.progress.TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -26,17 +26,18 @@ class Progress:
         self._next_line = 0.0
         self._bar.start()
 
-    def start(self, phase: str, *, done: int, steps: int) -> None:
-        """Begins a phase of which `done` steps are done already."""
-        self._phase, self._steps = phase, steps
-        self._task = self._bar.add_task(phase, completed=done, total=steps, loss="")
+    def start(self, phase: str, *, done: int, steps: int, metric: str) -> None:
+        """Begins a phase of which `done` steps are done already; `metric` is what `update` will be given."""
+        self._phase, self._steps, self._metric = phase, steps, metric
+        self._task = self._bar.add_task(phase, completed=done, total=steps, metric="")
         self._print(f"{phase}: {done}/{steps} steps done")
 
-    def update(self, done: int, loss: float) -> None:
-        """Shows that `done` steps of the phase are done, with the last one's loss."""
-        self._bar.update(self._task, completed=done, loss=f"loss {loss:.4g}")
+    def update(self, done: int, value: float) -> None:
+        """Shows that `done` steps of the phase are done, with the last one's value of the metric."""
+        metric = f"{self._metric.replace('_', ' ')} {value:.4g}"
+        self._bar.update(self._task, completed=done, metric=metric)
         if done == self._steps or time.monotonic() >= self._next_line:
-            self._print(f"{self._phase}: {done}/{self._steps} steps, loss {loss:.4g}")
+            self._print(f"{self._phase}: {done}/{self._steps} steps, {metric}")
 
     def close(self) -> None:
         """Leaves the bars as they are."""

@@ -19,11 +19,10 @@ def provenance(*, seed: int, wall_seconds: float) -> dict[str, Any]:
       seed: of the run.
       wall_seconds: what the run took.
 
-    Returns: {"commit", "packages", "device", "seed", "wall_seconds"}; commit is None where the package is not
-      in a git checkout, and ends in "-dirty" where tracked files differ from the commit.
+    Returns: {"commit", "packages", "device", "seed", "wall_seconds"}; see `commit`.
     """
     return {
-        "commit": _commit(Path(__file__).parent),
+        "commit": commit(),
         "packages": {"python": platform.python_version(), **_versions()},
         "device": _device(),
         "seed": seed,
@@ -31,13 +30,18 @@ def provenance(*, seed: int, wall_seconds: float) -> dict[str, Any]:
     }
 
 
-def _commit(folder: Path) -> str | None:
+def commit() -> str | None:
+    """The checked-out commit of this package, with "-dirty" where tracked files differ from it.
+
+    Returns: None where the package is not in a git checkout.
+    """
+    folder = Path(__file__).parent
     # An installed copy may lie inside somebody else's checkout, so the file itself must be tracked.
     if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
+    head = _git(folder, "rev-parse", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}-dirty" if changed else commit
+    return f"{head}-dirty" if changed else head
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

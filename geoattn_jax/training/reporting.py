@@ -37,11 +37,11 @@ class Reporter:
 
     def start_phase(self, phase: Phase, *, done: int) -> None:
         """Announces a phase of which `done` steps are done already."""
-        self._progress.start(phase.name, done=done, steps=phase.steps)
+        self._progress.start(phase.name, done=done, steps=phase.steps, metric=phase.shown)
 
     def report(self, phase: Phase, *, step: int, phase_step: int, metrics: Mapping[str, float]) -> None:
         """Reports one step; counts are of steps done, in the run and in the phase."""
-        self._progress.update(phase_step, metrics["loss"])
+        self._progress.update(phase_step, metrics[phase.shown])
         if self._file is None or not self._is_logged(phase, phase_step):
             return
         numbers = {"loss": metrics["loss"], **metrics}  # the loss first
@@ -81,7 +81,5 @@ def _summary_writer(folder: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise ImportError(
-            "tensorboard=True needs tensorboardX; install it with pip install 'geoattn-jax[tensorboard]'"
-        ) from error
+        raise ImportError("tensorboard=True needs tensorboardX: pip install tensorboardX") from error
     return SummaryWriter(str(folder), purge_step=step + 1)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoattn_jax.files import write_text
 from geoattn_jax.training.checks import check_whole
-from geoattn_jax.training.files import WorkdirError, replacing
+from geoattn_jax.training.workdir import WorkdirError
 
 # Metrics between 0 and 1, shown in percent.
 FRACTIONS = ("accuracy", "mean_average_precision", "samples_outside", "panel_visible")
@@ -98,9 +99,8 @@ def write_results(directory: Path, results: Results) -> None:
       results: what to write; config and provenance anything that JSON can hold.
     """
     content = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
-    for name, text in (("results.json", f"{content}\n"), ("table.md", markdown(results.rows))):
-        with replacing(directory / name) as file:
-            file.write(text.encode())
+    write_text(directory / "results.json", f"{content}\n")
+    write_text(directory / "table.md", markdown(results.rows))
 
 
 def read_results(path: Path) -> Results:
@@ -133,12 +133,10 @@ def _table(rows: Sequence[Row]) -> str:
     models = list(dict.fromkeys(row.model for row in rows))
     conditions = list(dict.fromkeys(row.condition for row in rows))
     cells = {(row.condition, row.model): _cell(row) for row in rows}
-    counts = "/".join(str(n) for n in dict.fromkeys(row.n for row in rows))
     lines = [
         f"### {first.table}: {first.metric}{unit}, {first.protocol}",
         "",
-        f"Mean ± standard deviation of {counts} runs [the paper's number].",
-        "",
+        *_legend(rows),
         "| | " + " | ".join(models) + " |",
         "|---" * (len(models) + 1) + "|",
     ]
@@ -146,6 +144,17 @@ def _table(rows: Sequence[Row]) -> str:
         found = [cells.get((condition, model), "") for model in models]
         lines.append(f"| {condition} | " + " | ".join(found) + " |")
     return "\n".join([*lines, ""])
+
+
+def _legend(rows: Sequence[Row]) -> list[str]:
+    """What the cells hold besides one number, if they do."""
+    counts = list(dict.fromkeys(row.n for row in rows))
+    sentences = []
+    if counts != [1]:
+        sentences.append(f"Mean ± standard deviation of {'/'.join(map(str, counts))} runs.")
+    if any(row.paper is not None for row in rows):
+        sentences.append("In brackets the paper's number.")
+    return [" ".join(sentences), ""] if sentences else []
 
 
 def _cell(row: Row) -> str:

@@ -99,6 +99,9 @@ def check_loss(
     old, new = jax.tree.map(_kind, model_state), jax.tree.map(_kind, new_model_state)
     if old != new:
         fail(f"model_state must keep its structure, shapes and dtypes: it was {old}, became {new}")
+    known = sorted({"loss", *metrics})
+    if phase.shown not in known:
+        raise ValueError(f"phase {phase.name!r}: shown must be one of {known}, got {phase.shown!r}")
     for name, metric in metrics.items():
         if name in RESERVED_METRICS:
             fail(f"the metric {name!r} has a name that the loop uses itself; rename it")

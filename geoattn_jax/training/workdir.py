@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.training.files import WorkdirError, replacing, temporary_of
+from geoattn_jax.files import temporary_of, write_text
 
 MARKER = "geoattn_jax.json"
 FORMAT = 1
+
+
+class WorkdirError(RuntimeError):
+    """A folder that cannot be used as it is. It has been left untouched."""
 
 
 @contextlib.contextmanager
@@ -26,22 +30,22 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
       config: the experiment's settings, anything that JSON can hold.
 
     Yields: the folder's absolute path.
-    Raises: WorkdirError if the folder holds something else, is damaged, was started with another config or is
-      in use. It is then as it was.
+    Raises: WorkdirError if the folder holds something else, is damaged, was started with another config, is
+      in use or cannot be written to. It is then as it was.
     """
     folder = Path(path).absolute()
     config = json.loads(json.dumps(config))
     if folder.exists() and not folder.is_dir():
         raise WorkdirError(f"workdir {folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
-        marker = folder / MARKER
-        if marker.exists():
-            _check_same_config(folder, config)
-        else:
-            _check_empty(folder)
-            with replacing(marker) as file:
-                file.write(json.dumps({"format": FORMAT, "config": config}, indent=2).encode())
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_lock(folder))
+            _claim(folder, config)
+        except OSError as error:
+            raise WorkdirError(
+                f"workdir {folder} cannot be written to ({error}); give another folder"
+            ) from error
         yield folder
 
 
@@ -54,7 +58,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     try:
         content = json.loads(marker.read_text())
         found, config = content["format"], dict(content["config"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise WorkdirError(f"workdir {marker.parent} has no {MARKER}: no run was started in it") from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise WorkdirError(
@@ -66,6 +70,15 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
             f"use another folder, or the version that wrote it"
         )
     return config
+
+
+def _claim(folder: Path, config: dict[str, Any]) -> None:
+    marker = folder / MARKER
+    if marker.exists():
+        _check_same_config(folder, config)
+    else:
+        _check_empty(folder)
+        write_text(marker, json.dumps({"format": FORMAT, "config": config}, indent=2))
 
 
 @contextlib.contextmanager

@@ -66,6 +66,7 @@ def test_the_command_keeps_a_complete_record(tmp_path, capsys):
     record = json.loads(out.read_text())
     assert record["suite"] == "kernels"
     assert record["rounds"] == 2
+    assert "commit" in record
     assert {"device", "platform", "cores", "versions", "settings", "load_average"} <= set(record["machine"])
     assert {"python", "jax", "jaxlib", "numpy"} <= set(record["machine"]["versions"])
     assert {"XLA_FLAGS", "allocator"} <= set(record["machine"]["settings"])
@@ -89,6 +90,15 @@ def test_an_unknown_workload_is_answered_with_the_known_ones(caplog):
 def test_no_rounds_are_refused(caplog):
     assert main(["kernels", "--rounds", "0"]) == 1
     assert "--rounds must be at least 1, got 0" in caplog.text
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("out", ["/dev/null/record.json", "/"])
+def test_an_out_that_cannot_be_written_is_refused_before_anything_is_timed(caplog, monkeypatch, out):
+    monkeypatch.setattr("geoattn_jax.bench.__main__.measured", lambda *_: pytest.fail("timed"))
+    assert main(["kernels", "--smoke", "--out", out]) == 1
+    assert caplog.text.count("\n") == 1
+    assert out.removesuffix("/record.json") in caplog.text
 
 
 def test_list_names_the_workloads(capsys):

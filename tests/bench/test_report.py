@@ -22,15 +22,15 @@ def summary(median):
     return {"median": median, "q1": median / 2, "q3": 2.0 * median}
 
 
-def goal(measure, **entries):
-    note = "1.8 times its speed" if entries["against"] == "rival" else ""
-    return {"measure": measure, "note": note, **entries}
+def goal(measure, note="", against=None, **entries):
+    return {"measure": measure, "note": note, "against": against, **entries}
 
 
 RECORD = {
     "format": records.FORMAT,
     "suite": "things",
     "command": "python -m geoattn_jax.bench things",
+    "commit": "0123456789abcdef",
     "date": "2026-01-31",
     "rounds": 3,
     "minimum_seconds": 0.05,
@@ -67,8 +67,9 @@ RECORD = {
                 },
             ],
             "goals": [
-                goal("time ratio", against="rival", at_most=1 / 1.8, value=0.00123, met=True),
-                goal("temporary MiB", against=None, at_most=20.0, value=33.256, met=False),
+                goal("time ratio", "1.8 times its speed", "rival", at_most=1 / 1.8, value=0.00123, met=True),
+                goal("temporary MiB", at_most=20.0, value=33.256, met=False),
+                goal("milliseconds", "667 things/s", at_most=1.5, value=1.0, met=True),
                 goal("time ratio", against="absent", at_most=1.5, value=None, met=None),
             ],
         }
@@ -111,6 +112,11 @@ def test_causes_are_printed_under_a_miss_only():
     assert "memory is slow" not in benchmarks(things_cpu=met)
 
 
+def test_a_commit_that_is_not_known_is_not_made_up():
+    assert "jax 0.10.2; of an unrecorded commit." in benchmarks(things_cpu=RECORD | {"commit": None})
+    assert "commit 0123456789-dirty." in benchmarks(things_cpu=RECORD | {"commit": "0123456789abcdef-dirty"})
+
+
 def test_without_goals_there_is_no_table_of_them():
     plain = copy.deepcopy(RECORD)
     plain["results"][0]["goals"] = []
@@ -146,6 +152,13 @@ def test_an_empty_folder_says_what_to_run(tmp_path, capsys, caplog):
 def test_a_record_of_another_format_says_to_run_again(tmp_path):
     (tmp_path / "old.json").write_text('{"format": 0}')
     with pytest.raises(ValueError, match=r"old\.json has format 0, expected 1; run the suite again"):
+        records.read_all(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / "half.json").write_text(content)
+    with pytest.raises(ValueError, match=r"half\.json is damaged .*; run the suite again"):
         records.read_all(tmp_path)
 
 

@@ -17,7 +17,7 @@ class Clock:
     def __call__(self):
         return self.now
 
-    def contender(self, name, durations, *, computes="it", result=(1.0, 2.0), temp_bytes=None):
+    def contender(self, name, durations, *, computes="it", result=(1.0, 2.0), temp_bytes=None, part=1.0):
         """Takes the given seconds, one after the other; the last one from then on."""
         left = list(durations)
 
@@ -26,7 +26,7 @@ class Clock:
             self.now += left.pop(0) if len(left) > 1 else left[0]
             return np.array(result)
 
-        return Contender(name, computes, call, lambda array: {"output": array}, temp_bytes)
+        return Contender(name, computes, call, lambda array: {"output": array}, temp_bytes, part)
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_ratios_are_taken_within_rounds(clock):
     # One agreement call and one of calibration, then the rounds: the third is disturbed.
     ours = clock.contender("ours", [1, 1, 2, 3, 40, 5, 6], temp_bytes=3 * 2**20)
     rival = clock.contender("rival", [1, 1, 1, 2, 10, 2, 3])
-    goals = [Goal(2.0, "rival"), Goal(1.9, "rival"), Goal(3.0), Goal(2.9), Goal(1.0, "absent")]
+    goals = [Goal(2.0, "rival"), Goal(1.9, "rival"), Goal(1.0, "absent")]
+    goals += [Goal(bound, measure="temporary MiB") for bound in (3.0, 2.9)]
+    goals += [Goal(bound, measure="milliseconds") for bound in (5000.0, 4999.0)]
     result = timing.measure(Case("W", "forward", [ours, rival], goals), rounds=5, clock=clock)
     assert [entry["name"] for entry in result["contenders"]] == ["ours", "rival"]
     first, second = result["contenders"]
@@ -67,8 +69,24 @@ def test_ratios_are_taken_within_rounds(clock):
     assert first["ours_over_this"] == {"median": 1, "q1": 1, "q3": 1}
     assert second["temporary_mib"] is None
     assert second["ours_over_this"] == {"median": 2, "q1": 2, "q3": 2.5}  # of medians: 5 / 2
-    assert [goal["met"] for goal in result["goals"]] == [True, False, True, False, None]
-    assert [goal["value"] for goal in result["goals"]] == [2, 2, 3, 3, None]
+    assert [goal["met"] for goal in result["goals"]] == [True, False, None, True, False, True, False]
+    assert [goal["value"] for goal in result["goals"]] == [2, 2, None, 3, 3, 5000, 5000]
+
+
+def test_a_rival_may_do_a_part_and_is_timed_for_the_whole(clock):
+    contenders = [clock.contender("ours", [6.0]), clock.contender("rival", [1.0], part=0.1)]
+    result = timing.measure(Case("W", "forward", contenders), rounds=2, clock=clock)
+    rival = result["contenders"][1]
+    assert (rival["milliseconds"]["median"], rival["ours_over_this"]["median"]) == (10000, 0.6)
+    assert rival["part"] == 0.1
+
+
+def test_of_several_rivals_the_fastest_counts(clock):
+    rivals = [clock.contender(f"torch, {way}", [seconds]) for way, seconds in (("slow", 4.0), ("fast", 2.0))]
+    contenders = [clock.contender("ours", [3.0]), *rivals, clock.contender("another", [1.0])]
+    result = timing.measure(Case("W", "forward", contenders, [Goal(1.0, "torch")]), rounds=2, clock=clock)
+    assert result["goals"][0]["value"] == 1.5
+    assert not result["goals"][0]["met"]
 
 
 @pytest.mark.parametrize(

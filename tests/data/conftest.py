@@ -3,11 +3,20 @@
 import os
 from pathlib import Path
 
+import jax
 import pytest
 
 from geoattn_jax.data.digits import digit_pool, load_digits
 
 FRAME = 18  # pixels
+
+
+@pytest.fixture
+def lightly_compiled():
+    """For tests of what is drawn, not of its last bit: compiling takes less than half as long."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

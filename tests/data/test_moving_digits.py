@@ -54,6 +54,7 @@ def test_a_training_step_that_renders_gets_the_same_videos(pool):
     assert np.array_equal(step(jnp.int32(5), jnp.int32(1))[1], 2 * whole[4:])
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_epoch_has_each_class_once_in_another_order(pool, protocol):
     video = videos(protocol=protocol)
@@ -63,6 +64,7 @@ def test_every_epoch_has_each_class_once_in_another_order(pool, protocol):
     assert not np.array_equal(labels[0], labels[1])
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_class_shows_the_digits_in_its_name(pool, protocol):
     video = videos(protocol=protocol)
@@ -87,6 +89,7 @@ def test_interleaved_splits_are_the_even_and_the_odd_frames_of_one_trajectory(po
     assert np.median(steps_between(path)) == pytest.approx(speed(1), rel=1e-4)
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 def test_new_motion_shares_digit_images_but_no_trajectory_nor_setting(pool):
     scenes = [draw_scenes(videos(split=split), pool, 0, jnp.arange(200)) for split in ("train", "test")]
     order = [np.argsort(scene.labels) for scene in scenes]
@@ -99,6 +102,7 @@ def test_new_motion_shares_digit_images_but_no_trajectory_nor_setting(pool):
         assert not np.any(getattr(first, drawn) == getattr(second, drawn)), drawn
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 def test_new_digits_test_videos_show_images_never_trained_on(pool, unseen_pool):
     train, test = (videos(protocol="new_digits", split=split) for split in ("train", "test"))
     assert (train.digits_split, test.digits_split) == ("train", "test")
@@ -112,6 +116,7 @@ def test_other_protocols_test_on_the_digits_of_training(protocol):
     assert videos(protocol=protocol, split="test").digits_split == "train"
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 def test_new_digits_videos_of_a_class_differ_in_their_digit_images(pool):
     scene = draw_scenes(videos(protocol="new_digits"), pool, 0, jnp.arange(110))
     labels, digits = np.asarray(scene.labels), np.asarray(scene.digits)
@@ -146,6 +151,7 @@ def steps_between(path):
     return np.linalg.norm(np.diff(np.asarray(path), axis=2), axis=-1)
 
 
+@pytest.mark.usefixtures("lightly_compiled")
 def test_digits_bounce_inside_the_frame_at_constant_speed():
     frame_size, digit = 64, 28
     pool = DigitPool(jnp.zeros((10, digit, digit)), jnp.arange(10), jnp.arange(10), jnp.ones(10, jnp.int32))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from geoattn_jax.experiments.report import filled, main
-from geoattn_jax.training import Results, Row, WorkdirError, write_results
+from geoattn_jax.experiments.report import filled, main, summary
+from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = """# Title
@@ -39,6 +39,12 @@ def test_a_block_is_replaced_by_its_results(folder):
     assert text.startswith("# Title\n<!-- results: small -->\n")
     assert text.endswith("<!-- /results -->\ntext\n")
     assert filled(text, folder) == text
+
+
+def test_several_seeds_are_told(folder):
+    results = read_results(folder / "small.json")
+    combined = dataclasses.replace(results, provenance=results.provenance | {"seed": [4, 7]})
+    assert "(python 3.12.1, jax 0.10.2), the mean of the seeds 4, 7." in summary(combined)
 
 
 def test_a_missing_file_is_named(folder, capsys):

@@ -1,6 +1,8 @@
 """Paper A's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
 import json
+import shutil
+import sys
 
 import experiments_tiny as tiny
 import pytest
@@ -45,7 +47,8 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
 
 def test_the_figures_are_there(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
-    assert names == {"sequences.png", "pretraining.png", "lstm.png", "elastic.png"}
+    lstm = {f"lstm_{condition}.png" for condition in CONDITIONS}
+    assert names == {"sequences.png", "pretraining.png", "elastic.png"} | lstm
 
 
 def test_every_model(tmp_path):
@@ -111,6 +114,15 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
         run.evaluate(tmp_path / "nothing")
 
 
+def test_evaluation_computes_nothing_before_it_refuses(tmp_path, monkeypatch, finished):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "lenet" / "elastic" / "lstm")
+    interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=1)
+    interrupt(monkeypatch, two_stage, "render_videos", at_call=1)
+    with pytest.raises(WorkdirError, match=r"lenet/elastic/lstm has done 0 of 2 steps; run train\.py"):
+        run.evaluate(tmp_path)
+
+
 def test_another_config_is_refused(finished):
     before = json.loads((finished / "results.json").read_text())
     with pytest.raises(WorkdirError, match=r"lstm\.rounds: 3 then, 4 now"):
@@ -139,6 +151,13 @@ def test_another_config_is_refused(finished):
 def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_is_asked_for_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ConfigError, match=r"config\.tensorboard=True needs tensorboardX: pip install"):
+        run.train_and_evaluate(config(tensorboard=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

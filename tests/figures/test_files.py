@@ -24,6 +24,10 @@ DRAW = {
     "region_outlines": lambda path: figures.region_outlines(
         path, COLOUR, {"sstn": np.array([[-9.0, 2.0], [4.0, 9.0], [8.0, 30.0], [3.0, 3.0]])}
     ),
+    "level_crops": lambda path: figures.level_crops(
+        path, {"bar": {"detail": COLOUR}}, {"bar": {"detail": np.array([2.0, 5.0])}}, (4, 30)
+    ),
+    "motion_window": lambda path: figures.motion_window(path, COLOUR, FRAME, np.array([2.0, 5.5]), (4, 7)),
     "learning_curves": lambda path: figures.learning_curves(
         path, {"lenet": (np.arange(17), FRAME[0])}, ylabel="accuracy"
     ),

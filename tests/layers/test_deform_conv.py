@@ -231,3 +231,10 @@ def test_bad_options_are_named(unchecked, options, message):
     layer = DeformConv(**{"features": 6, "kernel_size": (3, 3), **options})
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(layer.init, KEY, IMAGE)
+
+
+@pytest.mark.parametrize("layer", [DeformConv(features=6, kernel_size=(3, 3)), ConvOffset2D()])
+def test_an_image_without_a_batch_axis_is_named(unchecked, layer):
+    message = rf"{type(layer).__name__}: image must have axes \(b, h, w, c\), got .* by image\[None\]"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(layer.init, KEY, IMAGE[0])

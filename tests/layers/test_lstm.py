@@ -139,3 +139,9 @@ def test_bfloat16():
 def test_bad_units_are_named(unchecked):
     with pytest.raises(ValueError, match="units must be a positive number, got 0"):
         jax.eval_shape(VideoLSTM(0).init, jax.random.key(0), INPUTS)
+
+
+def test_inputs_without_a_batch_axis_are_named(unchecked):
+    message = r"VideoLSTM: inputs must have axes \(b, t, f\), got .* by inputs\[None\]"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(VideoLSTM(UNITS).init, jax.random.key(0), INPUTS[0])

@@ -143,12 +143,18 @@ def test_vmap_over_parameters_equals_a_loop():
         ({"mode": "rotation"}, "mode must be one of 'affine', 'attention', 'translation', got 'rotation'"),
         ({"output_hw": (0, 3)}, r"output_hw must be two whole numbers .* got \(0, 3\)"),
         ({"start_scale": 0.0}, "start_scale must be positive, got 0.0"),
-        ({"padding_mode": "reflect"}, "padding_mode must be one of"),
+        ({"padding_mode": "reflect"}, "SpatialTransformer: padding_mode must be one of"),
     ],
 )
 def test_bad_attributes_are_named(unchecked, options, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(SpatialTransformer(Features(), **options).init, KEY, IMAGE)
+
+
+def test_an_image_without_a_batch_axis_is_named(unchecked):
+    message = r"SpatialTransformer: image must have axes \(b, h, w, c\), got .* by image\[None\]"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(SpatialTransformer(Features()).init, KEY, IMAGE[0])
 
 
 def test_a_localizer_without_flat_features_is_named(unchecked):

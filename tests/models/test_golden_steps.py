@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from narrow_vgg import NarrowVGG16, NarrowVGGF, NarrowVGGM
 from variables import normal, random_variables
 
 from geoattn_jax.models.cnn_lstm import CNNLSTM
@@ -22,6 +23,7 @@ from geoattn_jax.models.video_classifier import VideoClassifier
 
 IMAGES = (3, 12, 10, 1)
 VIDEO = (3, 4, 12, 10, 1)
+PHOTOS = (3, 63, 70, 3)
 LABELS = jnp.array([1, 4, 2])
 
 
@@ -41,19 +43,24 @@ GOLDEN = {  # model, shape of its inputs, options; loss, norm of the gradient, l
     "VideoClassifier": (VideoClassifier(LeNet()), VIDEO, {}, (4.697263, 0.8746542, 4.696498)),
     "FrameCNN": (FrameCNN(55), IMAGES, {"train": True}, (3.947007, 0.7544942, 3.946437)),
     "SSTN": (SSTN_TINY, (3, 18, 20, 3), {"method": sstn_logits}, (1.928936, 0.5504389, 1.928633)),
+    "VGGF": (NarrowVGGF(55), PHOTOS, {"train": False}, (4.201337, 4.800013, 4.178503)),
+    "VGGM": (NarrowVGGM(55), PHOTOS, {"train": False}, (4.86154, 15.13477, 4.646804)),
+    "VGG16": (NarrowVGG16(55), PHOTOS, {"train": False}, (3.671325, 17.07593, 3.423755)),
     "CNNLSTM": (CNNLSTM(55), VIDEO, {"train": True}, (3.960604, 0.4644535, 3.960389)),
 }
+DEEP = {"VGGF", "VGGM", "VGG16"}  # with small parameters the image would be lost on its way
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_step(name):
     model, shape, options, golden = GOLDEN[name]
-    np.testing.assert_allclose(step(model, normal(0, *shape), options), golden, rtol=1e-4)
+    scale = 0.1 if name in DEEP else 0.05
+    np.testing.assert_allclose(step(model, normal(0, *shape), scale, options), golden, rtol=1e-4)
 
 
-def step(model, inputs, options):
+def step(model, inputs, scale, options):
     """Loss, gradient norm, and loss after one step of plain gradient descent."""
-    variables = random_variables(model, inputs, scale=0.05, **options)
+    variables = random_variables(model, inputs, scale=scale, **options)
 
     def loss_of(params):
         logits, _ = model.apply({**variables, "params": params}, inputs, mutable=["batch_stats"], **options)

@@ -308,6 +308,7 @@ def lossy(change):
         ({"loss": lossy(lambda value, aux: (value, ({}, aux[1])))}, "model_state must keep its structure"),
         ({"loss": lossy(lambda value, aux: (value, (aux[0], {"v": jnp.ones(3)})))}, "'v' must be one number"),
         ({"loss": lossy(lambda value, aux: (value, (aux[0], {"step": value})))}, "'step' has a name"),
+        ({"shown": "accuracy"}, r"shown must be one of \['loss', 'mae'\], got 'accuracy'"),
         ({"batch_axes": {"x": 0}}, "batch_axes {'x': 0} must be a prefix of the batch's tree"),
         ({"batch": lambda seed, step: {"x": 1.0}}, r"batch\['x'\] must be an array, got float"),
         ({"batch": lambda seed, step: {"x": np.float32(1)}}, "must have a first axis of examples"),

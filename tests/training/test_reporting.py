@@ -1,5 +1,7 @@
 """What a run tells: lines where there is no terminal, TensorBoard's files, and lines that were cut off."""
 
+import dataclasses
+
 import jax
 import pytest
 import training_problem as problem
@@ -28,6 +30,12 @@ def test_without_a_terminal_progress_is_plain_lines(capsys):
     assert any(line.startswith("trunk: 7/7 steps, loss ") for line in lines)
     assert lines[-1].startswith("head: 5/5 steps, loss ")
     assert "\x1b" not in output.err
+
+
+def test_progress_shows_the_metric_that_the_phase_names(capsys):
+    phase = dataclasses.replace(problem.phases()[0], shown="mae")
+    train([phase], problem.initial_params(), problem.initial_model_state(), seed=3)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("trunk: 7/7 steps, mae ")
 
 
 def test_lines_of_metrics(tmp_path):

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from geoattn_jax.training import Results, Row, WorkdirError, provenance, read_results, write_results
+from geoattn_jax.training.results import markdown
 
 ROW = Row("A1", "dcn_lstm", "rotation", "interleaved", "accuracy", mean=0.9912, std=0.013, n=300, paper=0.997)
 ROWS = [
@@ -46,6 +47,7 @@ def test_the_table_stands_beside_the_papers(tmp_path):
     write_results(tmp_path, results())
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == "### A1: accuracy (%), interleaved"
+    assert lines[2] == "Mean ± standard deviation of 300/1 runs. In brackets the paper's number."
     assert lines[4:8] == [
         "| | dcn_lstm | lenet_lstm |",
         "|---|---|---|",
@@ -53,6 +55,29 @@ def test_the_table_stands_beside_the_papers(tmp_path):
         "| scaling | 99.12 [99.70] |  |",
     ]
     assert "| rotation | 1.27 ± 0.04 [1.29] |" in lines
+
+
+SPREAD, PAPER = "Mean ± standard deviation of 300 runs.", "In brackets the paper's number."
+
+
+@pytest.mark.parametrize(
+    ("change", "legend", "cell"),
+    [
+        (
+            {},
+            "Mean ± standard deviation of 300 runs. In brackets the paper's number.",
+            "99.12 ± 1.30 [99.70]",
+        ),
+        ({"paper": None}, "Mean ± standard deviation of 300 runs.", "99.12 ± 1.30"),
+        ({"n": 1, "std": 0.0}, "In brackets the paper's number.", "99.12 [99.70]"),
+        ({"n": 1, "std": 0.0, "paper": None}, None, "99.12"),
+    ],
+)
+def test_the_legend_tells_what_is_there(change, legend, cell):
+    table = markdown([dataclasses.replace(ROW, **change)]).splitlines()
+    assert table[0] == "### A1: accuracy (%), interleaved"
+    assert table[2:-3] == ([legend, ""] if legend else [])
+    assert table[-3:] == ["| | dcn_lstm |", "|---|---|", f"| rotation | {cell} |"]
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -94,6 +94,17 @@ def test_a_file_is_refused(tmp_path):
     assert path.read_text() == "text"
 
 
+@pytest.mark.parametrize("path", ["/dev/null/run", "/proc/run"])
+def test_a_folder_that_cannot_be_made_is_named(path):
+    with pytest.raises(WorkdirError, match=rf"workdir {path} cannot be written to .*give another folder"):
+        claim(path)
+
+
+def test_an_error_of_the_run_is_its_own(tmp_path):
+    with pytest.raises(OSError, match="disk full"), open_workdir(tmp_path, CONFIG):
+        raise OSError("disk full")
+
+
 def test_only_one_opens_a_folder_at_a_time(tmp_path):
     with open_workdir(tmp_path, CONFIG):
         program = (
@@ -108,6 +119,7 @@ def test_only_one_opens_a_folder_at_a_time(tmp_path):
 
 
 def test_reading_the_config_of_no_workdir(tmp_path):
-    with pytest.raises(WorkdirError, match="no run was started in it"):
-        read_config(tmp_path)
+    for folder in (tmp_path, tmp_path / "nowhere", "/dev/null/run"):
+        with pytest.raises(WorkdirError, match="no run was started in it"):
+            read_config(folder)
     assert os.listdir(tmp_path) == []
