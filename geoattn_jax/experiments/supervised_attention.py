@@ -143,10 +143,11 @@ class SupervisedAttention:
                         runs.append(level.numbers(localizer, model, seed))
                         accuracy = runs[-1]["unseen_subjects", "accuracy"]
                         _log.info("%s, %s, %s, seed %d: %.1f%%", name, localizer, model, seed, 100 * accuracy)
-                    yield from _rows(name, localizer, model, runs)
+                    yield from rows_of(name, localizer, model, runs)
 
 
-def _rows(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:
+def rows_of(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:
+    """A cell's rows, from the numbers of all its runs."""
     for protocol, metric in runs[0]:
         values = np.array([run[protocol, metric] for run in runs])
         is_table_2 = (protocol, metric) == ("unseen_subjects", "accuracy")

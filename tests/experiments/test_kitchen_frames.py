@@ -48,7 +48,8 @@ def test_evaluation_sees_one_frame_of_each_clip(general, clips):
         shown.add(int(differences.argmin()))
         assert differences.min() <= 0.5 / 255 + 1e-6  # a frame of the clip, in 8 bits
         for found, centres in ((hand, clips.hand), (panel, clips.panel)):
-            np.testing.assert_allclose(found[n], centres[n, differences.argmin()] - [0, 6], atol=1e-4)
+            expected = np.asarray(centres[n, differences.argmin()]) - [0, 6]
+            np.testing.assert_allclose(found[n], expected, atol=1e-4)
     assert len(shown) > 1  # not always the same one
 
 
@@ -92,4 +93,4 @@ def test_at_the_papers_sizes(general, folder):
         np.testing.assert_allclose(*places, atol=1e-5)
     np.testing.assert_allclose(enlarged.theta_2[:, 0, 0], 0.875)
     shrunk = jax.image.resize(enlarged.frames, mini.frames.shape, "linear")
-    assert np.corrcoef(np.ravel(shrunk), np.ravel(mini.frames))[0, 1] > 0.98
+    assert np.corrcoef(np.ravel(shrunk), np.ravel(mini.frames))[0, 1] > 0.95

@@ -10,6 +10,7 @@ from geoattn_jax.experiments.attention import Measures
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.experiments.supervised_attention import rows_of
 from geoattn_jax.training import WorkdirError, read_results
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
@@ -45,7 +46,7 @@ def _frames_of_noise():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    run.train_and_evaluate(config(runs=2), folder)
+    run.train_and_evaluate(config(), folder)
     return folder
 
 
@@ -57,7 +58,7 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
     cells = {(row.model, row.protocol, row.metric): row for row in rows(finished)}
     assert {row.table for row in cells.values()} == {"B2"}
     assert {row.condition for row in cells.values()} == {"general, small"}
-    assert {row.n for row in cells.values()} == {2}
+    assert {row.n for row in cells.values()} == {1}
     for model in CHOSEN:
         protocols = {protocol for name, protocol, _ in cells if name == model}
         probed = MODELS[model].region == "attended"
@@ -72,6 +73,18 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
     assert "[29.41]" in (finished / "table.md").read_text()
 
 
+def test_a_row_is_the_mean_of_the_runs():
+    one, other = ({("unseen_subjects", "accuracy"): 0.5, ("unseen_subjects", "scale"): n} for n in (1.0, 3.0))
+    accuracy, scale = rows_of("middle", "large", "sstn", [one, other])
+    assert (accuracy.condition, accuracy.mean, accuracy.n, accuracy.paper) == (
+        "middle, large",
+        0.5,
+        2,
+        0.3064,
+    )
+    assert (scale.mean, scale.std, scale.n, scale.paper) == (2.0, 1.0, 2, None)
+
+
 def test_the_figures_are_there(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
     assert names == {
@@ -84,7 +97,7 @@ def test_the_figures_are_there(finished):
 
 def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
     """What joint training is given: SSTN the guided networks, STN a fresh localizer, all one recognizer."""
-    cut, given, fit = config(runs=2), {}, Fitting.fit
+    cut, given, fit = config(), {}, Fitting.fit
 
     def watched(self, name, phases, params, *rest, **options):
         given[name.rpartition("/")[2]] = params
@@ -93,8 +106,8 @@ def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
     monkeypatch.setattr(Fitting, "fit", watched)
     level = AttentionLevel.prepare(cut, "general", Fitting(cut, finished, trains=False))
     for model in CHOSEN:
-        level.trained("small", model, 1)
-    guided = level.guided("small", "affine", 1)
+        level.trained("small", model, 0)
+    guided = level.guided("small", "affine", 0)
     assert set(given) == {"guide_affine", "stn_default", "sstn", "hard_coded"}
     equal = {name: jax.tree.map(np.array_equal, params, guided) for name, params in given.items()}
     assert all(jax.tree.leaves(equal["sstn"]) + jax.tree.leaves(equal["hard_coded"]))
@@ -122,7 +135,6 @@ def interrupt(monkeypatch, module, name, *, at_call):
 @pytest.mark.parametrize(
     ("module", "name", "at_call"),
     [
-        (kitchen_frames, "_windows", 2),  # while regions are sought
         (kitchen_frames, "_draw", 6),  # in the middle of joint training
         (attention_level, "class_from_theta", 2),  # while models are evaluated
     ],
@@ -133,9 +145,9 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
     with monkeypatch.context() as patch:
         interrupt(patch, module, name, at_call=at_call)
         with pytest.raises(InterruptionError):
-            run.train_and_evaluate(config(runs=2), tmp_path)
+            run.train_and_evaluate(config(), tmp_path)
     assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(runs=2), tmp_path)
+    run.train_and_evaluate(config(), tmp_path)
     assert rows(tmp_path) == rows(finished)
 
 
