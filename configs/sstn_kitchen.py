@@ -2,8 +2,8 @@
 
   python train.py --config=configs/sstn_kitchen.py --workdir=runs/sstn_kitchen
 
-Hardware: two CPU cores. Time: about fifteen minutes on busy ones. Result: SSTN before R_h, its region nearer
-to the hand than R_h, and far before STN, most of whose region lies outside of the image.
+Hardware: CPU cores. Time: a quarter of an hour on busy ones. Result: SSTN before R_h, its region nearer to the
+hand than R_h, and far before STN, of whose samples almost all lie outside of the image.
 """
 
 from geoattn_jax.experiments.config import Config
