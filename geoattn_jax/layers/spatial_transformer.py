@@ -17,9 +17,10 @@ ThetaMode = Literal["affine", "attention", "translation"]
 class SpatialTransformer(nn.Module):
     """Reads the region of an image that a localizer chooses (Jaderberg et al. 2015, section 3).
 
-    A last layer with a zero kernel turns the localizer's features into theta, so that training starts from
-    the same centred region for every image: the image itself, or its middle at `start_scale`. Only its bias
-    is then non-zero; its kernel gets a gradient from the first step on, the localizer from the second.
+    A last layer turns the localizer's features into theta. By default its kernel is zero, so that training
+    starts from the same centred region for every image: the image itself, or its middle at `start_scale`.
+    Only its bias is then non-zero; its kernel gets a gradient from the first step on, the localizer from the
+    second.
 
     Convention: theta maps normalized target (x, y, 1) to normalized source (x, y), both in [-1, 1], as in
     `affine_grid`. The theta layer's outputs are, by mode,
@@ -36,6 +37,8 @@ class SpatialTransformer(nn.Module):
       start_scale: the side of the region at the start, as a fraction of the image's.
       align_corners: what -1 and 1 stand for, see `affine_grid`.
       padding_mode: what lies outside the image, "zeros" or "border".
+      kernel_init: initializer of the theta layer's kernel.
+      bias_init: initializer of its bias; None for the centred region.
 
     Example:
       model = SpatialTransformer(localizer=MyCNN(), output_hw=(32, 32))
@@ -49,6 +52,8 @@ class SpatialTransformer(nn.Module):
     start_scale: float = 1.0
     align_corners: bool = False
     padding_mode: PaddingMode = "zeros"
+    kernel_init: nn.initializers.Initializer = nn.initializers.zeros
+    bias_init: nn.initializers.Initializer | None = None
 
     def setup(self) -> None:
         check_choice("SpatialTransformer", "mode", self.mode, get_args(ThetaMode))
@@ -103,8 +108,8 @@ class SpatialTransformer(nn.Module):
         outputs = nn.Dense(
             len(start),
             dtype=position_dtype(features.dtype),
-            kernel_init=nn.initializers.zeros,
-            bias_init=lambda key, shape, dtype: jnp.array(start, dtype),
+            kernel_init=self.kernel_init,
+            bias_init=self.bias_init or (lambda key, shape, dtype: jnp.array(start, dtype)),
             name="theta",
         )(features)
         return self._matrix(outputs)

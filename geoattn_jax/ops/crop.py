@@ -1,0 +1,124 @@
+"""Windows of images, read where they lie: each function equals another one on the window cut out.
+
+A batch's windows begin at different pixels, so cutting them out would write every window to memory first.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from geoattn_jax.ops.checks import check_array, check_pair, check_shape
+from geoattn_jax.ops.sample import bilinear_sample, check_image
+
+
+def sample_crop(
+    image: Float[Array, "b h w c"],
+    top_left: Int[Array, "b 2"],
+    coords: Float[Array, "b *s 2"],
+    *,
+    crop_hw: tuple[int, int],
+) -> Float[Array, "b *s c"]:
+    """Reads a window of each image at real-valued positions; outside the *window* are zeros.
+
+    Equals `bilinear_sample(window, coords)`, in values and gradients.
+
+    Convention: coords are (y, x) in pixels of the window, pixel centres at integers, y down.
+
+    Args:
+      image: pixels, any float dtype.
+      top_left: (y, x) of each window's first pixel, pixels of the image; windows must lie in the image.
+      coords: where to read, pixels of the window; positions may lie outside it.
+      crop_hw: height and width of the window, pixels.
+
+    Returns: the samples, in image's dtype.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or the window is larger than the image.
+    """
+    image, top_left, coords = jnp.asarray(image), jnp.asarray(top_left), jnp.asarray(coords)
+    _check("sample_crop", image, top_left, crop_hw)
+    check_array("sample_crop", "coords", coords, "b *s 2")
+    inside = [_nearest_inside(coords[..., axis], crop_hw[axis]) for axis in (0, 1)]
+    start = top_left.reshape(-1, *(1,) * (coords.ndim - 2), 2).astype(coords.dtype)
+    positions = jnp.stack([position for position, _ in inside], axis=-1) + start
+    # The edge's pixel, weighted by how much of the cell around the position the window covers.
+    covered = inside[0][1] * inside[1][1]
+    samples = bilinear_sample(image, positions, padding_mode="border")
+    return (samples.astype(covered.dtype) * covered[..., None]).astype(image.dtype)
+
+
+def max_pool_crop(
+    image: Float[Array, "b h w c"], top_left: Int[Array, "b 2"], *, crop_hw: tuple[int, int], window: int
+) -> Float[Array, "b ho wo c"]:
+    """The maximum of each `window` x `window` block of a window of each image.
+
+    Equals `layers.max_pool(crop, window)`: rows and columns after the last full block are dropped.
+
+    Args:
+      image: pixels, any float dtype.
+      top_left: (y, x) of each crop's first pixel, pixels of the image; crops must lie in the image.
+      crop_hw: height and width of the crop, pixels.
+      window: side of a block, pixels.
+
+    Returns: the maxima, (b, crop height // window, crop width // window, c).
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or a crop is larger than the image or smaller
+      than a block.
+    """
+    image, top_left = jnp.asarray(image), jnp.asarray(top_left)
+    _check("max_pool_crop", image, top_left, crop_hw)
+    if not 1 <= window <= min(crop_hw):
+        raise ValueError(
+            f"max_pool_crop: window must be from 1 to the shorter side of crop_hw={crop_hw}, got {window}"
+        )
+    return jax.vmap(partial(_max_pool, crop_hw=crop_hw, window=window))(image, top_left)
+
+
+def _max_pool(
+    image: Float[Array, "h w c"], top_left: Int[Array, "2"], *, crop_hw: tuple[int, int], window: int
+) -> Float[Array, "ho wo c"]:
+    height, width, channels = image.shape
+    pixels = image.reshape(height * width, channels)
+    rows, columns = (
+        start + window * jnp.arange(size // window, dtype=top_left.dtype)
+        for start, size in zip(top_left, crop_hw, strict=True)
+    )
+    blocks = rows[:, None] * width + columns
+    maxima = pixels.at[blocks].get(mode="promise_in_bounds")
+    for step in range(1, window * window):
+        dy, dx = divmod(step, window)
+        maxima = jnp.maximum(maxima, pixels.at[blocks + (dy * width + dx)].get(mode="promise_in_bounds"))
+    return maxima
+
+
+def _nearest_inside(
+    coordinate: Float[Array, "b *s"], size: int
+) -> tuple[Float[Array, "b *s"], Float[Array, "b *s"]]:
+    """Along one axis: the nearest position in the window, and the weight of what is read there.
+
+    Comparisons are such that derivatives are the right-hand ones, and a NaN stays one.
+    """
+    last = size - 1
+    below, above = coordinate < 0, coordinate >= last
+    nearest = jnp.where(below, 0, jnp.where(above, last, coordinate))
+    weight_below = jnp.where(coordinate < -1, 0, 1 + coordinate)
+    weight_above = jnp.where(coordinate >= size, 0, size - coordinate)
+    return nearest, jnp.where(below, weight_below, jnp.where(above, weight_above, 1))
+
+
+def _check(function: str, image: jax.Array, top_left: jax.Array, crop_hw: tuple[int, int]) -> None:
+    check_image(function, image)
+    check_shape(
+        function, "top_left", top_left, (image.shape[0], 2), because="((y, x) of each image's window)",
+        remedy="give every image of the batch its own window",
+    )  # fmt: skip
+    if not jnp.issubdtype(top_left.dtype, jnp.integer):
+        raise ValueError(
+            f"{function}: top_left must hold whole numbers, got {top_left.dtype}; "
+            f"a window begins at a pixel: round first"
+        )
+    check_pair(function, "crop_hw", crop_hw, minimum=1)
+    if any(size > whole for size, whole in zip(crop_hw, image.shape[1:3], strict=True)):
+        raise ValueError(
+            f"{function}: crop_hw must fit into the image of shape {image.shape}, got {crop_hw}; "
+            f"use a smaller window or larger frames"
+        )
