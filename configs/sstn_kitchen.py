@@ -2,8 +2,8 @@
 
   python train.py --config=configs/sstn_kitchen.py --workdir=runs/sstn_kitchen
 
-Hardware: CPU cores. Time: a quarter of an hour on busy ones. Result: SSTN before R_h, its region nearer to the
-hand than R_h, and far before STN, of whose samples almost all lie outside of the image.
+Hardware: CPU cores. Time: a quarter of an hour on busy ones. Result expected, by trials on 42 clips: SSTN
+before R_h, its region nearer to the hand, and far before STN, of whose samples almost all lie outside.
 """
 
 from geoattn_jax.experiments.config import Config

@@ -6,9 +6,9 @@ Batches of 128 by sub-batches of 2, the paper's learning rates and dropout. The 
 enlarged to 1624 x 1224 as MPII Cooking's are: a test of the network's size, not of what it can learn. The
 paper says neither how long it trained nor by which optimizer; momentum is the usual one for these networks.
 
-Hardware: a GPU. Time: not run at full size yet. On four CPU cores an update of the joint phase at batch 2 took
-2.4 s, with 5.8 GiB of memory in use at most: 3.0 in the update by XLA's own count, 2.0 of them parameters and
-momentum, the rest the initial parameters and their copies. To try it, one update of each phase:
+Hardware: a GPU. Time: not run at full size yet. On four CPU cores an update of the joint phase at batch 2
+took 2.4 s, with 5.8 GiB of memory in use at most: 3.0 in the update by XLA's own count, 2.0 of them
+parameters and momentum, the rest the initial parameters and their copies. To try it, an update of each phase:
 
   python train.py --config=configs/sstn_paper_scale.py --workdir=runs/one_step \
       --config.batch_size=2 --config.sub_batches=1 --config.guide.updates=1 --config.joint.updates=1 \
