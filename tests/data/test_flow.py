@@ -2,19 +2,16 @@
 
 import os
 import shutil
-import sys
-import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import normal
-from video_files import cut_off, moving_texture, plain_frames, write_avi
+from video_files import cut_off, cv2, moving_texture, plain_frames, write_avi
 
 from geoattn_jax.data import flow as flow_module
-from geoattn_jax.data.crops import mirror, mirror_flow
+from geoattn_jax.data.crops import mirror_flow
 from geoattn_jax.data.flow import (
     cached_flow,
     compute_flow,
@@ -46,7 +43,7 @@ def test_the_last_flow_repeats_the_one_before():
 
 def test_the_flow_of_a_mirrored_video_is_the_mirrored_flow():
     frames = moving_texture((1, 2))
-    flow, mirrored = compute_flow(frames), compute_flow(np.asarray(mirror(frames)))
+    flow, mirrored = compute_flow(frames), compute_flow(frames[:, :, ::-1])
     expected = np.asarray(mirror_flow(jnp.asarray(flow)))
     np.testing.assert_allclose(
         np.median(mirrored[INSIDE], (1, 2)), np.median(expected[INSIDE], (1, 2)), atol=0.1
@@ -161,11 +158,9 @@ def test_other_settings_and_other_videos_are_computed_anew(clip, tmp_path, compu
     write_avi(clip, moving_texture((1, 2), seed=1))
     os.utime(clip, ns=(0, 0))
     cached_flow(clip, folder)
-    another = (
-        shutil.copy(clip, clip.parent / "other" / "clip.avi")
-        if (clip.parent / "other").mkdir() is None
-        else None
-    )
+    another = clip.parent / "other" / clip.name
+    another.parent.mkdir()
+    shutil.copy(clip, another)
     cached_flow(another, folder)
     assert len(computed) == 7
 
@@ -234,14 +229,12 @@ def test_bad_input_is_named(frames, method, said):
 
 
 def test_tvl1_is_refused_where_the_build_lacks_it(monkeypatch):
-    cv2 = sys.modules["cv2"]
-    without = types.SimpleNamespace(**{name: getattr(cv2, name) for name in dir(cv2) if name != "optflow"})
-    monkeypatch.setitem(sys.modules, "cv2", without)
+    monkeypatch.delattr(cv2, "optflow", raising=False)
     with pytest.raises(ImportError, match=r"method 'tvl1' needs .*opencv-contrib-python-headless"):
         compute_flow(plain_frames(2), method="tvl1")
 
 
-@pytest.mark.skipif(not hasattr(sys.modules["cv2"], "optflow"), reason="no contributed modules in OpenCV")
+@pytest.mark.skipif(not hasattr(cv2, "optflow"), reason="no contributed modules in OpenCV")
 def test_tvl1_recovers_a_translation():
     flow = compute_flow(moving_texture((-1, 2)), method="tvl1")
     np.testing.assert_allclose(np.median(flow[INSIDE], axis=(1, 2)), np.tile([-1, 2], (4, 1)), atol=0.2)
@@ -261,7 +254,7 @@ def test_real_videos_have_flow_and_regions(videos_folder, tmp_path, name):
     assert encoded.shape == (shape[0], 48, 64, 2)
     assert read_video(videos_folder / name, stop=1).frames.shape == (1, *shape[1:], 3)
     motion = motion_map(decode_flow(jnp.asarray(encoded[:12]))[None])
-    assert motion.max() > 0.1
+    assert motion.max() > 0.05
     top_left = np.asarray(best_window(motion, (16, 16)))
     assert (top_left >= 0).all()
     assert (top_left <= [[32, 48]]).all()
@@ -269,11 +262,3 @@ def test_real_videos_have_flow_and_regions(videos_folder, tmp_path, name):
     frames = read_video(videos_folder / name, stop=3).frames
     write_video(again, frames, 25.0)
     assert np.abs(read_video(again).frames.astype(int) - frames).mean() < 10
-
-
-@pytest.fixture(scope="module")
-def videos_folder():
-    shared = Path(os.environ.get("GEOATTN_SHARED", Path(__file__).parents[3] / "shared"))
-    if not (shared / "data" / "videos").is_dir():
-        pytest.skip(f"no videos under {shared}; set GEOATTN_SHARED")
-    return shared / "data" / "videos"
