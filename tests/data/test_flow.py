@@ -16,6 +16,7 @@ from geoattn_jax.data.flow import (
     cached_flow,
     compute_flow,
     decode_flow,
+    decode_stack,
     encode_flow,
     mirror_stack,
     stack_flow,
@@ -90,28 +91,36 @@ def stacks_one_by_one(encoded, times, length):
 @pytest.mark.parametrize("length", [1, 3, 10])
 def test_stacks_are_the_flows_around_each_time(length):
     encoded = np.random.default_rng(0).integers(1, 256, (8, 5, 7, 2), np.uint8)
-    times = np.array([0, 3, 7], np.int32)
-    stacks = stack_flow(jnp.asarray(encoded), times, length=length)
-    assert stacks.dtype == jnp.float32
-    np.testing.assert_allclose(stacks, stacks_one_by_one(encoded, times, length), atol=1e-5)
+    times = np.array([0, 3, 7])
+    stacks = stack_flow(encoded, times, length=length)
+    assert stacks.dtype == np.uint8
+    decoded = decode_stack(jnp.asarray(stacks))
+    assert decoded.dtype == jnp.float32
+    np.testing.assert_allclose(decoded, stacks_one_by_one(encoded, times, length), atol=1e-5)
+
+
+def test_a_stack_of_one_flow_is_that_flow():
+    encoded = np.random.default_rng(0).integers(1, 256, (4, 5, 7, 2), np.uint8)
+    np.testing.assert_array_equal(stack_flow(encoded, np.arange(4), length=1), encoded)
 
 
 def test_a_mirrored_stack_is_the_stack_of_the_mirrored_video():
-    flow, times = jnp.asarray(normal(0, 6, 5, 7, 2), jnp.float32), jnp.array([1, 4], jnp.int32)
-    stack = stack_flow(encode_flow(flow), times, length=3)
+    flow, times = jnp.asarray(normal(0, 6, 5, 7, 2), jnp.float32), np.array([1, 4])
+
+    def stack(flow):
+        return decode_stack(jnp.asarray(stack_flow(np.asarray(encode_flow(flow)), times, length=3)))
+
     (mirrored,) = mirror_flow(flow[None])
-    np.testing.assert_allclose(
-        mirror_stack(stack), stack_flow(encode_flow(mirrored), times, length=3), atol=1e-5
-    )
-    np.testing.assert_array_equal(mirror_stack(mirror_stack(stack)), stack)
+    np.testing.assert_allclose(mirror_stack(stack(flow)), stack(mirrored), atol=1e-5)
+    np.testing.assert_array_equal(mirror_stack(mirror_stack(stack(flow))), stack(flow))
 
 
 def test_under_jit_and_vmap():
-    flow = jnp.asarray(normal(1, 2, 6, 5, 7, 2), jnp.float32)
-    times = jnp.array([0, 5, 2], jnp.int32)
-    stacks = jax.vmap(lambda one: stack_flow(encode_flow(one), times, length=4))(flow)
-    for one, stack in zip(flow, stacks, strict=True):
-        np.testing.assert_allclose(stack_flow(encode_flow(one), times, length=4), stack, atol=1e-6)
+    flow = jnp.asarray(normal(1, 2, 3, 5, 7, 2), jnp.float32)
+    expected = [decode_stack(encode_flow(one)) for one in flow]
+    for vmapped in (jax.vmap, lambda function: jax.jit(jax.vmap(function))):
+        stacks = vmapped(lambda one: decode_stack(encode_flow(one)))(flow)
+        np.testing.assert_allclose(stacks, expected, atol=1e-6)
 
 
 @pytest.fixture
