@@ -4,7 +4,7 @@ Convention: a flow is (dy, dx) in pixels, from its frame to the next, as `kitche
 
     flow = compute_flow(read_video("clip.mp4", resize_hw=(128, 170)).frames)
     motion = motion_map(flow[None])
-    stacks = stack_flow(encode_flow(flow), times)
+    stacks = decode_stack(stack_flow(np.asarray(encode_flow(flow)), times))
 """
 
 import hashlib
@@ -57,13 +57,13 @@ def compute_flow(
 
 
 @partial(jax.jit, static_argnames="bound")
-def encode_flow(flow: Float[Array, "*s 2"], *, bound: float = BOUND) -> UInt8[Array, "*s 2"]:
-    """Flows in 8 bits each: clipped to +-bound, which becomes 1 and 255; 128 is no motion.
+def encode_flow(flow: Float[Array, "*s"], *, bound: float = BOUND) -> UInt8[Array, "*s"]:
+    """Flows in 8 bits a number: clipped to +-bound, which becomes 1 and 255; 128 is no motion.
 
     So stillness stays stillness, and the encoding of -flow is 256 minus that of flow.
 
     Args:
-      flow: (dy, dx), pixels.
+      flow: dy and dx, pixels.
       bound: pixels.
     """
     levels = jnp.round(jnp.clip(flow, -bound, bound) * (_LEVELS / bound))
@@ -71,36 +71,47 @@ def encode_flow(flow: Float[Array, "*s 2"], *, bound: float = BOUND) -> UInt8[Ar
 
 
 @partial(jax.jit, static_argnames="bound")
-def decode_flow(encoded: UInt8[Array, "*s 2"], *, bound: float = BOUND) -> Float[Array, "*s 2"]:
-    """Undoes `encode_flow`, to half a step of bound / 127; in float32."""
+def decode_flow(encoded: UInt8[Array, "*s"], *, bound: float = BOUND) -> Float[Array, "*s"]:
+    """Undoes `encode_flow`, to half a step of bound / 127; pixels, in float32."""
     return (encoded.astype(jnp.float32) - _STILL) * (bound / _LEVELS)
 
 
-@partial(jax.jit, static_argnames=("length", "bound"))
 def stack_flow(
-    encoded: UInt8[Array, "t h w 2"], times: Int[Array, " b"], *, length: int = STACK, bound: float = BOUND
-) -> Float[Array, "b h w _"]:
+    encoded: UInt8[np.ndarray, "t h w 2"], times: Int[np.ndarray, " b"], *, length: int = STACK
+) -> UInt8[np.ndarray, "b h w _"]:
     """The flows around some frames of a video, as a temporal stream sees them (Simonyan & Zisserman 2014).
 
     Around frame t lie the flows t - length // 2, ..., t - length // 2 + length - 1; beyond the video's ends
-    its first and last are repeated. From each flow its mean over the picture is subtracted.
+    its first and last are repeated. Works on the host, so that of a file mapped into memory no more is read.
 
     Args:
       encoded: the flow of every frame, by `encode_flow`.
       times: the frames, from 0 to t - 1.
       length: how many flows, L.
-      bound: as it was encoded with.
 
-    Returns: pixels, in float32; the 2L channels are dy and dx of the first flow, of the second and so on.
+    Returns: still encoded; the 2L channels are dy and dx of the first flow, of the second and so on.
     """
-    around = times[:, None] + jnp.arange(length, dtype=times.dtype) - length // 2
-    flows = decode_flow(encoded[jnp.clip(around, 0, len(encoded) - 1)], bound=bound)
-    flows = flows - flows.mean(axis=(2, 3), keepdims=True)
-    return jnp.moveaxis(flows, 1, 3).reshape(len(times), *encoded.shape[1:3], 2 * length)
+    around = times[:, None] + np.arange(length) - length // 2
+    flows = encoded[np.clip(around, 0, len(encoded) - 1)]
+    return np.moveaxis(flows, 1, 3).reshape(len(times), *encoded.shape[1:3], 2 * length)
+
+
+@partial(jax.jit, static_argnames="bound")
+def decode_stack(stack: UInt8[Array, "b h w c"], *, bound: float = BOUND) -> Float[Array, "b h w c"]:
+    """Stacks as networks get them: decoded, and from each flow its mean over the picture subtracted.
+
+    Args:
+      stack: by `stack_flow`.
+      bound: as the flows were encoded with, pixels.
+
+    Returns: pixels, in float32.
+    """
+    flows = decode_flow(stack, bound=bound)
+    return flows - flows.mean(axis=(1, 2), keepdims=True)
 
 
 def mirror_stack(stack: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """The stacks of the mirrored videos: left and right exchanged, and every dx negated."""
+    """The decoded stacks of the mirrored videos: left and right exchanged, and every dx negated."""
     signs = jnp.tile(jnp.array([1, -1], stack.dtype), stack.shape[-1] // 2)
     return jnp.flip(stack, axis=2) * signs
 

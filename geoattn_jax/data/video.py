@@ -132,10 +132,11 @@ def _decoded(
             yield _resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), resize_hw)
         number += 1
     if number <= start:
-        found = (
-            "no frame of it can be decoded" if number == 0 else f"it has {number} frames, none from {start}"
-        )
-        raise VideoError(f"{path}: {found}; leave it out, or record it again")
+        if number > 0:
+            raise VideoError(
+                f"{path}: it has {number} frames, counted from 0; start at one of them, not at {start}"
+            )
+        raise VideoError(f"{path}: no frame of it can be decoded; leave it out, or record it again")
     promised = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))  # by the header; not positive if it says none
     if number < (promised if stop is None else min(stop, promised)):
         _log.warning("%s breaks off: %d of its %d frames can be decoded", path, number, promised)

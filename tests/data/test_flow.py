@@ -2,23 +2,21 @@
 
 import os
 import shutil
-import sys
-import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import normal
-from video_files import cut_off, moving_texture, plain_frames, write_avi
+from video_files import cut_off, cv2, moving_texture, plain_frames, write_avi
 
 from geoattn_jax.data import flow as flow_module
-from geoattn_jax.data.crops import mirror, mirror_flow
+from geoattn_jax.data.crops import mirror_flow
 from geoattn_jax.data.flow import (
     cached_flow,
     compute_flow,
     decode_flow,
+    decode_stack,
     encode_flow,
     mirror_stack,
     stack_flow,
@@ -46,7 +44,7 @@ def test_the_last_flow_repeats_the_one_before():
 
 def test_the_flow_of_a_mirrored_video_is_the_mirrored_flow():
     frames = moving_texture((1, 2))
-    flow, mirrored = compute_flow(frames), compute_flow(np.asarray(mirror(frames)))
+    flow, mirrored = compute_flow(frames), compute_flow(frames[:, :, ::-1])
     expected = np.asarray(mirror_flow(jnp.asarray(flow)))
     np.testing.assert_allclose(
         np.median(mirrored[INSIDE], (1, 2)), np.median(expected[INSIDE], (1, 2)), atol=0.1
@@ -93,28 +91,36 @@ def stacks_one_by_one(encoded, times, length):
 @pytest.mark.parametrize("length", [1, 3, 10])
 def test_stacks_are_the_flows_around_each_time(length):
     encoded = np.random.default_rng(0).integers(1, 256, (8, 5, 7, 2), np.uint8)
-    times = np.array([0, 3, 7], np.int32)
-    stacks = stack_flow(jnp.asarray(encoded), times, length=length)
-    assert stacks.dtype == jnp.float32
-    np.testing.assert_allclose(stacks, stacks_one_by_one(encoded, times, length), atol=1e-5)
+    times = np.array([0, 3, 7])
+    stacks = stack_flow(encoded, times, length=length)
+    assert stacks.dtype == np.uint8
+    decoded = decode_stack(jnp.asarray(stacks))
+    assert decoded.dtype == jnp.float32
+    np.testing.assert_allclose(decoded, stacks_one_by_one(encoded, times, length), atol=1e-5)
+
+
+def test_a_stack_of_one_flow_is_that_flow():
+    encoded = np.random.default_rng(0).integers(1, 256, (4, 5, 7, 2), np.uint8)
+    np.testing.assert_array_equal(stack_flow(encoded, np.arange(4), length=1), encoded)
 
 
 def test_a_mirrored_stack_is_the_stack_of_the_mirrored_video():
-    flow, times = jnp.asarray(normal(0, 6, 5, 7, 2), jnp.float32), jnp.array([1, 4], jnp.int32)
-    stack = stack_flow(encode_flow(flow), times, length=3)
+    flow, times = jnp.asarray(normal(0, 6, 5, 7, 2), jnp.float32), np.array([1, 4])
+
+    def stack(flow):
+        return decode_stack(jnp.asarray(stack_flow(np.asarray(encode_flow(flow)), times, length=3)))
+
     (mirrored,) = mirror_flow(flow[None])
-    np.testing.assert_allclose(
-        mirror_stack(stack), stack_flow(encode_flow(mirrored), times, length=3), atol=1e-5
-    )
-    np.testing.assert_array_equal(mirror_stack(mirror_stack(stack)), stack)
+    np.testing.assert_allclose(mirror_stack(stack(flow)), stack(mirrored), atol=1e-5)
+    np.testing.assert_array_equal(mirror_stack(mirror_stack(stack(flow))), stack(flow))
 
 
 def test_under_jit_and_vmap():
-    flow = jnp.asarray(normal(1, 2, 6, 5, 7, 2), jnp.float32)
-    times = jnp.array([0, 5, 2], jnp.int32)
-    stacks = jax.vmap(lambda one: stack_flow(encode_flow(one), times, length=4))(flow)
-    for one, stack in zip(flow, stacks, strict=True):
-        np.testing.assert_allclose(stack_flow(encode_flow(one), times, length=4), stack, atol=1e-6)
+    flow = jnp.asarray(normal(1, 2, 3, 5, 7, 2), jnp.float32)
+    expected = [decode_stack(encode_flow(one)) for one in flow]
+    for vmapped in (jax.vmap, lambda function: jax.jit(jax.vmap(function))):
+        stacks = vmapped(lambda one: decode_stack(encode_flow(one)))(flow)
+        np.testing.assert_allclose(stacks, expected, atol=1e-6)
 
 
 @pytest.fixture
@@ -161,11 +167,9 @@ def test_other_settings_and_other_videos_are_computed_anew(clip, tmp_path, compu
     write_avi(clip, moving_texture((1, 2), seed=1))
     os.utime(clip, ns=(0, 0))
     cached_flow(clip, folder)
-    another = (
-        shutil.copy(clip, clip.parent / "other" / "clip.avi")
-        if (clip.parent / "other").mkdir() is None
-        else None
-    )
+    another = clip.parent / "other" / clip.name
+    another.parent.mkdir()
+    shutil.copy(clip, another)
     cached_flow(another, folder)
     assert len(computed) == 7
 
@@ -234,14 +238,12 @@ def test_bad_input_is_named(frames, method, said):
 
 
 def test_tvl1_is_refused_where_the_build_lacks_it(monkeypatch):
-    cv2 = sys.modules["cv2"]
-    without = types.SimpleNamespace(**{name: getattr(cv2, name) for name in dir(cv2) if name != "optflow"})
-    monkeypatch.setitem(sys.modules, "cv2", without)
+    monkeypatch.delattr(cv2, "optflow", raising=False)
     with pytest.raises(ImportError, match=r"method 'tvl1' needs .*opencv-contrib-python-headless"):
         compute_flow(plain_frames(2), method="tvl1")
 
 
-@pytest.mark.skipif(not hasattr(sys.modules["cv2"], "optflow"), reason="no contributed modules in OpenCV")
+@pytest.mark.skipif(not hasattr(cv2, "optflow"), reason="no contributed modules in OpenCV")
 def test_tvl1_recovers_a_translation():
     flow = compute_flow(moving_texture((-1, 2)), method="tvl1")
     np.testing.assert_allclose(np.median(flow[INSIDE], axis=(1, 2)), np.tile([-1, 2], (4, 1)), atol=0.2)
@@ -261,7 +263,7 @@ def test_real_videos_have_flow_and_regions(videos_folder, tmp_path, name):
     assert encoded.shape == (shape[0], 48, 64, 2)
     assert read_video(videos_folder / name, stop=1).frames.shape == (1, *shape[1:], 3)
     motion = motion_map(decode_flow(jnp.asarray(encoded[:12]))[None])
-    assert motion.max() > 0.1
+    assert motion.max() > 0.05
     top_left = np.asarray(best_window(motion, (16, 16)))
     assert (top_left >= 0).all()
     assert (top_left <= [[32, 48]]).all()
@@ -269,11 +271,3 @@ def test_real_videos_have_flow_and_regions(videos_folder, tmp_path, name):
     frames = read_video(videos_folder / name, stop=3).frames
     write_video(again, frames, 25.0)
     assert np.abs(read_video(again).frames.astype(int) - frames).mean() < 10
-
-
-@pytest.fixture(scope="module")
-def videos_folder():
-    shared = Path(os.environ.get("GEOATTN_SHARED", Path(__file__).parents[3] / "shared"))
-    if not (shared / "data" / "videos").is_dir():
-        pytest.skip(f"no videos under {shared}; set GEOATTN_SHARED")
-    return shared / "data" / "videos"
