@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from geoattn_jax.files import replacing
 from geoattn_jax.ops.checks import check_pair
@@ -97,6 +97,21 @@ def write_video(path: str | Path, frames: UInt8[np.ndarray, "t h w 3"], fps: flo
     _WRITERS[path.suffix](path, frames, fps)
 
 
+def resize_image(image: Shaped[np.ndarray, "h w c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ c"]:
+    """Scales an image of any number of channels, 8 bits or float: with means over areas where it shrinks.
+
+    Args:
+      image: RGB, flow, ...
+      hw: height and width after scaling, pixels.
+    """
+    if image.shape[:2] == tuple(hw):
+        return image
+    cv2 = import_opencv()
+    shrinks = hw[0] <= image.shape[0] and hw[1] <= image.shape[1]
+    # When it enlarges, OpenCV's means over areas show squares.
+    return cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def import_opencv() -> ModuleType:
     """OpenCV.
 
@@ -129,7 +144,8 @@ def _decoded(
             decoded, frame = capture.retrieve()
             if not decoded:
                 break
-            yield _resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), resize_hw)
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield image if resize_hw is None else resize_image(image, resize_hw)
         number += 1
     if number <= start:
         if number > 0:
@@ -158,15 +174,6 @@ def _opened(path: Path) -> Iterator[Any]:
 def _fps(capture: Any) -> float:
     fps = capture.get(import_opencv().CAP_PROP_FPS)
     return fps if 0 < fps < float("inf") else DEFAULT_FPS
-
-
-def _resized(frame: UInt8[np.ndarray, "h w 3"], hw: tuple[int, int] | None) -> UInt8[np.ndarray, "_ _ 3"]:
-    if hw is None or frame.shape[:2] == tuple(hw):
-        return frame
-    cv2 = import_opencv()
-    # The mean over the area of each new pixel, which when enlarging would show squares.
-    shrinks = hw[0] <= frame.shape[0] and hw[1] <= frame.shape[1]
-    return cv2.resize(frame, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _write_mp4(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float) -> None:
