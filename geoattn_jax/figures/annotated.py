@@ -43,18 +43,14 @@ def annotated_strip(
     _check("annotated_strip", frames, outlines)
     chosen = np.unique(np.linspace(0, len(frames) - 1, STRIP_FRAMES).round().astype(int))
     height, width = canvas.shown_size(frames.shape[1:3], STRIP_SIZE)
-    top, columns = (
-        canvas.LINE + canvas.GAP,
-        [canvas.GAP + place * (width + canvas.GAP) for place in range(len(chosen))],
-    )
-    beside = columns[-1] + width + 2 * canvas.GAP
+    top = canvas.LINE + canvas.GAP
+    beside = 2 * canvas.GAP + len(chosen) * (width + canvas.GAP)
     page_height = top + max(height, _text_height(outlines, lines)) + canvas.GAP
     with canvas.png(path, width=beside + _text_width(outlines, lines), height=page_height) as figure:
-        for left, number in zip(columns, chosen, strict=True):
-            middle = left + width // 2
-            canvas.add_text(
-                figure, f"frame {number}", left=middle, top=top - canvas.GAP, ha="center", va="bottom"
-            )
+        for place, number in enumerate(chosen):
+            left = canvas.GAP + place * (width + canvas.GAP)
+            above = {"left": left + width // 2, "top": top - canvas.GAP}
+            canvas.add_text(figure, f"frame {number}", **above, ha="center", va="bottom")
             axes = canvas.add_panel(figure, left=left, top=top, width=width, height=height)
             canvas.show_image(axes, frames[number] / 255)
             for colour, corners in zip(itertools.cycle(COLOURS), outlines.values()):
