@@ -1,4 +1,4 @@
-"""What is made of video files, kept on disk so that it is made once: frames of some size, and their flow.
+"""What is made of video files, kept on disk so that it is made once: frames, their flow, R_h.
 
 A file in the cache is complete or not there, so that the process can be killed at any moment. Arrays come
 back mapped into memory, not to be written to: of a long video only what is used is read.
@@ -7,14 +7,29 @@ back mapped into memory, not to be written to: of a long video only what is used
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float, Shaped, UInt8
 
-from geoattn_jax.data.flow import BOUND, FlowMethod, decode_flow, encode_flow, iterate_flow, resize_flow
+from geoattn_jax.data.flow import (
+    BOUND,
+    FlowMethod,
+    decode_flow,
+    encode_flow,
+    iterate_flow,
+    resize_flow,
+    stack_flow,
+)
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.regions import best_windows, motion_map
 from geoattn_jax.data.video import VideoError, read_frames
 from geoattn_jax.files import replacing
+
+FRAMES_AT_ONCE = 32  # whose windows are found
 
 
 def cached_frames(
@@ -85,9 +100,46 @@ def cached_flow(
     return _cached(Path(path), Path(folder), settings, compute)
 
 
+def cached_windows(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    compute_hw: tuple[int, int],
+    level: Level,
+    method: FlowMethod = "dis",
+    bound: float = BOUND,
+) -> Float[np.ndarray, "t crops 2"]:
+    """R_h of every crop of every frame of a video file, from the flows around the frame; see `best_windows`.
+
+    Args:
+      path, folder, compute_hw, method, bound: as for `cached_flow`.
+      level: whose frames and windows.
+    """
+
+    def compute() -> Float[np.ndarray, "t crops 2"]:
+        flow = cached_flow(
+            path, folder, compute_hw=compute_hw, resize_hw=level.frame_hw, method=method, bound=bound
+        )
+        parts = []
+        for start in range(0, len(flow), FRAMES_AT_ONCE):
+            # Beyond the end the last frame is repeated: all parts are of one shape, and compiled once.
+            times = np.minimum(np.arange(start, start + FRAMES_AT_ONCE), len(flow) - 1)
+            parts.append(np.asarray(_windows(stack_flow(flow, times), level, bound)))
+        return np.concatenate(parts)[: len(flow)]
+
+    settings = ("windows", method, bound, tuple(compute_hw), level)
+    return _cached(Path(path), Path(folder), settings, compute)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _windows(stacks: UInt8[Array, "b h w c"], level: Level, bound: float) -> Float[Array, "b crops 2"]:
+    flows = decode_flow(stacks, bound=bound).reshape(*stacks.shape[:3], -1, 2)
+    return best_windows(motion_map(jnp.moveaxis(flows, 3, 1)), level)
+
+
 def _cached(
     path: Path, folder: Path, settings: tuple, compute: Callable[[], np.ndarray]
-) -> UInt8[np.ndarray, "..."]:
+) -> Shaped[np.ndarray, "..."]:
     """What is kept under a name of its own for every video, state of the file and settings."""
     try:
         state = os.stat(path)

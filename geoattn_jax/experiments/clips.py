@@ -1,7 +1,7 @@
 """What the six streams need of a data set: labelled clips, each frame in colour or with the flow around it.
 
-A data set takes part by a class with `ClipSource`'s methods. They are called on the host, with NumPy arrays in
-and out; what is read from disk, rendered or kept in memory is the class's own matter.
+A data set takes part by a class with `ClipSource`'s methods. They are called on the host, with NumPy arrays
+in and out; what is read from disk, rendered or kept in memory is the class's own matter.
 """
 
 from collections.abc import Mapping, Sequence
