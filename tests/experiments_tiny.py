@@ -50,10 +50,24 @@ TWO_ATTENTION_STEPS = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
 }
+# The same for six streams.
+TWO_STREAM_STEPS = {
+    "runs": 1,
+    "data.clips.train": 112,
+    "data.clips.validation": 14,
+    "data.clips.test": 42,
+    "batch_size": 4,
+    "evaluation_batch": 70,
+    **{f"{stream}.{phase}.updates": 2 for stream in ("rgb", "flow") for phase in ("guide", "joint")},
+    "pooling.components": 3,
+    "evaluate_every": 1,
+    "checkpoint_every": 1,
+}
 STEPS = {
     "two_stage": TWO_STEPS,
     "end_to_end": TWO_STEPS | TWO_STREAMED_STEPS,
     "supervised_attention": TWO_ATTENTION_STEPS,
+    "six_streams": TWO_STREAM_STEPS,
 }
 
 

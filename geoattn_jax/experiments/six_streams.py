@@ -31,6 +31,8 @@ from geoattn_jax.experiments.guiding import CROPS
 from geoattn_jax.experiments.paper_b import REGIONS, printed_precision
 from geoattn_jax.experiments.sources import SOURCES
 from geoattn_jax.experiments.stream_frames import StreamFrames
+from geoattn_jax.models.small import RECOGNIZER
+from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 
@@ -43,6 +45,7 @@ COMBINATIONS: dict[str, tuple[Stream, ...]] = {
     "spatial_temporal": ("rgb", "flow"),
 }
 FUSED = "late_fusion"
+UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["six_streams"]),
@@ -160,6 +163,11 @@ class SixStreams:
         if config.scale not in SOURCES[name].scales:
             scales = ", ".join(SOURCES[name].scales)
             raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
+        if config.pooling.components > UNITS[config.scale]:
+            raise ConfigError(
+                f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
+                f"has features, got {config.pooling.components}"
+            )
         if config.batch_size % config.sub_batches:
             raise ConfigError(
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
