@@ -19,8 +19,8 @@ to 200. A time of t ms means 100,000 / t clips per second.
 - *NumPy loop* takes one clip after the other in float64, without padding, all operations on whole matrices.
 
 On a CPU both spend most of the time of "rbf" in LAPACK's eigenvectors, one matrix after the other. LAPACK's
-own threads stall on cores that others use, too: there set `OPENBLAS_NUM_THREADS=1`. The descriptors must agree
-to 1e-6 of the largest number."""
+own threads stall on cores that others use, too: there set `OPENBLAS_NUM_THREADS=1`. The descriptors must
+agree to 1e-6 of the largest number."""
 
 WORKLOADS: dict[Kind, str] = {
     "rbf": "100 clips, the logarithm of the matrix of Gaussian similarities: the default",
