@@ -46,7 +46,9 @@ TWO_ATTENTION_STEPS = {
     "sub_batches": 1,
     "evaluation_batch": 42,
     "guide.updates": 2,
-    "joint.updates": 2,
+    "joint.updates.detail": 2,
+    "joint.updates.middle": 2,
+    "joint.updates.general": 2,
     "evaluate_every": 1,
     "checkpoint_every": 1,
 }
