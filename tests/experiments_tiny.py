@@ -46,7 +46,9 @@ TWO_ATTENTION_STEPS = {
     "sub_batches": 1,
     "evaluation_batch": 42,
     "guide.updates": 2,
-    "joint.updates": 2,
+    "joint.updates.detail": 2,
+    "joint.updates.middle": 2,
+    "joint.updates.general": 2,
     "evaluate_every": 1,
     "checkpoint_every": 1,
 }
@@ -58,7 +60,16 @@ TWO_STREAM_STEPS = {
     "data.clips.test": 42,
     "batch_size": 4,
     "evaluation_batch": 70,
-    **{f"{stream}.{phase}.updates": 2 for stream in ("rgb", "flow") for phase in ("guide", "joint")},
+    **{
+        f"{stream}.{updates}": 2
+        for stream in ("rgb", "flow")
+        for updates in (
+            "guide.updates",
+            "joint.updates.detail",
+            "joint.updates.middle",
+            "joint.updates.general",
+        )
+    },
     "pooling.components": 3,
     "evaluate_every": 1,
     "checkpoint_every": 1,

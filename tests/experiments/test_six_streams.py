@@ -9,7 +9,7 @@ import pytest
 from geoattn_jax.experiments import fitting, kitchen_clips, run, six_streams
 from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.paper_b import printed_precision
+from geoattn_jax.experiments.paper_b_streams import printed_precision
 from geoattn_jax.experiments.six_streams import Scores, SixStreams, rows_of
 from geoattn_jax.experiments.stream_frames import StreamFrames
 from geoattn_jax.training import WorkdirError, read_results
@@ -180,7 +180,10 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
         ({"data__clips__test": 41}, "config.data.clips.test must be a whole number, at least 42, got 41"),
         ({"sub_batches": 3}, "config.sub_batches must divide config.batch_size=4, got 3"),
         ({"flow__dropout__recognizer": 1.0}, "config.flow.dropout.recognizer must be a number from 0 to"),
-        ({"rgb__joint__updates": 0}, "config.rgb.joint.updates must be a whole number, at least 1"),
+        (
+            {"rgb__joint__updates__detail": 0},
+            "config.rgb.joint.updates.detail must be a whole number, at least 1",
+        ),
         ({"pooling__kind": "mean"}, "config.pooling.kind must be one of rbf, euclidean, correlation"),
         ({"pooling__components": 129}, "config.pooling.components must be at most 128"),
         ({"svm_c": 0.0}, "config.svm_c must be a number above 0"),
@@ -193,11 +196,11 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
 
 
 def test_every_stream_is_trained_by_its_own_settings(tmp_path):
-    cut = config(flow__joint__localizer_rate=7.0, rgb__dropout__recognizer=0.25)
+    cut = config(flow__joint__localizer_rate__general=7.0, rgb__dropout__recognizer=0.25)
     experiment = SixStreams.prepare(cut)
     workdir = Fitting(cut, tmp_path, trains=True)
     source = experiment.source(workdir)
     rgb, flow = (experiment._level("general", stream, source, workdir) for stream in ("rgb", "flow"))
-    assert (rgb.config.joint.localizer_rate, flow.config.joint.localizer_rate) == (1e-4, 7.0)
+    assert [one.config.joint.localizer_rate.general for one in (rgb, flow)] == [1e-3, 7.0]
     models = [one.task("small", mode="affine", start="centred").model for one in (rgb, flow)]
     assert [model.recognizer.dropout_rate for model in models] == [0.25, 0.5]
