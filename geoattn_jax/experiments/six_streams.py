@@ -2,8 +2,8 @@
 
 Liu, Wang & Kato 2019, Table 3. For each stream of each level, in folders of the workdir:
 `STREAM/LEVEL/LOCALIZER/seed_N`, what supervised attention writes (`guide_affine`, then `sstn`, which sees
-R_d, and `hard_coded`, which sees R_h), and `features_train.npz` and `features_test.npz`, their FC6 features of
-all frames. `clips` holds what the data set keeps.
+R_d, and `hard_coded`, which sees R_h), and with `features_train.npz` and `features_test.npz` what FC6 of both
+makes of every frame. `clips` holds what the data set keeps.
 """
 
 import dataclasses
@@ -22,15 +22,17 @@ from geoattn_jax.descriptors import accuracy, average_precision, fit_svm, fuse, 
 from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
-from geoattn_jax.experiments.clip_descriptors import describe_clips
+from geoattn_jax.experiments.clip_descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.clips import STREAMS, ClipSource, Stream
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.frame_features import Trained, extract_features
 from geoattn_jax.experiments.guiding import CROPS
-from geoattn_jax.experiments.paper_b import REGIONS, printed_precision
+from geoattn_jax.experiments.paper_b_streams import REGIONS, printed_precision
 from geoattn_jax.experiments.sources import SOURCES
 from geoattn_jax.experiments.stream_frames import StreamFrames
+from geoattn_jax.models.small import RECOGNIZER
+from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 
@@ -43,6 +45,7 @@ COMBINATIONS: dict[str, tuple[Stream, ...]] = {
     "spatial_temporal": ("rgb", "flow"),
 }
 FUSED = "late_fusion"
+UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["six_streams"]),
@@ -67,8 +70,8 @@ RULES: dict[str, Rule] = {
             "guide.crops": rules.one_of(CROPS),
             "guide.localizer_rate": rules.positive(),
             "guide.recognizer_rate": rules.positive(),
-            "joint.updates": rules.whole(1),
-            "joint.localizer_rate": rules.positive(),
+            **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
+            **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
             "joint.recognizer_rate": rules.positive(),
         }.items()
     },
@@ -88,7 +91,11 @@ def kitchen_streams_config() -> Config:
     stream = {
         "dropout": {"localizer": 0.0, "recognizer": 0.5},
         "guide": {"updates": 1000, "crops": "jittered", "localizer_rate": 1e-3, "recognizer_rate": 1e-3},
-        "joint": {"updates": 1000, "localizer_rate": 1e-4, "recognizer_rate": 5e-4},
+        "joint": {
+            "updates": {"detail": 1500, "middle": 1000, "general": 1000},
+            "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
+            "recognizer_rate": 5e-4,
+        },
     }
     return Config(
         {
@@ -103,8 +110,8 @@ def kitchen_streams_config() -> Config:
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
-            "models": REGIONS,
-            "batch_size": 64,
+            "models": tuple(REGIONS),
+            "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
             "optimizer": "adam",
@@ -161,6 +168,11 @@ class SixStreams:
         if config.scale not in SOURCES[name].scales:
             scales = ", ".join(SOURCES[name].scales)
             raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
+        if config.pooling.components > UNITS[config.scale]:
+            raise ConfigError(
+                f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
+                f"has features, got {config.pooling.components}"
+            )
         if config.batch_size % config.sub_batches:
             raise ConfigError(
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
@@ -173,6 +185,10 @@ class SixStreams:
         """One for each run."""
         return range(self.config.seed, self.config.seed + self.config.runs)
 
+    def source(self, fitting: Fitting) -> ClipSource:
+        """The clips; none is read yet."""
+        return SOURCES[self.config.data.source].open(self.config.data, fitting.workdir / "clips")
+
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
         source = self.source(fitting)
@@ -182,11 +198,11 @@ class SixStreams:
             for cell, scores in self.scores[seed].items():
                 precision = mean_average_precision(*scores)
                 _log.info("seed %d: %s: mAP %.1f%%", seed, ", ".join(cell), 100 * precision)
-        yield from rows_of(source, list(self.scores.values()))
-
-    def source(self, fitting: Fitting) -> ClipSource:
-        """The data set that the config names."""
-        return SOURCES[self.config.data.source].open(self.config.data, fitting.workdir / "clips")
+        rows = rows_of(source, list(self.scores.values()))
+        if SOURCES[self.config.data.source].in_table_3:
+            yield from rows
+        else:
+            yield from (dataclasses.replace(row, paper=None) for row in rows)
 
     def streams(self, source: ClipSource, fitting: Fitting) -> Streams:
         """The trainings of all six streams on some data set, which without training must be finished.
@@ -256,7 +272,8 @@ class SixStreams:
         train, test = features("train"), features("test")
         return {
             name: describe_clips(
-                (train[name], train["lengths"]), (test[name], test["lengths"]), **config.pooling.to_dict()
+                *(ClipFeatures(split[name], split["lengths"]) for split in (train, test)),
+                **config.pooling.to_dict(),
             )
             for name in config.models
         }

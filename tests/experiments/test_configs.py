@@ -26,7 +26,10 @@ NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 ATTENTION = [name for name in NAMES if tiny.load_config(name).experiment == "supervised_attention"]
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*ATTENTION}))
+SIX_STREAMS = [name for name in NAMES if tiny.load_config(name).experiment == "six_streams"]
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*ATTENTION, *SIX_STREAMS}))
 def test_two_steps(name, tmp_path):
     config = tiny.tiny_config(name)
     config.models, config.conditions = config.models[:1], config.conditions[-1:]
@@ -42,8 +45,8 @@ def test_two_steps(name, tmp_path):
 @pytest.mark.parametrize("name", sorted({*ATTENTION} - {"sstn_paper_scale"}))
 def test_two_steps_of_attention(name, tmp_path):
     config = tiny.tiny_config(name)
-    config.models, config.levels, config.localizers = ("sstn_guided",), config.levels[-1:], ("small",)
-    config.runs = 1
+    config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
+    config.models[config.levels[0]].small = ("sstn_guided",)
     run.train_and_evaluate(config, tmp_path / "run")
     found = {(row.model, row.condition) for row in read_results(tmp_path / "run" / "results.json").rows}
     assert found == {("sstn_guided", f"{config.levels[0]}, small")}
