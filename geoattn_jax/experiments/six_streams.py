@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -154,6 +155,7 @@ class SixStreams:
 
     config: Config
     scores: dict[int, dict[Cell, Scores]] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _sources: dict[Path, ClipSource] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config) -> "SixStreams":
@@ -185,8 +187,11 @@ class SixStreams:
         return range(self.config.seed, self.config.seed + self.config.runs)
 
     def source(self, fitting: Fitting) -> ClipSource:
-        """The clips; none is read yet."""
-        return SOURCES[self.config.data.source].open(self.config.data, fitting.workdir / "clips")
+        """The clips."""
+        folder = fitting.workdir / "clips"
+        if folder not in self._sources:
+            self._sources[folder] = SOURCES[self.config.data.source].open(self.config.data, folder)
+        return self._sources[folder]
 
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
