@@ -106,7 +106,7 @@ def kitchen_streams_config() -> Config:
             "data": {
                 "source": "kitchen_mini",
                 "world_seed": 0,
-                "clips": {"train": 1680, "validation": 210, "test": 1260},
+                "clips": {"train": 1680, "validation": 140, "test": 1260},
             },
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
