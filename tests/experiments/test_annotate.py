@@ -145,12 +145,17 @@ def test_eval_py_says_which_video_cannot_be_used(eval_py, monkeypatch):
 
     monkeypatch.setattr(eval_py, "annotate", refuse)
     monkeypatch.setattr(eval_py, "prepare_process", lambda: None)
-    with flagsaver.flagsaver(), pytest.raises(SystemExit, match=r"^eval\.py: a\.mp4: there is no such file$"):
+    with flagsaver.flagsaver():
         absl.flags.FLAGS(["eval.py", "--workdir=run", "--video=a.mp4"])
-        eval_py.main(["eval.py"])
-    with flagsaver.flagsaver(), pytest.raises(app.UsageError, match="give --video too"):
+        with pytest.raises(SystemExit, match=r"^eval\.py: a\.mp4: there is no such file$"):
+            eval_py.main(["eval.py"])
+
+
+def test_eval_py_writes_nothing_but_videos(eval_py):
+    with flagsaver.flagsaver():
         absl.flags.FLAGS(["eval.py", "--workdir=run", "--out=b.gif"])
-        eval_py.main(["eval.py"])
+        with pytest.raises(app.UsageError, match="give --video too"):
+            eval_py.main(["eval.py"])
 
 
 @pytest.mark.parametrize(
