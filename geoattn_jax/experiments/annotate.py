@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
-from geoattn_jax.data.video import read_video
+from geoattn_jax.data.video import WRITABLE, read_video
 from geoattn_jax.data.video_cache import cached_frames
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
 from geoattn_jax.experiments.attention import corners_of
@@ -21,7 +21,7 @@ from geoattn_jax.experiments.clips import ClipSource, Stream
 from geoattn_jax.experiments.config import Config, ConfigError
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.six_streams import FUSED, SixStreams
-from geoattn_jax.experiments.video_clips import VideoClips
+from geoattn_jax.experiments.video_clips import VideoClips, check_opencv
 from geoattn_jax.figures import annotated_strip
 from geoattn_jax.figures.annotated import VIDEO_SIZE, annotated_video
 from geoattn_jax.training import open_workdir, read_config
@@ -44,8 +44,8 @@ def annotate(
         drawn side by side into a PNG file beside it.
 
     Returns: the files that were written.
-    Raises: WorkdirError if the folder holds no finished training, ConfigError if it is of another experiment,
-      VideoError naming the video if it cannot be read or has one frame.
+    Raises: WorkdirError if the folder holds no finished training, ConfigError if it is of another experiment
+      or out is another kind of file, VideoError naming the video if it cannot be read or has one frame.
     """
     config = Config(read_config(workdir))
     if config.experiment != "six_streams" or config.scale != "mini":
@@ -53,9 +53,12 @@ def annotate(
             f"--video needs six streams at the scale 'mini', such as configs/table_b3.py and "
             f"configs/video_folder.py train; {workdir} is of the experiment {config.experiment!r}"
         )
-    video = Path(video)
+    check_opencv()
+    video = Path(video).absolute()
     with open_workdir(workdir, config.to_dict()) as folder:
         out = folder / "figures" / f"{video.stem}.mp4" if out is None else Path(out)
+        if out.suffix not in WRITABLE or out.absolute() == video:
+            raise ConfigError(f"--out must end in .mp4 or .gif and be another file than --video, got {out}")
         strip = out.with_suffix(".png")
         annotation = _annotation(SixStreams.prepare(config), Fitting(config, folder, trains=False), video)
         annotated_video(out, *annotation, fps=read_video(video, stop=1).fps)

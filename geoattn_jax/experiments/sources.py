@@ -10,7 +10,7 @@ from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.clips import ClipSource
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.kitchen_clips import KitchenClips
-from geoattn_jax.experiments.video_clips import VideoClips
+from geoattn_jax.experiments.video_clips import VideoClips, check_opencv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
 
 
 def _open_videos(data: Config, folder: Path) -> VideoClips:
+    check_opencv()
     try:
         return VideoClips(load_video_folder(data.data_dir, seed=data.split_seed), folder)
     except (ValueError, OSError) as error:

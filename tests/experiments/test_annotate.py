@@ -1,6 +1,7 @@
 """Six streams on a folder of small videos, and what a finished run makes of a video file."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import absl.flags
@@ -175,6 +176,22 @@ def test_a_video_that_cannot_be_used_is_named(finished, tmp_path, content, said)
     with pytest.raises(VideoError, match=rf"bad\.avi: {said}"):
         annotate(finished, path, tmp_path / "out.gif")
     assert not (tmp_path / "out.gif").exists()
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "new.mp4"])
+def test_a_file_that_cannot_be_written_is_refused(finished, tmp_path, name):
+    with pytest.raises(
+        ConfigError, match=r"--out must end in \.mp4 or \.gif and be another file than --video"
+    ):
+        annotate(finished, tmp_path / "new.mp4", tmp_path / name)
+
+
+def test_without_opencv_the_extra_is_named(finished, video, monkeypatch, folder, tmp_path):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ConfigError, match=r"pip install 'geoattn-jax\[video\]'"):
+        annotate(finished, video, None)
+    with pytest.raises(ConfigError, match=r"pip install 'geoattn-jax\[video\]'"):
+        run.train_and_evaluate(config(folder), tmp_path / "run")
 
 
 def test_another_experiment_is_refused(tmp_path, video):
