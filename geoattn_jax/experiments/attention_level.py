@@ -8,11 +8,11 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Int
 
-from geoattn_jax.data.kitchen import CLASS_GROUPS, CLASS_NAMES
+from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.guiding import AttentionTask, Region
+from geoattn_jax.experiments.guiding import AttentionTask, FrameSource, Region
 from geoattn_jax.experiments.kitchen_frames import KitchenFrames
 from geoattn_jax.experiments.theta_probe import class_from_theta
 from geoattn_jax.layers.spatial_transformer import ThetaMode
@@ -53,7 +53,7 @@ MODELS = {
     "hard_coded": Model(region="hard_coded"),
     "oracle": Model(region="oracle"),
 }
-SCALES = ("mini", "paper")
+SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
 SIZES = tuple(LOCALIZERS)
 VGGS = {"small": VGGF, "middle": VGGM, "large": VGG16}
 OPTIMIZERS = {
@@ -75,14 +75,14 @@ class AttentionLevel:
     """
 
     config: Config
-    frames: KitchenFrames
+    frames: FrameSource
     fitting: Fitting
     _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
-        """The level of that name, at the config's scale."""
-        sizes = (LEVELS if config.scale == "mini" else PAPER_LEVELS)[level]
+        """KitchenMini's frames at the level of that name, at the config's scale."""
+        sizes = SCALES[config.scale][level]
         frames = KitchenFrames(
             level=sizes,
             seed=config.world_seed,
@@ -105,7 +105,7 @@ class AttentionLevel:
         return self._tasks[key]
 
     def _task(self, localizer: str, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
-        config, level, classes = self.config, self.frames.level, len(CLASS_NAMES)
+        config, level, classes = self.config, self.frames.level, self.frames.num_classes
         rates = config.dropout
         if config.scale == "mini":
             networks = (
@@ -137,22 +137,28 @@ class AttentionLevel:
         folder = f"{self.folder(localizer, seed)}/guide_{mode}"
         return self._fit(folder, [phase], task.initial_params(seed), seed)
 
+    def steps(self, localizer: str, name: str, seed: int) -> dict[str, int]:
+        """How many steps each training behind a model takes, by its folder in the workdir."""
+        config, model, folder = self.config, MODELS[name], self.folder(localizer, seed)
+        steps = {f"{folder}/guide_{model.mode}": config.guide.updates * config.sub_batches}
+        if model.joint:
+            steps[f"{folder}/{name}"] = config.joint.updates[self.name] * config.sub_batches
+        return steps
+
     def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
         """A model after all its phases."""
         model, settings = MODELS[name], self.config.joint
-        if model.region != "attended":
-            localizer = self.config.localizers[0]  # the recognizer starts the same beside each
         task = self.task(localizer, mode=model.mode, start=model.start)
         params = self.guided(localizer, model.mode, seed)
         if not model.guided:
             params = {**task.initial_params(seed), "recognizer": params["recognizer"]}
         if not model.joint:
             return task, params
-        moves_only = model.mode == "translation"
+        rates = settings.translation_rate if model.mode == "translation" else settings.localizer_rate
         phase = task.joint(
-            updates=settings.updates,
+            updates=settings.updates[self.name],
             region=model.region,
-            localizer_rate=settings.translation_rate if moves_only else settings.localizer_rate,
+            localizer_rate=rates[self.name],
             recognizer_rate=settings.recognizer_rate,
             evaluate_every=self.config.evaluate_every,
         )
