@@ -20,14 +20,14 @@ class Source:
     Attributes:
       scales: those of its levels' sizes that it has, see `attention_level.SCALES`.
       rules: of the keys in config.data besides `source`.
-      in_table_3: whether the paper's numbers stand beside the results.
       open: from config.data, and a folder for what it keeps between runs, to its clips.
+      in_table_3: whether the paper's numbers stand beside the results.
     """
 
     scales: Collection[str]
     rules: Mapping[str, Rule]
-    in_table_3: bool
     open: Callable[[Config, Path], ClipSource]
+    in_table_3: bool = True
 
 
 def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
@@ -51,13 +51,12 @@ SOURCES = {
             "world_seed": rules.whole(0, 2**31 - 1),
             **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
         },
-        in_table_3=True,
         open=_open_kitchen,
     ),
     "video_folder": Source(
         scales=("mini",),
         rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
-        in_table_3=False,
         open=_open_videos,
+        in_table_3=False,
     ),
 }
