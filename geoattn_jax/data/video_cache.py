@@ -74,30 +74,24 @@ def cached_flow(
 
     Raises: VideoError naming the file if it cannot be read or has one frame; otherwise as `compute_flow`.
     """
-    settings = ("flow", method, bound, tuple(compute_hw))
-    if resize_hw is None or tuple(resize_hw) == tuple(compute_hw):
+    compute_hw, resize_hw = tuple(compute_hw), tuple(resize_hw or compute_hw)
 
-        def encoded() -> Iterator[UInt8[np.ndarray, "h w 2"]]:
-            for flow in iterate_flow(read_frames(path, resize_hw=compute_hw), method=method):
-                yield np.asarray(encode_flow(flow, bound=bound))
-
-    else:
-        settings += (tuple(resize_hw),)
-
-        def encoded() -> Iterator[UInt8[np.ndarray, "h w 2"]]:
-            for flow in cached_flow(path, folder, compute_hw=compute_hw, method=method, bound=bound):
-                resized = resize_flow(np.asarray(decode_flow(flow, bound=bound)), resize_hw)
-                yield np.asarray(encode_flow(resized, bound=bound))
+    def flows() -> Iterator[Float[np.ndarray, "h w 2"]]:
+        if resize_hw == compute_hw:
+            yield from iterate_flow(read_frames(path, resize_hw=compute_hw), method=method)
+            return
+        for flow in cached_flow(path, folder, compute_hw=compute_hw, method=method, bound=bound):
+            yield resize_flow(np.asarray(decode_flow(flow, bound=bound)), resize_hw)
 
     def compute() -> UInt8[np.ndarray, "t h w 2"]:
-        flows = list(encoded())
-        if not flows:
+        encoded = [np.asarray(encode_flow(flow, bound=bound)) for flow in flows()]
+        if not encoded:
             raise VideoError(
                 f"{path}: flow leads from one frame to the next, and it has one only; leave it out"
             )
-        return np.stack(flows)
+        return np.stack(encoded)
 
-    return _cached(Path(path), Path(folder), settings, compute)
+    return _cached(Path(path), Path(folder), ("flow", method, bound, compute_hw, resize_hw), compute)
 
 
 def cached_windows(
