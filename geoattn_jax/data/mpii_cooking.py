@@ -2,7 +2,7 @@
 
     builder = MpiiCooking(config="detail", data_dir=folder)
     builder.download_and_prepare()  # reads folder/downloads/manual, see MANUAL_DOWNLOAD_INSTRUCTIONS
-    clips = MpiiClips.of_subjects(builder, subjects_of("fold_1", "train"))
+    clips = MpiiRecords.of_subjects(builder, subjects_of("fold_1", "train"))
 
 Needs `pip install geoattn-jax[tfds,video]` and no TensorFlow. Another place for the download is named by
 `download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=...))`.
@@ -31,11 +31,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from geoattn_jax.data.levels import PAPER_LEVELS
 from geoattn_jax.data.mpii_annotations import BACKGROUND, Interval, class_names, read_intervals
-from geoattn_jax.data.mpii_clips import STREAMS, Stream, encode_flow_picture, encode_frame, split_name
-from geoattn_jax.data.mpii_videos import Keeping, Recording, clips_of, kept_frames, recordings_of
+from geoattn_jax.data.mpii_records import STREAMS, Stream, encode_flow_picture, encode_frame, split_name
+from geoattn_jax.data.mpii_videos import KEEPING, Keeping, Recording, clips_of, kept_frames, recordings_of
 from geoattn_jax.files import temporary_of
+from geoattn_jax.ops.checks import check_choice
 
 ANNOTATIONS = "annotations/detectionGroundtruth-1-0.csv"
 VIDEO = "videos/{}.avi"
@@ -66,23 +66,29 @@ class MpiiCookingConfig(tfds.core.BuilderConfig):
     background: bool = True
 
 
-class MpiiCooking(tfds.core.DatasetBuilder):
-    """MPII Cooking Activities: a builder config for each level of attention, with background and without.
+def cooking_config(size: str, *, stride: int = 1, background: bool = True) -> MpiiCookingConfig:
+    """The builder config of a size.
 
-    The frames of a config serve its level and the more general ones. `detail` is for the paper's scale; its
-    flow is computed at the middle level's size, where it takes a quarter of the time.
+    Args:
+      size: the level at whose size frames are kept, "detail", "middle" or "general", for these and the more
+        general ones; "mini" for all levels of a seventh of the size.
+      stride, background: see `Keeping` and `MpiiCookingConfig`.
+
+    Raises: ValueError for an unknown size.
     """
+    check_choice("cooking_config", "size", size, KEEPING)
+    name = size + ("" if background else "_activities") + (f"_stride_{stride}" if stride > 1 else "")
+    keeping = dataclasses.replace(KEEPING[size], stride=stride)
+    return MpiiCookingConfig(name=name, keeping=keeping, background=background)
+
+
+class MpiiCooking(tfds.core.DatasetBuilder):
+    """MPII Cooking Activities; a builder config for each size, with and without the background activity."""
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MANUAL
     BUILDER_CONFIGS = tuple(
-        MpiiCookingConfig(
-            name=f"{level.name}{suffix}",
-            keeping=Keeping(level.frame_hw, min(level.frame_hw, PAPER_LEVELS["middle"].frame_hw)),
-            background=background,
-        )
-        for level in PAPER_LEVELS.values()
-        for suffix, background in (("", True), ("_activities", False))
+        cooking_config(size, background=background) for size in KEEPING for background in (True, False)
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -110,7 +116,9 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         names, frames = class_names(intervals), [video.frames for video in videos]
         clips = clips_of(recordings, frames, list(names), config.keeping.stride)
         self.info.metadata.update(
-            class_names=list(names.values()), clips=[dataclasses.asdict(clip) for clip in clips]
+            class_names=list(names.values()),
+            clips=[dataclasses.asdict(clip) for clip in clips],
+            flow_bound=config.keeping.flow_bound,
         )
         self.info.set_file_format("array_record")
         self.info.set_splits(tfds.core.SplitDict(list(self._collect(videos))))

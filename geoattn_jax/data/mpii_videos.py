@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from geoattn_jax.data.flow import FlowMethod, compute_flow, encode_flow
+from geoattn_jax.data.flow import BOUND, FlowMethod, compute_flow, encode_flow
+from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.data.mpii_annotations import Interval
-from geoattn_jax.data.mpii_clips import Clip
+from geoattn_jax.data.mpii_records import Clip
 from geoattn_jax.data.video import VideoError, import_opencv, read_frames
 
 _log = logging.getLogger(__name__)
@@ -28,13 +29,26 @@ class Keeping:
       flow_hw: height and width of the frames between which flow is computed, pixels.
       stride: 1 keeps all annotated frames; 2 those among the video's first, third, fifth frame and so on,
         with the flow from one of these to the next.
+      flow_bound: see `flow.encode_flow`.
       flow_method: see `flow.compute_flow`.
     """
 
     frame_hw: tuple[int, int]
     flow_hw: tuple[int, int]
     stride: int = 1
+    flow_bound: float = BOUND
     flow_method: FlowMethod = "dis"
+
+
+# By the largest level that the frames are for. They serve the more general ones too; those of "mini" all
+# levels of a seventh of the paper's size. At the paper's detail level flow is computed at half the size, in a
+# quarter of the time.
+KEEPING = {
+    "detail": Keeping(PAPER_LEVELS["detail"].frame_hw, flow_hw=PAPER_LEVELS["middle"].frame_hw),
+    "middle": Keeping(PAPER_LEVELS["middle"].frame_hw, flow_hw=PAPER_LEVELS["middle"].frame_hw),
+    "general": Keeping(PAPER_LEVELS["general"].frame_hw, flow_hw=PAPER_LEVELS["general"].frame_hw),
+    "mini": Keeping(LEVELS["detail"].frame_hw, flow_hw=LEVELS["detail"].frame_hw, flow_bound=BOUND / 7),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +108,7 @@ def kept_frames(path: Path, recording: Recording, keeping: Keeping) -> Iterator[
             return
         if current == number:
             flow = compute_flow(pair, method=keeping.flow_method)[0]
-            yield KeptFrame(number, frame, np.asarray(encode_flow(flow)))
+            yield KeptFrame(number, frame, np.asarray(encode_flow(flow, bound=keeping.flow_bound)))
             number = next(wanted, None)
 
 

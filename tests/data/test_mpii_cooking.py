@@ -20,8 +20,8 @@ from video_files import cut_off, moving_texture
 
 from geoattn_jax.data import mpii_cooking, mpii_videos
 from geoattn_jax.data.flow import decode_flow
-from geoattn_jax.data.mpii_clips import MpiiClips
-from geoattn_jax.data.mpii_cooking import MpiiCooking, MpiiCookingConfig
+from geoattn_jax.data.mpii_cooking import MpiiCooking, MpiiCookingConfig, cooking_config
+from geoattn_jax.data.mpii_records import MpiiRecords
 from geoattn_jax.data.mpii_videos import Keeping, kept_frames, recordings_of
 from geoattn_jax.data.video import VideoError
 
@@ -60,7 +60,7 @@ def frame_numbers(clips, number):
 
 
 def test_clips_are_the_annotated_intervals(download):
-    clips = MpiiClips.of_subjects(prepared(download), [8])
+    clips = MpiiRecords.of_subjects(prepared(download), [8])
     assert clips.class_names == ("Background activity", "peel", "cut dice")
     # In the order in which they begin; frames are counted from 1 and the last one is inside.
     assert clips.labels.tolist() == [2, 2, 0, 1]
@@ -73,7 +73,7 @@ def test_clips_are_the_annotated_intervals(download):
 
 
 def test_frames_are_read_in_any_order(download):
-    clips = MpiiClips.of_subjects(prepared(download), [8])
+    clips = MpiiRecords.of_subjects(prepared(download), [8])
     frames = clips.frames(3, np.array([3, 0, 0]))
     np.testing.assert_array_equal(frames, clips.frames(3, np.arange(4))[[3, 0, 0]])
 
@@ -90,7 +90,7 @@ def test_without_background_its_frames_are_left_out(download):
     write_annotations(download, ROWS[:3])
     builder = prepared(download, background=False)
     assert len(builder.as_data_source(split="subject_08_rgb")) == 7
-    clips = MpiiClips.of_subjects(builder, [8])
+    clips = MpiiRecords.of_subjects(builder, [8])
     assert clips.class_names == ("peel", "cut dice")
     assert clips.labels.tolist() == [1, 0]
     assert frame_numbers(clips, 1) == [5, 6, 7, 8]
@@ -98,7 +98,7 @@ def test_without_background_its_frames_are_left_out(download):
 
 def test_a_stride_counts_from_the_videos_first_frame(download, caplog):
     with caplog.at_level(logging.WARNING):
-        clips = MpiiClips.of_subjects(prepared(download, stride=3), [8])
+        clips = MpiiRecords.of_subjects(prepared(download, stride=3), [8])
     assert [frame_numbers(clips, number) for number in range(len(clips))] == [[1], [4], [4], [7]]
     assert not [record for record in caplog.records if record.name == mpii_videos.__name__]
 
@@ -106,7 +106,7 @@ def test_a_stride_counts_from_the_videos_first_frame(download, caplog):
 def test_an_interval_that_the_stride_passes_over_is_left_out(download, caplog):
     write_annotations(download, ["8,s08-d02-cam-002,2,3,7,cut dice", *ROWS[1:]])
     with caplog.at_level(logging.WARNING):
-        clips = MpiiClips.of_subjects(prepared(download, stride=3), [8])
+        clips = MpiiRecords.of_subjects(prepared(download, stride=3), [8])
     assert len(clips) == 3
     assert re.search(rf"line 1: frames 2 to 3 of {VIDEO}.*left out", caplog.text)
 
@@ -115,7 +115,7 @@ def test_an_interval_that_the_stride_passes_over_is_left_out(download, caplog):
 def test_flow_leads_to_the_next_frame_that_is_kept(empty, stride):
     write_annotations(empty, [f"8,{VIDEO},1,5,3,peel"])
     write_video(empty, VIDEO, moving_texture((1, -2), count=6, hw=FRAME_HW))
-    clips = MpiiClips.of_subjects(prepared(empty, stride=stride), [8])
+    clips = MpiiRecords.of_subjects(prepared(empty, stride=stride), [8])
     flow = np.asarray(decode_flow(clips.flow(0, np.arange(clips.lengths[0]))))
     assert flow.shape == (len(range(0, 5, stride)), *FLOW_HW, 2)
     expected = stride * np.array([1, -2]) * FLOW_HW[0] / FRAME_HW[0]
@@ -128,14 +128,14 @@ def test_flow_leads_to_the_next_frame_that_is_kept(empty, stride):
 def test_the_last_frames_flow_repeats_the_one_before(empty):
     write_annotations(empty, [f"8,{VIDEO},3,4,3,peel"])
     write_video(empty, VIDEO, moving_texture((1, -2), count=4, hw=FRAME_HW))
-    flow = MpiiClips.of_subjects(prepared(empty), [8]).flow(0, np.arange(2))
+    flow = MpiiRecords.of_subjects(prepared(empty), [8]).flow(0, np.arange(2))
     np.testing.assert_array_equal(flow[0], flow[1])
 
 
 def test_what_lies_beyond_the_videos_end_is_left_out(download, caplog):
     write_annotations(download, [*ROWS[:2], f"8,{VIDEO},7,12,3,peel", f"8,{VIDEO},9,1000000000,7,cut dice"])
     with caplog.at_level(logging.WARNING):
-        clips = MpiiClips.of_subjects(prepared(download), [8])
+        clips = MpiiRecords.of_subjects(prepared(download), [8])
     assert frame_numbers(clips, 2) == [7, 8]
     assert len(clips) == 3
     assert re.search(r"line 3: frames 7 to 12 of .* ends before: .* is 8; clipped", caplog.text)
@@ -145,7 +145,7 @@ def test_what_lies_beyond_the_videos_end_is_left_out(download, caplog):
 def test_a_broken_off_video_keeps_its_first_frames(download, caplog):
     cut_off(download / "videos" / f"{VIDEO}.avi", 0.9)
     with caplog.at_level(logging.WARNING):
-        clips = MpiiClips.of_subjects(prepared(download), [8])
+        clips = MpiiRecords.of_subjects(prepared(download), [8])
     assert frame_numbers(clips, 0) == [1, 2, 3]
     assert clips.clips[-1].end < 8
     assert re.search(rf"{VIDEO}\.avi breaks off", caplog.text)
@@ -163,10 +163,10 @@ def test_subjects_have_splits_of_their_own(download):
     }
     both = builder.as_data_source(split="subject_08_rgb+subject_10_rgb")
     assert [record["frame"] for record in both] == [*range(1, 9), 1, 2, 2, 3]
-    clips = MpiiClips.of_subjects(builder, [8])
+    clips = MpiiRecords.of_subjects(builder, [8])
     assert [clip.video for clip in clips.clips] == 4 * [VIDEO] + ["s08-d04-cam-002"]
     assert np.abs(clips.frames(4, np.array([1])).astype(int) - 120).max() <= 4
-    other = MpiiClips.of_subjects(builder, [10])
+    other = MpiiRecords.of_subjects(builder, [10])
     assert other.labels.tolist() == [2]
     assert np.abs(other.frames(0, np.array([0])).astype(int) - 170).max() <= 4
 
@@ -187,7 +187,7 @@ def test_an_interrupted_preparation_goes_on(download, monkeypatch):
         return kept_frames(path, *arguments)
 
     monkeypatch.setattr(mpii_cooking, "kept_frames", watched)
-    clips = MpiiClips.of_subjects(prepared(download), [8])
+    clips = MpiiRecords.of_subjects(prepared(download), [8])
     assert decoded == ["s08-d04-cam-002"]
     assert frame_numbers(clips, 3) == [5, 6, 7, 8]
     assert frame_numbers(clips, 4) == [1, 2]
@@ -242,34 +242,44 @@ def test_a_video_of_one_frame_is_named(download):
 def test_clips_need_a_prepared_builder(tmp_path):
     builder = MpiiCooking(config="detail", data_dir=tmp_path)
     with pytest.raises(ValueError, match="builder must be prepared"):
-        MpiiClips.of_subjects(builder, [8])
+        MpiiRecords.of_subjects(builder, [8])
 
 
 def test_unusable_subjects_and_times_are_refused(download):
     builder = prepared(download)
     with pytest.raises(ValueError, match=r"subjects must have clips, got \(10,\).*\[8\]"):
-        MpiiClips.of_subjects(builder, [10])
+        MpiiRecords.of_subjects(builder, [10])
     with pytest.raises(IndexError, match="times must be from 0 to 2 in clip 0"):
-        MpiiClips.of_subjects(builder, [8]).frames(0, np.array([0, 3]))
+        MpiiRecords.of_subjects(builder, [8]).frames(0, np.array([0, 3]))
 
 
-def test_configs_serve_every_level():
+def test_builder_configs_are_named_by_what_they_keep():
     configs = MpiiCooking.builder_configs
     assert set(configs) == {
-        f"{level}{end}" for level in ("detail", "middle", "general") for end in ("", "_activities")
+        f"{size}{end}" for size in ("detail", "middle", "general", "mini") for end in ("", "_activities")
     }
     assert configs["detail"].keeping == Keeping((896, 1189), (448, 594))
     assert configs["general_activities"].keeping == Keeping((256, 340), (256, 340))
     assert not configs["general_activities"].background
+    other = cooking_config("mini", stride=4)
+    assert (other.name, other.keeping.stride) == ("mini_stride_4", 4)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_size_is_refused():
+    with pytest.raises(
+        ValueError, match="size must be one of 'detail', 'middle', 'general', 'mini', got 'huge'"
+    ):
+        cooking_config("huge")
 
 
 def test_neither_preparing_nor_reading_imports_tensorflow(download):
     builder = prepared(download)
     program = (
         "import sys, numpy as np, tensorflow_datasets as tfds, geoattn_jax.data.mpii_cooking\n"
-        "from geoattn_jax.data.mpii_clips import MpiiClips\n"
+        "from geoattn_jax.data.mpii_records import MpiiRecords\n"
         f"builder = tfds.builder_from_directory({str(builder.data_dir)!r})\n"
-        "assert MpiiClips.of_subjects(builder, [8]).frames(0, np.array([1])).shape == (1, 36, 48, 3)\n"
+        "assert MpiiRecords.of_subjects(builder, [8]).frames(0, np.array([1])).shape == (1, 36, 48, 3)\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,7 +1,7 @@
 """The clips of a prepared MPII Cooking Activities, read by random access; see `mpii_cooking`.
 
 builder = tfds.builder_from_directory(folder / "mpii_cooking/detail/1.0.0")
-clips = MpiiClips.of_subjects(builder, subjects_of("fold_1", "test"))
+clips = MpiiRecords.of_subjects(builder, subjects_of("fold_1", "test"))
 frames = clips.frames(7, np.arange(clips.lengths[7]))
 """
 
@@ -44,7 +44,7 @@ class Clip:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MpiiClips:
+class MpiiRecords:
     """Clips whose frames and flows are read from disk when they are asked for.
 
     Attributes:
@@ -59,7 +59,7 @@ class MpiiClips:
     )
 
     @classmethod
-    def of_subjects(cls, builder: Any, subjects: Sequence[int]) -> "MpiiClips":
+    def of_subjects(cls, builder: Any, subjects: Sequence[int]) -> "MpiiRecords":
         """All clips of some subjects, in the order of their videos.
 
         Raises: ValueError if the builder is not prepared or has no clip of them.
@@ -67,13 +67,13 @@ class MpiiClips:
         table = (builder.info.metadata or {}).get("clips")
         if table is None:
             raise ValueError(
-                f"MpiiClips: builder must be prepared, but {builder.data_dir} holds no table of clips; "
+                f"MpiiRecords: builder must be prepared, but {builder.data_dir} holds no table of clips; "
                 f"call download_and_prepare() of an MpiiCooking first"
             )
         clips = tuple(Clip(**row) for row in table if row["subject"] in subjects)
         if not clips:
             raise ValueError(
-                f"MpiiClips: subjects must have clips, got {tuple(subjects)}; there are clips of "
+                f"MpiiRecords: subjects must have clips, got {tuple(subjects)}; there are clips of "
                 f"{sorted({row['subject'] for row in table})}"
             )
         return cls(builder, clips)
@@ -84,6 +84,11 @@ class MpiiClips:
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.builder.info.metadata["class_names"])
+
+    @property
+    def flow_bound(self) -> float:
+        """What the ends of the encoded flow stand for, pixels of the flow's size."""
+        return self.builder.info.metadata["flow_bound"]
 
     @cached_property
     def labels(self) -> Int[np.ndarray, " n"]:
@@ -119,7 +124,7 @@ class MpiiClips:
         clip = self.clips[number]
         if np.any((times < 0) | (times >= clip.num_frames)):
             raise IndexError(
-                f"MpiiClips: times must be from 0 to {clip.num_frames - 1} in clip {number}, got {times}"
+                f"MpiiRecords: times must be from 0 to {clip.num_frames - 1} in clip {number}, got {times}"
             )
         key = clip.subject, stream
         if key not in self._records:
