@@ -49,7 +49,7 @@ def samples(count):
 class FixedFrames:
     """The same few frames in every batch, over and over."""
 
-    level = LEVEL
+    level, channels, num_classes = LEVEL, 3, CLASSES
     panel_hw = (5.0, 4.0)
 
     def __init__(self):

@@ -38,7 +38,7 @@ def render(kitchen, seed, indices, per_clip):
 @pytest.fixture(scope="module", autouse=True)
 def _frames_of_noise():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kitchen_frames, "_windows", windows)
+        patch.setattr(kitchen_frames, "windows_of_crops", windows)
         patch.setattr(kitchen_frames, "_render", render)
         yield
 

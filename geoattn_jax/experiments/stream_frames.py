@@ -1,0 +1,152 @@
+"""One stream of a data set's clips as supervised attention sees them: single frames, or the flows around them."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+from geoattn_jax.data.crops import centre_crops, random_crops
+from geoattn_jax.data.flow import decode_flow
+from geoattn_jax.data.kitchen import SPLITS, Split
+from geoattn_jax.data.levels import Level
+from geoattn_jax.experiments.clips import CHANNELS, ClipSource, Stream
+from geoattn_jax.experiments.kitchen_frames import (
+    Samples,
+    change_light,
+    normalize,
+    pixels,
+    portions,
+)
+from geoattn_jax.ops.grid import crop_theta
+
+FRAMES_FOR_SCALE = 64  # from which the flow's root mean square is taken
+EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided by zero
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamFrames:
+    """A `guiding.FrameSource` of any data set.
+
+    RGB is normalized as KitchenMini's, in randomly changed light when training. From every flow its mean over
+    the picture is subtracted, which is what a moving camera adds, and it is divided by the training clips' root
+    mean square.
+
+    Attributes:
+      source: the clips.
+      level: at whose sizes.
+      stream: which of the two.
+    """
+
+    source: ClipSource
+    level: Level
+    stream: Stream
+
+    panel_hw: ClassVar = None
+
+    @property
+    def channels(self) -> int:
+        """See `FrameSource`."""
+        return CHANNELS[self.stream]
+
+    @property
+    def num_classes(self) -> int:
+        """See `FrameSource`."""
+        return len(self.source.class_names)
+
+    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        """Random frames of random training clips, randomly cropped; RGB in randomly changed light."""
+        frame_key, light_key = jax.random.split(key)
+        samples = self._drawn(frame_key, batch_size)
+        if self.stream == "flow":
+            return self._scaled(samples)
+        return samples._replace(frames=_relit(light_key, samples.frames))
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
+        lengths = self._lengths[split]
+        times = np.random.default_rng(0).integers(lengths)
+        for clips in portions(len(lengths), batch_size):
+            yield self._centred(split, clips, times[clips])
+
+    def every_frame(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """All frames of the first clip, of the second and so on, cropped in the middle.
+
+        Each batch is a full one; the last is filled up with the last clip's last frame.
+        """
+        lengths = self._lengths[split]
+        clips = np.repeat(np.arange(len(lengths)), lengths)
+        times = np.arange(len(clips)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        for start in range(0, len(clips), batch_size):
+            places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
+            yield self._centred(split, clips[places], times[places])
+
+    @cached_property
+    def _labels(self) -> dict[Split, Int[np.ndarray, " n"]]:
+        return {split: self.source.labels(split).astype(np.int32) for split in SPLITS}
+
+    @cached_property
+    def _lengths(self) -> dict[Split, Int[np.ndarray, " n"]]:
+        return {split: self.source.lengths(split).astype(np.int32) for split in SPLITS}
+
+    @cached_property
+    def _root_mean_square(self) -> Float[Array, ""]:
+        """Of the training clips' flow, pixels."""
+        frames = self._drawn(jax.random.key(0), FRAMES_FOR_SCALE).frames
+        return jnp.sqrt(jnp.mean(jnp.square(frames)) + EPSILON)
+
+    def _drawn(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        clip_key, time_key, crop_key = jax.random.split(key, 3)
+        lengths = self._lengths["train"]
+        clips = np.asarray(jax.random.randint(clip_key, (batch_size,), 0, len(lengths)))
+        times = np.asarray(jax.random.randint(time_key, (batch_size,), 0, lengths[clips]))
+        return self._samples("train", clips, times, random_crops(crop_key, self.level, batch_size))
+
+    def _centred(self, split: Split, clips: Int[np.ndarray, " b"], times: Int[np.ndarray, " b"]) -> Samples:
+        samples = self._samples(split, clips, times, centre_crops(self.level, len(clips)))
+        return self._scaled(samples) if self.stream == "flow" else samples
+
+    def _scaled(self, samples: Samples) -> Samples:
+        return samples._replace(frames=samples.frames / self._root_mean_square)
+
+    def _samples(
+        self,
+        split: Split,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[Array, "b 2"],
+    ) -> Samples:
+        """Frames of clips, RGB normalized, flow not yet scaled."""
+        where = split, self.level
+        read = self.source.read(*where, self.stream, clips, times)
+        window = self.source.windows(*where, clips, times, np.asarray(top_left))
+        unknown = jnp.full((len(clips), 2), jnp.nan)
+        return Samples(
+            frames=_rgb(read) if self.stream == "rgb" else _flow(read, bound=self.source.flow_bound),
+            top_left=top_left,
+            theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
+            hand=unknown,
+            panel=unknown,
+            labels=jnp.asarray(self._labels[split][clips]),
+        )
+
+
+@jax.jit
+def _rgb(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    return normalize(frames.astype(jnp.float32) / 255)
+
+
+@jax.jit
+def _relit(key: PRNGKeyArray, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    return normalize(change_light(key, pixels(frames)))
+
+
+@partial(jax.jit, static_argnames="bound")
+def _flow(stacks: UInt8[Array, "b h w c"], *, bound: float) -> Float[Array, "b h w c"]:
+    """Without each flow's mean over the picture."""
+    flow = decode_flow(stacks, bound=bound)
+    return flow - flow.mean(axis=(1, 2), keepdims=True)
