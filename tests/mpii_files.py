@@ -35,3 +35,14 @@ def grey_frames(count: int, first: int = 20) -> np.ndarray:
     """Grey frames that can be told apart: frame k, counted from 1, has the level first + 10 k."""
     levels = first + 10 * np.arange(1, count + 1)
     return np.broadcast_to(levels[:, None, None, None], (count, *FRAME_HW, 3)).astype(np.uint8)
+
+
+def moving_square(count: int, start: tuple[int, int], step: tuple[int, int], size: int = 14) -> np.ndarray:
+    """A textured square that moves by `step` = (dy, dx) from each frame to the next, before a still wall."""
+    random = np.random.default_rng(0)
+    wall, square = (random.integers(60, 200, (*hw, 3), np.uint8) for hw in (FRAME_HW, (size, size)))
+    frames = np.tile(wall, (count, 1, 1, 1))
+    for time, frame in enumerate(frames):
+        y, x = (first + time * by for first, by in zip(start, step, strict=True))
+        frame[y : y + size, x : x + size] = square
+    return frames

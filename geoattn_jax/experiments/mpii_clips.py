@@ -1,0 +1,156 @@
+"""MPII Cooking Activities' clips for the six streams, read from the prepared data set when asked for."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from geoattn_jax.data.crops import crop
+from geoattn_jax.data.flow import STACK, decode_flow, encode_flow, stack_flow
+from geoattn_jax.data.kitchen import Split
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
+from geoattn_jax.data.mpii_records import MpiiRecords
+from geoattn_jax.data.regions import best_window, motion_map
+from geoattn_jax.data.video import import_opencv
+from geoattn_jax.experiments.clips import Stream
+from geoattn_jax.experiments.config import ConfigError
+
+VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MpiiClips:
+    """A `ClipSource` whose frames are read and decoded by as many threads as there are cores.
+
+    Attributes:
+      records: of each split.
+    """
+
+    records: Mapping[Split, MpiiRecords]
+    _threads: ThreadPoolExecutor = dataclasses.field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count()), init=False, repr=False
+    )
+
+    class_groups: ClassVar = {}
+
+    @classmethod
+    def of_protocol(cls, builder: Any, protocol: Protocol) -> "MpiiClips":
+        """The clips of the protocol's subjects; for validation some training clips, evenly spaced.
+
+        Args:
+          builder: a prepared `MpiiCooking`.
+          protocol: see `subjects_of`.
+        """
+        train, test = (
+            MpiiRecords.of_subjects(builder, subjects_of(protocol, split)) for split in ("train", "test")
+        )
+        some = np.unique(np.linspace(0, len(train) - 1, VALIDATION_CLIPS).round().astype(int))
+        validation = dataclasses.replace(train, clips=tuple(train.clips[number] for number in some))
+        return cls({"train": train, "validation": validation, "test": test})
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """See `ClipSource`."""
+        return self.records["train"].class_names
+
+    @property
+    def flow_bound(self) -> float:
+        """See `ClipSource`."""
+        return self.records["train"].flow_bound
+
+    def labels(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return self.records[split].labels
+
+    def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return self.records[split].lengths
+
+    def read(
+        self,
+        split: Split,
+        level: Level,
+        stream: Stream,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+    ) -> UInt8[np.ndarray, "b h w c"]:
+        """See `ClipSource`."""
+
+        read_one = {"rgb": self._frame, "flow": self._scaled_stack}[stream]
+        return self._map(partial(read_one, split, level), clips, times)
+
+    def windows(
+        self,
+        split: Split,
+        level: Level,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[np.ndarray, "b 2"],
+    ) -> Float[np.ndarray, "b 2"]:
+        """See `ClipSource`; the motion is scaled to the level, not the flows, which would take longer."""
+        stacks = self._map(partial(self._stack, split), clips, times)
+        return np.asarray(_windows(stacks, top_left, level=level, bound=self.flow_bound))
+
+    def _map(
+        self,
+        read_one: Callable[[int, int], np.ndarray],
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+    ) -> UInt8[np.ndarray, "b h w c"]:
+        return np.stack(list(self._threads.map(read_one, clips.tolist(), times.tolist())))
+
+    def _frame(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w 3"]:
+        (frame,) = self.records[split].frames(clip, np.array([time]))
+        if frame.shape[0] < level.frame_hw[0]:
+            raise ConfigError(
+                f"config.data.size must be that of the largest level: frames are kept at {frame.shape[:2]}, "
+                f"and level {level.name!r} needs {level.frame_hw}"
+            )
+        return _resized(frame, level.frame_hw)
+
+    def _stack(self, split: Split, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
+        """The flows around a frame, at the size at which they are kept."""
+        records = self.records[split]
+        first, stop = max(0, time - STACK // 2), min(time - STACK // 2 + STACK, records.lengths[clip])
+        return stack_flow(records.flow(clip, np.arange(first, stop)), np.array([time - first]))[0]
+
+    def _scaled_stack(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
+        """The flows around a frame at the level's size: pictures are resized, and their values with them."""
+        stack = self._stack(split, clip, time)
+        ratios = np.divide(level.frame_hw, stack.shape[:2]).astype(np.float32)
+        pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
+        scaled = np.concatenate([_resized(pair, level.frame_hw) for pair in pairs], axis=-1)
+        flows = decode_flow(np.arange(256, dtype=np.uint8), bound=self.flow_bound)
+        for axis, ratio in enumerate(ratios):
+            codes = np.asarray(encode_flow(flows * ratio, bound=self.flow_bound))
+            scaled[..., axis::2] = codes[scaled[..., axis::2]]
+        return scaled
+
+
+@partial(jax.jit, static_argnames=("level", "bound"))
+def _windows(
+    stacks: UInt8[Array, "b h w c"], top_left: Int[Array, "b 2"], *, level: Level, bound: float
+) -> Float[Array, "b 2"]:
+    flow = decode_flow(stacks.reshape(*stacks.shape[:3], -1, 2), bound=bound)
+    ratios = jnp.array(level.frame_hw, jnp.float32) / jnp.array(stacks.shape[1:3], jnp.float32)
+    motion = motion_map(jnp.moveaxis(flow * ratios, 3, 1))[..., None]
+    motion = jax.image.resize(motion, (len(stacks), *level.frame_hw, 1), "linear")
+    return best_window(crop(motion, top_left, level.crop_hw)[..., 0], level.window_hw)
+
+
+def _resized(picture: UInt8[np.ndarray, "h w c"], hw: tuple[int, int]) -> UInt8[np.ndarray, "_ _ c"]:
+    """Scaled, by the mean over the area of each new pixel if there are fewer of them."""
+    if picture.shape[:2] == hw:
+        return picture
+    cv2 = import_opencv()
+    shrinks = hw[0] <= picture.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(picture), hw[::-1], interpolation=interpolation)
