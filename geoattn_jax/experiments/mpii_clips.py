@@ -126,13 +126,11 @@ class MpiiClips:
         """The flows around a frame at the level's size: pictures are resized, and their values with them."""
         stack = self._stack(split, clip, time)
         ratios = np.divide(level.frame_hw, stack.shape[:2]).astype(np.float32)
-        pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
-        scaled = np.concatenate([_resized(pair, level.frame_hw) for pair in pairs], axis=-1)
         flows = decode_flow(np.arange(256, dtype=np.uint8), bound=self.flow_bound)
-        for axis, ratio in enumerate(ratios):
-            codes = np.asarray(encode_flow(flows * ratio, bound=self.flow_bound))
-            scaled[..., axis::2] = codes[scaled[..., axis::2]]
-        return scaled
+        codes = np.asarray(encode_flow(flows[:, None] * ratios, bound=self.flow_bound))[None]
+        lookup = import_opencv().LUT
+        pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
+        return np.concatenate([lookup(_resized(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
 
 
 @partial(jax.jit, static_argnames=("level", "bound"))
@@ -148,9 +146,9 @@ def _windows(
 
 def _resized(picture: UInt8[np.ndarray, "h w c"], hw: tuple[int, int]) -> UInt8[np.ndarray, "_ _ c"]:
     """Scaled, by the mean over the area of each new pixel if there are fewer of them."""
+    picture = np.ascontiguousarray(picture)
     if picture.shape[:2] == hw:
         return picture
     cv2 = import_opencv()
-    shrinks = hw[0] <= picture.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(picture), hw[::-1], interpolation=interpolation)
+    interpolation = cv2.INTER_AREA if hw[0] < picture.shape[0] else cv2.INTER_LINEAR
+    return cv2.resize(picture, hw[::-1], interpolation=interpolation)
