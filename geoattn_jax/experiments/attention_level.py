@@ -137,11 +137,17 @@ class AttentionLevel:
         folder = f"{self.folder(localizer, seed)}/guide_{mode}"
         return self._fit(folder, [phase], task.initial_params(seed), seed)
 
+    def steps(self, localizer: str, name: str, seed: int) -> dict[str, int]:
+        """How many steps each training behind a model takes, by its folder in the workdir."""
+        config, model, folder = self.config, MODELS[name], self.folder(localizer, seed)
+        steps = {f"{folder}/guide_{model.mode}": config.guide.updates * config.sub_batches}
+        if model.joint:
+            steps[f"{folder}/{name}"] = config.joint.updates * config.sub_batches
+        return steps
+
     def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
         """A model after all its phases."""
         model, settings = MODELS[name], self.config.joint
-        if model.region != "attended":
-            localizer = self.config.localizers[0]  # the recognizer starts the same beside each
         task = self.task(localizer, mode=model.mode, start=model.start)
         params = self.guided(localizer, model.mode, seed)
         if not model.guided:

@@ -1,7 +1,7 @@
-"""What the six streams need of a data set: labelled clips, each frame in colour or with the flow around it.
+"""What the six streams need of a data set: labelled clips, each frame in colour or as the flow around it.
 
-A data set takes part by a class with `ClipSource`'s methods. They are called on the host, with NumPy arrays in
-and out; what is read from disk, rendered or kept in memory is the class's own matter.
+A data set takes part by a class with `ClipSource`'s methods. They are called on the host, with NumPy arrays
+in and out; what is read from disk, rendered or kept in memory is the class's own matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,8 +63,8 @@ class ClipSource(Protocol):
           clips: the clips' numbers.
           times: the number of a frame in each of them.
 
-        Returns: for "rgb" RGB; for "flow" the STACK flows around each frame, encoded by `data.flow`, in the
-          order of `stack_flow`'s channels, pixels of the level.
+        Returns: for "rgb" RGB; for "flow" the flows around each frame as `data.flow.stack_flow` gives
+          them, encoded, pixels of the level.
         """
 
     def windows(

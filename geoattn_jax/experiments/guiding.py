@@ -43,8 +43,8 @@ class FrameSource(Protocol):
       level: at whose sizes.
       channels: of the frames.
       num_classes: how many there are.
-      panel_hw: height and width of the level's panel, pixels of the level; None if neither hands nor panels are
-        known, which are then left out of the metrics.
+      panel_hw: height and width of the level's panel, pixels of the level; None if neither hands nor panels
+        are known, which are then left out of the metrics.
     """
 
     level: Level

@@ -34,9 +34,9 @@ CLIPS_AT_ONCE = 20  # that are rendered
 class KitchenClips:
     """A `ClipSource` of generated clips, whose flow is the scene's own.
 
-    The first and the last frame follow each other, so that the stack around every frame holds all flows of the
-    clip. Rendered clips are kept as long as the same stream of the same level is read, except for test clips,
-    of which only the last ones are.
+    After a clip's last frame comes its first, so that the stack around every frame holds all of the clip's
+    flows. What was rendered is kept as long as the same stream of the same level is read; of the test clips
+    only the last ones are.
 
     Attributes:
       seed: of the world.
@@ -95,9 +95,7 @@ class KitchenClips:
         del times
         return self._windows(split, level)[clips, top_left[:, 1]]
 
-    def _video(
-        self, split: Split, level: Level, stream: Stream, clip: int
-    ) -> UInt8[np.ndarray, "..."]:
+    def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
         """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""
         portion, place = divmod(int(clip), CLIPS_AT_ONCE)
         key = split, level.name, stream, portion

@@ -1,8 +1,8 @@
-"""One stream of a data set's clips as supervised attention sees them: single frames, or the flows around them."""
+"""One stream of a data set's clips as supervised attention sees it: frames, or the flows around them."""
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from geoattn_jax.data.crops import centre_crops, random_crops
-from geoattn_jax.data.flow import decode_flow
+from geoattn_jax.data.flow import decode_stack
 from geoattn_jax.data.kitchen import SPLITS, Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.clips import CHANNELS, ClipSource, Stream
@@ -32,9 +32,8 @@ EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided b
 class StreamFrames:
     """A `guiding.FrameSource` of any data set.
 
-    RGB is normalized as KitchenMini's, in randomly changed light when training. From every flow its mean over
-    the picture is subtracted, which is what a moving camera adds, and it is divided by the training clips' root
-    mean square.
+    RGB is normalized as KitchenMini's frames are. From every flow its mean over the picture is subtracted,
+    which is what a moving camera adds; then it is divided by the training clips' root mean square.
 
     Attributes:
       source: the clips.
@@ -126,7 +125,7 @@ class StreamFrames:
         window = self.source.windows(*where, clips, times, np.asarray(top_left))
         unknown = jnp.full((len(clips), 2), jnp.nan)
         return Samples(
-            frames=_rgb(read) if self.stream == "rgb" else _flow(read, bound=self.source.flow_bound),
+            frames=_rgb(read) if self.stream == "rgb" else decode_stack(read, bound=self.source.flow_bound),
             top_left=top_left,
             theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
             hand=unknown,
@@ -143,10 +142,3 @@ def _rgb(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 @jax.jit
 def _relit(key: PRNGKeyArray, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     return normalize(change_light(key, pixels(frames)))
-
-
-@partial(jax.jit, static_argnames="bound")
-def _flow(stacks: UInt8[Array, "b h w c"], *, bound: float) -> Float[Array, "b h w c"]:
-    """Without each flow's mean over the picture."""
-    flow = decode_flow(stacks, bound=bound)
-    return flow - flow.mean(axis=(1, 2), keepdims=True)
