@@ -15,6 +15,11 @@ the reading of one picture, however long the clip is. The clips, which may overl
 
 A few frames are in memory at a time. Preparation that was interrupted goes on with the first video that is
 not finished. (TFDS's own writers keep records in memory, need TensorFlow for many, and would begin anew.)
+
+What it takes, measured on a video enlarged to 1624 x 1224: config `detail` 60 ms of CPU time and 135 kB of disk
+a frame, `mini` 16 kB. For MPII Cooking's 881,755 frames that is 15 hours of one core and 119 GB, or 15 GB; a
+camera's frames hold more detail than enlarged ones and take more. A stride of 4 takes a quarter of the disk and
+half of the time.
 """
 
 import dataclasses
@@ -28,6 +33,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import rich.console
+import rich.progress
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
@@ -109,8 +116,12 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         intervals = _read_download(folder, background=config.background)
         recordings = recordings_of(intervals)
         unfinished = Path(self.data_dir_root) / self.name / config.name / "unfinished"
+        console = rich.console.Console(stderr=True)
+        progress = rich.progress.track(
+            recordings, "preparing videos", console=console, disable=not console.is_terminal
+        )
         videos = []
-        for recording in recordings:
+        for recording in progress:
             videos.append(self._prepare(folder / VIDEO.format(recording.video), recording, unfinished))
             _log.info("%d of %d videos prepared: %s", len(videos), len(recordings), recording.video)
         names, frames = class_names(intervals), [video.frames for video in videos]
