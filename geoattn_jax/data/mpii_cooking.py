@@ -16,10 +16,10 @@ the reading of one picture, however long the clip is. The clips, which may overl
 A few frames are in memory at a time. Preparation that was interrupted goes on with the first video that is
 not finished. (TFDS's own writers keep records in memory, need TensorFlow for many, and would begin anew.)
 
-What it takes, measured on a video enlarged to 1624 x 1224: config `detail` 60 ms of CPU time and 135 kB of disk
-a frame, `mini` 16 kB. For MPII Cooking's 881,755 frames that is 15 hours of one core and 119 GB, or 15 GB; a
-camera's frames hold more detail than enlarged ones and take more. A stride of 4 takes a quarter of the disk and
-half of the time.
+What it takes, measured on a video enlarged to 1624 x 1224: config `detail` 60 ms of CPU time and 135 kB of
+disk a frame, `mini` 16 kB. For MPII Cooking's 881,755 frames that is 15 hours of one core and 119 GB, or
+15 GB; a camera's frames hold more detail than enlarged ones and take more. A stride of 4 takes a quarter of
+the disk and half of the time.
 """
 
 import dataclasses
