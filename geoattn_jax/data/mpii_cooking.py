@@ -84,6 +84,11 @@ def cooking_config(size: str, *, stride: int = 1, background: bool = True) -> Mp
     Raises: ValueError for an unknown size.
     """
     check_choice("cooking_config", "size", size, KEEPING)
+    made = _make_config(size, stride, background)
+    return MpiiCooking.builder_configs.get(made.name, made)  # TFDS takes no equal one in place of its own
+
+
+def _make_config(size: str, stride: int, background: bool) -> MpiiCookingConfig:
     name = size + ("" if background else "_activities") + (f"_stride_{stride}" if stride > 1 else "")
     keeping = dataclasses.replace(KEEPING[size], stride=stride)
     return MpiiCookingConfig(name=name, keeping=keeping, background=background)
@@ -95,7 +100,7 @@ class MpiiCooking(tfds.core.DatasetBuilder):
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MANUAL
     BUILDER_CONFIGS = tuple(
-        cooking_config(size, background=background) for size in KEEPING for background in (True, False)
+        _make_config(size, 1, background) for size in KEEPING for background in (True, False)
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -261,6 +261,7 @@ def test_builder_configs_are_named_by_what_they_keep():
     assert configs["detail"].keeping == Keeping((896, 1189), (448, 594))
     assert configs["general_activities"].keeping == Keeping((256, 340), (256, 340))
     assert not configs["general_activities"].background
+    assert cooking_config("middle", background=False) is configs["middle_activities"]
     other = cooking_config("mini", stride=4)
     assert (other.name, other.keeping.stride) == ("mini_stride_4", 4)
 
