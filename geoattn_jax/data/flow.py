@@ -1,4 +1,4 @@
-"""Optical flow of videos: computed with OpenCV, kept in 8 bits, stacked for temporal streams.
+"""Optical flow of videos: computed with OpenCV, encoded in 8 bits, stacked for temporal streams.
 
 Convention: a flow is (dy, dx) in pixels, from its frame to the next, as `kitchen.Clips.flow` is.
 
@@ -7,11 +7,8 @@ Convention: a flow is (dy, dx) in pixels, from its frame to the next, as `kitche
     stacks = decode_stack(stack_flow(np.asarray(encode_flow(flow)), times))
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -19,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from geoattn_jax.data.video import VideoError, import_opencv, read_frames
-from geoattn_jax.files import replacing
+from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.ops.checks import check_choice
 
 FlowMethod = Literal["dis", "farneback", "tvl1"]
@@ -116,63 +112,29 @@ def mirror_stack(stack: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return jnp.flip(stack, axis=2) * signs
 
 
-def cached_flow(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    method: FlowMethod = "dis",
-    resize_hw: tuple[int, int] | None = None,
-    start: int = 0,
-    stop: int | None = None,
-    bound: float = BOUND,
-) -> UInt8[np.ndarray, "t h w 2"]:
-    """The encoded flow of a video file, kept in a folder so that it is computed once.
-
-    The file in the folder is complete or not there, so that the process can be killed at any moment. Other
-    settings, or another video under the same name, get a file of their own. Neither the frames nor their
-    flows in float are ever in memory as a whole.
+def resize_flow(flow: Float[np.ndarray, "h w 2"], hw: tuple[int, int]) -> Float[np.ndarray, "_ _ 2"]:
+    """The flow of frames scaled to another size: its vectors are scaled as well.
 
     Args:
-      path: the video file.
-      folder: keeps the flows; it is created.
-      method: see `compute_flow`.
-      resize_hw: height and width to which frames are scaled first, pixels; None keeps them.
-      start, stop: which frames, see `read_frames`.
-      bound: see `encode_flow`.
+      flow: (dy, dx), pixels.
+      hw: height and width of the scaled frames, pixels.
 
-    Returns: the flow of each frame, mapped into memory, not to be written to.
-    Raises: VideoError naming the file if it cannot be read or has less than two of these frames; otherwise as
-      `compute_flow`.
+    Returns: (dy, dx), pixels of the scaled frames.
     """
-    check_choice("cached_flow", "method", method, METHODS)
-    path = Path(path)
-    kept = Path(folder) / _cache_name(path, method, resize_hw, start, stop, bound)
-    if not kept.exists():
-        frames = read_frames(path, start=start, stop=stop, resize_hw=resize_hw)
-        encoded = [np.asarray(encode_flow(flow, bound=bound)) for flow in _flows(frames, method)]
-        if not encoded:
-            raise VideoError(
-                f"{path}: flow leads from one frame to the next, and it has one only; leave it out"
-            )
-        with replacing(kept) as file:
-            np.save(file, np.stack(encoded))
-    return np.load(kept, mmap_mode="r")
+    return resize_image(flow, hw) * (np.array(hw, flow.dtype) / np.array(flow.shape[:2], flow.dtype))
 
 
-def _cache_name(path: Path, *settings: object) -> str:
-    """Of the file that keeps a video's flow: another one for another video or other settings."""
-    try:
-        state = os.stat(path)
-    except OSError:
-        raise VideoError(f"{path}: there is no such file") from None
-    identity = (str(path.absolute()), state.st_size, state.st_mtime_ns, *settings)
-    return f"{path.stem}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.npy"
+def iterate_flow(
+    frames: Iterable[UInt8[np.ndarray, "h w 3"]], *, method: FlowMethod = "dis"
+) -> Iterator[Float[np.ndarray, "h w 2"]]:
+    """The same as `compute_flow`, frame by frame; of less than two frames there is no flow."""
+    check_choice("iterate_flow", "method", method, METHODS)
+    return _flows(frames, method)
 
 
 def _flows(
     frames: Iterable[UInt8[np.ndarray, "h w 3"]], method: FlowMethod
 ) -> Iterator[Float[np.ndarray, "h w 2"]]:
-    """The flow of each frame; none at all if there are less than two."""
     cv2 = import_opencv()
     calculate = {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1}[method](cv2)
     before, flow = None, None
@@ -201,7 +163,10 @@ def _dis(cv2: Any) -> Calculate:
 
 
 def _farneback(cv2: Any) -> Calculate:
-    algorithm = cv2.FarnebackOpticalFlow_create()
+    # The settings of OpenCV's own examples; its defaults iterate three times as often.
+    algorithm = cv2.FarnebackOpticalFlow_create(
+        numLevels=3, pyrScale=0.5, winSize=15, numIters=3, polyN=5, polySigma=1.2
+    )
     return lambda first, second: algorithm.calc(first, second, None)
 
 

@@ -4,16 +4,17 @@ OpenCV comes with the extra `video` (`pip install geoattn-jax[video]`) and is im
 """
 
 import contextlib
+import itertools
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from geoattn_jax.files import replacing
 from geoattn_jax.ops.checks import check_pair
@@ -76,25 +77,41 @@ def read_frames(
     return frames()
 
 
-def write_video(path: str | Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float) -> None:
+def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], fps: float) -> None:
     """Writes a video, which appears in the folder when it is complete.
 
     Args:
       path: ends in ".mp4" (MPEG-4; an odd height or width is made even by repeating the last row or column)
         or ".gif" (256 colours, endless, whole hundredths of a second for each frame).
-      frames: RGB, at least one.
+      frames: RGB, at least one, all of one size; an iterator is not gathered in memory for ".mp4".
       fps: frames per second.
 
     Raises: ValueError for another kind of file, no frames or fps that are not positive.
     """
-    path = Path(path)
+    path, frames = Path(path), iter(frames)
     if path.suffix not in _WRITERS:
         raise ValueError(f"write_video: path must end in {' or '.join(_WRITERS)}, got {str(path)!r}")
-    if len(frames) == 0:
-        raise ValueError(f"write_video: frames must hold at least one frame, got shape {frames.shape}")
     if not fps > 0:
         raise ValueError(f"write_video: fps must be a number above 0, got {fps}")
-    _WRITERS[path.suffix](path, frames, fps)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("write_video: frames must hold at least one frame, got none")
+    _WRITERS[path.suffix](path, itertools.chain([first], frames), fps)
+
+
+def resize_image(image: Shaped[np.ndarray, "h w c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ c"]:
+    """Scales an image of any number of channels, 8 bits or float: with means over areas where it shrinks.
+
+    Args:
+      image: RGB, flow, ...
+      hw: height and width after scaling, pixels.
+    """
+    if image.shape[:2] == tuple(hw):
+        return image
+    cv2 = import_opencv()
+    shrinks = hw[0] <= image.shape[0] and hw[1] <= image.shape[1]
+    # When it enlarges, OpenCV's means over areas show squares.
+    return cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def import_opencv() -> ModuleType:
@@ -129,7 +146,8 @@ def _decoded(
             decoded, frame = capture.retrieve()
             if not decoded:
                 break
-            yield _resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), resize_hw)
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield image if resize_hw is None else resize_image(image, resize_hw)
         number += 1
     if number <= start:
         if number > 0:
@@ -160,33 +178,24 @@ def _fps(capture: Any) -> float:
     return fps if 0 < fps < float("inf") else DEFAULT_FPS
 
 
-def _resized(frame: UInt8[np.ndarray, "h w 3"], hw: tuple[int, int] | None) -> UInt8[np.ndarray, "_ _ 3"]:
-    if hw is None or frame.shape[:2] == tuple(hw):
-        return frame
+def _write_mp4(path: Path, frames: Iterator[UInt8[np.ndarray, "h w 3"]], fps: float) -> None:
     cv2 = import_opencv()
-    # The mean over the area of each new pixel, which when enlarging would show squares.
-    shrinks = hw[0] <= frame.shape[0] and hw[1] <= frame.shape[1]
-    return cv2.resize(frame, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _write_mp4(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float) -> None:
-    cv2 = import_opencv()
-    height, width = frames.shape[1:3]
-    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     # OpenCV writes to a named file only.
     with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / path.name
-        writer = cv2.VideoWriter(
-            str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), fps, (even.shape[2], even.shape[1])
-        )
-        for frame in even:
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        temporary, writer = Path(folder) / path.name, None
+        for frame in frames:
+            height, width, _ = frame.shape
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            if writer is None:
+                codec = cv2.VideoWriter_fourcc(*"mp4v")
+                writer = cv2.VideoWriter(str(temporary), codec, fps, even.shape[1::-1])
+            writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
         writer.release()
         with temporary.open("rb") as written, replacing(path) as file:
             shutil.copyfileobj(written, file)
 
 
-def _write_gif(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float) -> None:
+def _write_gif(path: Path, frames: Iterator[UInt8[np.ndarray, "h w 3"]], fps: float) -> None:
     from PIL import Image
 
     first, *others = (Image.fromarray(frame) for frame in frames)

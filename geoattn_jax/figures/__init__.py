@@ -1,5 +1,6 @@
 """The papers' figures, drawn from arrays: every function writes one PNG file and returns the figure in it."""
 
+from geoattn_jax.figures.annotated import annotated_strip
 from geoattn_jax.figures.curves import learning_curves
 from geoattn_jax.figures.deformation import elastic
 from geoattn_jax.figures.frames import attended_regions, sample_sequences, transformer_pairs
@@ -8,6 +9,7 @@ from geoattn_jax.figures.outlines import region_outlines
 from geoattn_jax.figures.sampling import sampling_points
 
 __all__ = [
+    "annotated_strip",
     "attended_regions",
     "elastic",
     "learning_curves",

@@ -1,28 +1,24 @@
 """Flow: known motions are recovered, the encoding is reversible, the cache survives interruption."""
 
-import os
-import shutil
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import normal
-from video_files import cut_off, cv2, moving_texture, plain_frames, write_avi
+from video_files import cv2, moving_texture, plain_frames
 
-from geoattn_jax.data import flow as flow_module
 from geoattn_jax.data.crops import mirror_flow
 from geoattn_jax.data.flow import (
-    cached_flow,
     compute_flow,
     decode_flow,
     decode_stack,
     encode_flow,
+    iterate_flow,
     mirror_stack,
+    resize_flow,
     stack_flow,
 )
 from geoattn_jax.data.regions import best_window, motion_map
-from geoattn_jax.data.video import VideoError, read_video, write_video
 
 INSIDE = (slice(None), slice(12, -12), slice(12, -12))
 
@@ -48,6 +44,22 @@ def test_the_flow_of_a_mirrored_video_is_the_mirrored_flow():
     expected = np.asarray(mirror_flow(jnp.asarray(flow)))
     np.testing.assert_allclose(
         np.median(mirrored[INSIDE], (1, 2)), np.median(expected[INSIDE], (1, 2)), atol=0.1
+    )
+
+
+def test_frame_by_frame_is_the_same():
+    frames = moving_texture((1, 2))
+    np.testing.assert_array_equal(list(iterate_flow(iter(frames))), compute_flow(frames))
+    assert list(iterate_flow(frames[:1])) == []
+
+
+@pytest.mark.parametrize("hw", [(24, 17), (72, 136)])
+def test_the_flow_of_scaled_frames_is_scaled(hw):
+    flow = np.broadcast_to(np.array([2.0, -3.0], np.float32), (48, 68, 2))
+    resized = resize_flow(flow, hw)
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(
+        resized, np.broadcast_to([2 * hw[0] / 48, -3 * hw[1] / 68], (*hw, 2)), rtol=1e-5
     )
 
 
@@ -123,106 +135,6 @@ def test_under_jit_and_vmap():
         np.testing.assert_allclose(stacks, expected, atol=1e-6)
 
 
-@pytest.fixture
-def clip(tmp_path):
-    return write_avi(tmp_path / "videos" / "clip.avi", moving_texture((1, 2)))
-
-
-def test_the_cache_has_the_encoded_flow(clip, tmp_path):
-    encoded = cached_flow(clip, tmp_path / "flow", resize_hw=(24, 34))
-    expected = encode_flow(compute_flow(read_video(clip, resize_hw=(24, 34)).frames))
-    np.testing.assert_array_equal(encoded, expected)
-    part = cached_flow(clip, tmp_path / "flow", start=1, stop=3, method="farneback", bound=5.0)
-    frames = read_video(clip, start=1, stop=3).frames
-    np.testing.assert_array_equal(part, encode_flow(compute_flow(frames, method="farneback"), bound=5.0))
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The videos whose flow was computed, not read."""
-    calls = []
-    compute = flow_module._flows
-
-    def counted(frames, method):
-        calls.append(method)
-        return compute(frames, method)
-
-    monkeypatch.setattr(flow_module, "_flows", counted)
-    return calls
-
-
-def test_a_second_call_computes_nothing(clip, tmp_path, computed):
-    first = cached_flow(clip, tmp_path / "flow")
-    second = cached_flow(clip, tmp_path / "flow")
-    np.testing.assert_array_equal(first, second)
-    assert computed == ["dis"]
-    assert not second.flags.writeable
-
-
-def test_other_settings_and_other_videos_are_computed_anew(clip, tmp_path, computed):
-    folder = tmp_path / "flow"
-    for options in ({}, {"method": "farneback"}, {"bound": 5.0}, {"resize_hw": (24, 34)}, {"stop": 3}):
-        cached_flow(clip, folder, **options)
-    assert len(computed) == 5
-    write_avi(clip, moving_texture((1, 2), seed=1))
-    os.utime(clip, ns=(0, 0))
-    cached_flow(clip, folder)
-    another = clip.parent / "other" / clip.name
-    another.parent.mkdir()
-    shutil.copy(clip, another)
-    cached_flow(another, folder)
-    assert len(computed) == 7
-
-
-def test_an_interrupted_computation_leaves_nothing_and_is_done_again(clip, tmp_path, monkeypatch):
-    folder = tmp_path / "flow"
-    whole = np.array(cached_flow(clip, folder))
-    shutil.rmtree(folder)
-
-    def interrupted(file, array):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("numpy.save", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            cached_flow(clip, folder)
-    assert list(folder.iterdir()) == []
-    np.testing.assert_array_equal(cached_flow(clip, folder), whole)
-
-
-def test_what_a_killed_process_leaves_does_no_harm(clip, tmp_path):
-    folder = tmp_path / "flow"
-    whole = np.array(cached_flow(clip, folder))
-    (kept,) = folder.iterdir()
-    kept.rename(folder / f".{kept.name}.tmp")
-    np.testing.assert_array_equal(cached_flow(clip, folder), whole)
-    assert list(folder.iterdir()) == [kept]
-
-
-def test_a_video_of_one_frame_is_named(tmp_path):
-    path = write_avi(tmp_path / "single.avi", plain_frames(1))
-    with pytest.raises(
-        VideoError, match=r"single\.avi: flow leads from one frame to the next, and it has one"
-    ):
-        cached_flow(path, tmp_path / "flow")
-    assert not (tmp_path / "flow").exists()
-
-
-def test_a_video_that_breaks_off_has_the_flow_of_its_first_frames(clip, tmp_path, caplog):
-    frames = read_video(cut_off(clip, 0.7)).frames
-    assert 2 <= len(frames) < 4
-    encoded = cached_flow(clip, tmp_path / "flow")
-    np.testing.assert_array_equal(encoded, encode_flow(compute_flow(frames)))
-    assert all("breaks off" in message for message in caplog.messages)
-    assert len(caplog.messages) == 2
-
-
-def test_a_missing_video_is_named(tmp_path):
-    with pytest.raises(VideoError, match=r"nowhere\.avi: there is no such file"):
-        cached_flow(tmp_path / "nowhere.avi", tmp_path / "flow")
-
-
 @pytest.mark.parametrize(
     ("frames", "method", "said"),
     [
@@ -247,27 +159,3 @@ def test_tvl1_is_refused_where_the_build_lacks_it(monkeypatch):
 def test_tvl1_recovers_a_translation():
     flow = compute_flow(moving_texture((-1, 2)), method="tvl1")
     np.testing.assert_allclose(np.median(flow[INSIDE], axis=(1, 2)), np.tile([-1, 2], (4, 1)), atol=0.2)
-
-
-REAL = {
-    "carphone.mp4": (120, 144, 176),
-    "mmaction2_test.avi": (164, 240, 320),
-    "mmaction2_demo.mp4": (280, 256, 340),
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_videos_have_flow_and_regions(videos_folder, tmp_path, name):
-    shape = REAL[name]
-    encoded = cached_flow(videos_folder / name, tmp_path, resize_hw=(48, 64))
-    assert encoded.shape == (shape[0], 48, 64, 2)
-    assert read_video(videos_folder / name, stop=1).frames.shape == (1, *shape[1:], 3)
-    motion = motion_map(decode_flow(jnp.asarray(encoded[:12]))[None])
-    assert motion.max() > 0.05
-    top_left = np.asarray(best_window(motion, (16, 16)))
-    assert (top_left >= 0).all()
-    assert (top_left <= [[32, 48]]).all()
-    again = tmp_path / "again.mp4"
-    frames = read_video(videos_folder / name, stop=3).frames
-    write_video(again, frames, 25.0)
-    assert np.abs(read_video(again).frames.astype(int) - frames).mean() < 10

@@ -147,7 +147,7 @@ def test_an_error_comes_before_the_first_frame_not_later(tmp_path):
         (lambda path: read_frames(path, start=3, stop=3), "read_frames: start and stop .* got 3 to 3"),
         (lambda path: read_frames(path, resize_hw=(0, 9)), r"resize_hw must be two whole .* got \(0, 9\)"),
         (lambda path: write_video(path, plain_frames(2), 5), r"path must end in \.mp4 or \.gif, got .*\.avi"),
-        (lambda path: write_video("x.gif", plain_frames(0), 5), "at least one frame, got shape"),
+        (lambda path: write_video("x.gif", plain_frames(0), 5), "at least one frame, got none"),
         (lambda path: write_video("x.gif", plain_frames(2), 0), "fps must be a number above 0, got 0"),
     ],
 )
