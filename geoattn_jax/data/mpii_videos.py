@@ -1,5 +1,6 @@
 """What is kept of MPII Cooking Activities' videos: their annotated frames, and the flow between them."""
 
+import collections
 import dataclasses
 import itertools
 import logging
@@ -11,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from geoattn_jax.data.flow import BOUND, FlowMethod, compute_flow, encode_flow
+from geoattn_jax.data.flow import BOUND, FlowMethod, encode_flow, iterate_flow
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.data.mpii_annotations import Interval
 from geoattn_jax.data.mpii_records import Clip
-from geoattn_jax.data.video import VideoError, import_opencv, read_frames
+from geoattn_jax.data.video import VideoError, read_frames, resize_image
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ KEEPING = {
     "detail": Keeping(PAPER_LEVELS["detail"].frame_hw, flow_hw=PAPER_LEVELS["middle"].frame_hw),
     "middle": Keeping(PAPER_LEVELS["middle"].frame_hw, flow_hw=PAPER_LEVELS["middle"].frame_hw),
     "general": Keeping(PAPER_LEVELS["general"].frame_hw, flow_hw=PAPER_LEVELS["general"].frame_hw),
-    "mini": Keeping(LEVELS["detail"].frame_hw, flow_hw=LEVELS["detail"].frame_hw, flow_bound=BOUND / 7),
+    "mini": Keeping(LEVELS["detail"].frame_hw, flow_hw=LEVELS["detail"].frame_hw, flow_bound=2 * BOUND / 7),
 }
 
 
@@ -101,15 +102,25 @@ def kept_frames(path: Path, recording: Recording, keeping: Keeping) -> Iterator[
 
     Raises: VideoError naming the file if it cannot be read or has one frame only.
     """
+    waiting = collections.deque()  # frames whose flow is not known yet: two, which tee() would make 57
+
+    def frames() -> Iterator[UInt8[np.ndarray, "fh fw 3"]]:
+        numbered = enumerate(read_frames(path, resize_hw=keeping.frame_hw), 1)
+        for number, frame in itertools.islice(numbered, 0, None, keeping.stride):
+            waiting.append((number, frame))
+            yield resize_image(frame, keeping.flow_hw)
+
     wanted = recording.frames(keeping.stride)
-    number = next(wanted, None)
-    for current, frame, pair in _with_pairs(path, keeping):
-        if number is None:
+    next_wanted = next(wanted, None)
+    for flow in iterate_flow(frames(), method=keeping.flow_method):
+        number, frame = waiting.popleft()
+        if next_wanted is None:
             return
-        if current == number:
-            flow = compute_flow(pair, method=keeping.flow_method)[0]
+        if number == next_wanted:
             yield KeptFrame(number, frame, np.asarray(encode_flow(flow, bound=keeping.flow_bound)))
-            number = next(wanted, None)
+            next_wanted = next(wanted, None)
+    if waiting:
+        raise VideoError(f"{path}: it has one frame, and flow leads from one to another; download it again")
 
 
 def clips_of(
@@ -144,23 +155,6 @@ def clips_of(
 def _strided(start: int, end: int, stride: int) -> range:
     """The frames from start to end, included, that steps of `stride` from the video's first one reach."""
     return range(start + (1 - start) % stride, end + 1, stride)
-
-
-def _with_pairs(
-    path: Path, keeping: Keeping
-) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "2 fh fw 3"]]]:
-    """The frames of the stride with the two between which its flow is: it and the next one."""
-    cv2 = import_opencv()
-    frames = enumerate(read_frames(path, resize_hw=keeping.frame_hw), 1)
-    before, current = None, None
-    for number, frame in itertools.islice(frames, 0, None, keeping.stride):
-        small = cv2.resize(frame, keeping.flow_hw[::-1], interpolation=cv2.INTER_AREA)
-        before, current = current, (number, frame, small)
-        if before is not None:
-            yield *before[:2], np.stack([before[2], small])
-    if before is None:
-        raise VideoError(f"{path}: it has one frame, and flow leads from one to another; download it again")
-    yield *current[:2], np.stack([before[2], current[2]])
 
 
 def _warn_of_missing(interval: Interval, numbers: Sequence[int], count: int, stride: int) -> None:

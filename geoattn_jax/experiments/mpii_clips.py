@@ -19,7 +19,7 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
 from geoattn_jax.data.mpii_records import MpiiRecords
 from geoattn_jax.data.regions import best_window, motion_map
-from geoattn_jax.data.video import import_opencv
+from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.clips import Stream
 from geoattn_jax.experiments.config import ConfigError
 
@@ -114,7 +114,7 @@ class MpiiClips:
                 f"config.data.size must be that of the largest level: frames are kept at {frame.shape[:2]}, "
                 f"and level {level.name!r} needs {level.frame_hw}"
             )
-        return _resized(frame, level.frame_hw)
+        return resize_image(frame, level.frame_hw)
 
     def _stack(self, split: Split, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
         """The flows around a frame, at the size at which they are kept."""
@@ -130,7 +130,7 @@ class MpiiClips:
         codes = np.asarray(encode_flow(flows[:, None] * ratios, bound=self.flow_bound))[None]
         lookup = import_opencv().LUT
         pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
-        return np.concatenate([lookup(_resized(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
+        return np.concatenate([lookup(resize_image(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
 
 
 @partial(jax.jit, static_argnames=("level", "bound"))
@@ -142,13 +142,3 @@ def _windows(
     motion = motion_map(jnp.moveaxis(flow * ratios, 3, 1))[..., None]
     motion = jax.image.resize(motion, (len(stacks), *level.frame_hw, 1), "linear")
     return best_window(crop(motion, top_left, level.crop_hw)[..., 0], level.window_hw)
-
-
-def _resized(picture: UInt8[np.ndarray, "h w c"], hw: tuple[int, int]) -> UInt8[np.ndarray, "_ _ c"]:
-    """Scaled, by the mean over the area of each new pixel if there are fewer of them."""
-    picture = np.ascontiguousarray(picture)
-    if picture.shape[:2] == hw:
-        return picture
-    cv2 = import_opencv()
-    interpolation = cv2.INTER_AREA if hw[0] < picture.shape[0] else cv2.INTER_LINEAR
-    return cv2.resize(picture, hw[::-1], interpolation=interpolation)
