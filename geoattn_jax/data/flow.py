@@ -102,8 +102,12 @@ def decode_stack(stack: UInt8[Array, "b h w c"], *, bound: float = BOUND) -> Flo
 
     Returns: pixels, in float32.
     """
-    flows = decode_flow(stack, bound=bound)
-    return flows - flows.mean(axis=(1, 2), keepdims=True)
+    batch, height, width, channels = stack.shape
+    # Whole numbers, summed over rows first: on a CPU several times as fast as the mean of the decoded flows.
+    rows = jnp.sum(stack.reshape(batch, height, width * channels).astype(jnp.int32), axis=1)
+    total = jnp.sum(rows.reshape(batch, width, channels), axis=1)
+    mean = total.astype(jnp.float32) / (height * width)
+    return (stack.astype(jnp.float32) - mean[:, None, None]) * (bound / _LEVELS)
 
 
 def mirror_stack(stack: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

@@ -2,8 +2,8 @@
 
 Liu, Wang & Kato 2019, Table 3. For each stream of each level, in folders of the workdir:
 `STREAM/LEVEL/LOCALIZER/seed_N`, what supervised attention writes (`guide_affine`, then `sstn`, which sees
-R_d, and `hard_coded`, which sees R_h), and `features_train.npz` and `features_test.npz`, their FC6 features of
-all frames. `clips` holds what the data set keeps.
+R_d, and `hard_coded`, which sees R_h), and with `features_train.npz` and `features_test.npz` what FC6 of both
+makes of every frame. `clips` holds what the data set keeps.
 """
 
 import dataclasses
@@ -172,10 +172,14 @@ class SixStreams:
         """One for each run."""
         return range(self.config.seed, self.config.seed + self.config.runs)
 
+    def source(self, fitting: Fitting) -> ClipSource:
+        """The clips; none is read yet."""
+        return SOURCES[self.config.data.source].open(self.config.data, fitting.workdir / "clips")
+
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
         config = self.config
-        source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
+        source = self.source(fitting)
         levels = {
             (level, stream): self._level(level, stream, source, fitting)
             for level, stream in itertools.product(config.levels, STREAMS)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import jax
@@ -60,17 +60,17 @@ class StreamFrames:
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random frames of random training clips, randomly cropped; RGB in randomly changed light."""
         frame_key, light_key = jax.random.split(key)
-        samples = self._drawn(frame_key, batch_size)
-        if self.stream == "flow":
-            return self._scaled(samples)
-        return samples._replace(frames=_relit(light_key, samples.frames))
+        samples = self._samples(*self._draw(frame_key, batch_size))
+        if self.stream == "rgb":
+            samples = samples._replace(frames=_relit(light_key, samples.frames))
+        return samples
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
         lengths = self._lengths[split]
         times = np.random.default_rng(0).integers(lengths)
         for clips in portions(len(lengths), batch_size):
-            yield self._centred(split, clips, times[clips])
+            yield self._samples(split, clips, times[clips], centre_crops(self.level, len(clips)))
 
     def every_frame(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """All frames of the first clip, of the second and so on, cropped in the middle.
@@ -82,7 +82,7 @@ class StreamFrames:
         times = np.arange(len(clips)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         for start in range(0, len(clips), batch_size):
             places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
-            yield self._centred(split, clips[places], times[places])
+            yield self._samples(split, clips[places], times[places], centre_crops(self.level, batch_size))
 
     @cached_property
     def _labels(self) -> dict[Split, Int[np.ndarray, " n"]]:
@@ -95,22 +95,20 @@ class StreamFrames:
     @cached_property
     def _root_mean_square(self) -> Float[Array, ""]:
         """Of the training clips' flow, pixels."""
-        frames = self._drawn(jax.random.key(0), FRAMES_FOR_SCALE).frames
-        return jnp.sqrt(jnp.mean(jnp.square(frames)) + EPSILON)
+        split, clips, times, _ = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
+        stacks = self.source.read(split, self.level, "flow", clips, times)
+        flow = decode_stack(stacks, bound=self.source.flow_bound)
+        return jnp.sqrt(jnp.mean(jnp.square(flow)) + EPSILON)
 
-    def _drawn(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+    def _draw(
+        self, key: PRNGKeyArray, batch_size: int
+    ) -> tuple[Split, Int[np.ndarray, " b"], Int[np.ndarray, " b"], Int[Array, "b 2"]]:
+        """Training clips, a frame of each, and crops."""
         clip_key, time_key, crop_key = jax.random.split(key, 3)
         lengths = self._lengths["train"]
         clips = np.asarray(jax.random.randint(clip_key, (batch_size,), 0, len(lengths)))
         times = np.asarray(jax.random.randint(time_key, (batch_size,), 0, lengths[clips]))
-        return self._samples("train", clips, times, random_crops(crop_key, self.level, batch_size))
-
-    def _centred(self, split: Split, clips: Int[np.ndarray, " b"], times: Int[np.ndarray, " b"]) -> Samples:
-        samples = self._samples(split, clips, times, centre_crops(self.level, len(clips)))
-        return self._scaled(samples) if self.stream == "flow" else samples
-
-    def _scaled(self, samples: Samples) -> Samples:
-        return samples._replace(frames=samples.frames / self._root_mean_square)
+        return "train", clips, times, random_crops(crop_key, self.level, batch_size)
 
     def _samples(
         self,
@@ -119,13 +117,16 @@ class StreamFrames:
         times: Int[np.ndarray, " b"],
         top_left: Int[Array, "b 2"],
     ) -> Samples:
-        """Frames of clips, RGB normalized, flow not yet scaled."""
         where = split, self.level
         read = self.source.read(*where, self.stream, clips, times)
         window = self.source.windows(*where, clips, times, np.asarray(top_left))
+        if self.stream == "rgb":
+            frames = _normalized(read)
+        else:
+            frames = _scaled(read, self._root_mean_square, bound=self.source.flow_bound)
         unknown = jnp.full((len(clips), 2), jnp.nan)
         return Samples(
-            frames=_rgb(read) if self.stream == "rgb" else decode_stack(read, bound=self.source.flow_bound),
+            frames=frames,
             top_left=top_left,
             theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
             hand=unknown,
@@ -135,10 +136,17 @@ class StreamFrames:
 
 
 @jax.jit
-def _rgb(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+def _normalized(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     return normalize(frames.astype(jnp.float32) / 255)
 
 
 @jax.jit
 def _relit(key: PRNGKeyArray, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     return normalize(change_light(key, pixels(frames)))
+
+
+@partial(jax.jit, static_argnames="bound")
+def _scaled(
+    stacks: UInt8[Array, "b h w c"], unit: Float[Array, ""], *, bound: float
+) -> Float[Array, "b h w c"]:
+    return decode_stack(stacks, bound=bound) / unit
