@@ -1,6 +1,7 @@
 """MPII Cooking from the download to Table 3's numbers, on a tiny copy: one command, two updates a phase."""
 
 import experiments_tiny as tiny
+import jax
 import numpy as np
 import pytest
 
@@ -10,44 +11,80 @@ pytest.importorskip("cv2", reason="needs geoattn-jax[video]")
 
 from mpii_files import moving_square, write_annotations, write_video
 
-from geoattn_jax.experiments.six_streams import SixStreams; from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.experiments import run
+from geoattn_jax.experiments.config import ConfigError
+from geoattn_jax.experiments.fitting import Fitting
+from geoattn_jax.experiments.six_streams import SixStreams
 from geoattn_jax.training import read_results
 
-CLASSES = {1: "Background activity", 3: "peel", 7: "cut dice"}
+# What they are called, and how a square moves meanwhile, (dy, dx) pixels a frame.
+CATEGORIES = {1: ("Background activity", (0, 0)), 3: ("peel", (0, 4)), 7: ("cut dice", (3, 0))}
+FRAMES = 4  # of each
+
+
+@pytest.fixture
+def _quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def write_download(folder):
-    """Two subjects to train on and two to test on; what moves, and how, tells the classes."""
+    """Two subjects to test on and two to train on, who do one thing after the other."""
     rows = []
     for subject in (8, 10, 11, 12):
         name = f"s{subject:02d}-d02-cam-002"
-        parts = [moving_square(4, (4 + subject, 8), step) for step in ((0, 0), (0, 4), (3, 0))]
+        start = (4 + subject, 8)
+        parts = [moving_square(FRAMES, start, step) for _, step in CATEGORIES.values()]
         write_video(folder, name, np.concatenate(parts))
-        for number, (category, what) in enumerate(CLASSES.items()):
-            rows.append(f"{subject},{name},{4 * number + 1},{4 * number + 4},{category}, {what}")
+        for place, (category, (what, _)) in enumerate(CATEGORIES.items()):
+            first, last = FRAMES * place + 1, FRAMES * (place + 1)
+            rows.append(f"{subject},{name},{first},{last},{category}, {what}")
     write_annotations(folder, rows, header=True)
 
 
-def test_from_the_download_to_the_table(tmp_path):
-    write_download(tmp_path / "download")
+def tiny_config(folder):
     config = tiny.load_config("table_b3_mpii")
     config.update_from_flattened_dict(
         {
             "data.size": "mini",
-            "data.manual_dir": str(tmp_path / "download"),
-            "data.data_dir": str(tmp_path / "prepared"),
+            "data.manual_dir": str(folder / "download"),
+            "data.data_dir": str(folder / "prepared"),
             "scale": "mini",
             "localizer": "small",
             "levels": ("general",),
+            "models": ("sstn",),
             "batch_size": 4,
             "sub_batches": 1,
-            "models": ("sstn",),
             "evaluation_batch": 6,
             "pooling.components": 3,
             "evaluate_every": 2,
             **{f"{stream}.{phase}.updates": 2 for stream in ("rgb", "flow") for phase in ("guide", "joint")},
         }
     )
-    rows = list(SixStreams.prepare(config).rows(Fitting(config, tmp_path / "workdir", True)))
+    return config
 
-    for row in rows: print(row)
+
+@pytest.mark.usefixtures("_quick_compilation")
+def test_from_the_download_to_the_table(tmp_path):
+    workdir = tmp_path / "workdir"
+    write_download(tmp_path / "download")
+    run.train_and_evaluate(tiny_config(tmp_path), workdir)
+    rows = [row for row in read_results(workdir / "results.json").rows if row.metric != "accuracy"]
+    assert {(row.protocol, row.condition) for row in rows} == {
+        (streams, level)
+        for streams in ("spatial", "temporal", "spatial_temporal")
+        for level in ("general", "late_fusion")
+    }
+    assert {row.metric for row in rows} == {"mean_average_precision"}
+    assert all(1 / 6 < row.mean <= 1 for row in rows)
+    assert rows[0].paper == 0.4173
+    with np.load(workdir / "flow" / "general" / "small" / "seed_0" / "features_test.npz") as features:
+        assert features["lengths"].tolist() == 2 * len(CATEGORIES) * [FRAMES]
+        assert len(features["sstn"]) == features["lengths"].sum()
+
+
+def test_a_missing_download_is_named(tmp_path):
+    experiment = SixStreams.prepare(tiny_config(tmp_path))
+    with pytest.raises(ConfigError, match=r"config\.data: .*detectionGroundtruth-1-0\.csv"):
+        next(experiment.rows(Fitting(experiment.config, tmp_path / "workdir", trains=True)))
