@@ -1,5 +1,7 @@
 """From the features of all frames to one descriptor for each clip: PCA and temporal correlation pooling."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -11,25 +13,30 @@ from geoattn_jax.experiments.kitchen_frames import portions
 CLIPS_AT_ONCE = 60  # that are pooled
 CLIPS_FOR_SIGMA = 300  # training clips whose median distance is the unit of the features
 
-Features = tuple[Float[np.ndarray, "n f"], Int[np.ndarray, " clips"]]  # of all frames; frames of each clip
+
+class ClipFeatures(NamedTuple):
+    """The features of the first clip's frames, then of the second's and so on; how many each clip has."""
+
+    features: Float[np.ndarray, "n f"]
+    lengths: Int[np.ndarray, " clips"]
 
 
 def describe_clips(
-    train: Features, test: Features, *, components: int, kind: Kind
+    train: ClipFeatures, test: ClipFeatures, *, components: int, kind: Kind
 ) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "b p"]]:
     """The descriptors of training and test clips; what is fitted is fitted to the training clips.
 
     Args:
-      train, test: features, and lengths of the clips.
+      train, test: the clips.
       components: how many principal components are kept; no more than there are features.
       kind: of pooling.
     """
-    projection = fit_pca(train[0], components)
+    projection = fit_pca(train.features, components)
     clips = [
         trajectories(np.asarray(projection.project(features)), lengths) for features, lengths in (train, test)
     ]
-    chosen = np.linspace(0, len(train[1]) - 1, min(CLIPS_FOR_SIGMA, len(train[1]))).round().astype(int)
-    sigma = median_distance(clips[0][chosen], train[1][chosen])
+    chosen = np.linspace(0, len(clips[0]) - 1, min(CLIPS_FOR_SIGMA, len(clips[0]))).round().astype(int)
+    sigma = median_distance(clips[0][chosen], train.lengths[chosen])
     return tuple(
         _pooled(one, lengths, kind, sigma) for one, (_, lengths) in zip(clips, (train, test), strict=True)
     )

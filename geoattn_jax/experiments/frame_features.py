@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -37,13 +37,12 @@ def extract_features(
       "lengths", how many of them each clip has; "seconds", the time that it took.
     """
     began = time.monotonic()
-    key, lengths = jax.random.key(0), frames.source.lengths(split)
+    lengths = frames.source.lengths(split)
     parts = {name: [] for name in models}
-    for number, samples in enumerate(frames.every_frame(split, batch_size)):
-        places = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
+    for batch, samples in enumerate(frames.every_frame(split, batch_size)):
+        numbers = jnp.arange(batch * batch_size, (batch + 1) * batch_size, dtype=jnp.int32)
         for name, model in models.items():
-            features = model.task.features(model.params, samples, model.region, keys)
+            features = model.task.features(model.params, samples, model.region, numbers)
             parts[name].append(np.asarray(features))
     features = {name: np.concatenate(part)[: lengths.sum()] for name, part in parts.items()}
     return features | {"lengths": lengths, "seconds": np.array(time.monotonic() - began)}

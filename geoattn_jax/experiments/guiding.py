@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
@@ -220,7 +220,7 @@ class AttentionTask:
 
     @partial(jax.jit, static_argnums=(0, 3))
     def features(
-        self, params: Params, samples: Samples, region: Region, keys: PRNGKeyArray
+        self, params: Params, samples: Samples, region: Region, numbers: Int[Array, " b"]
     ) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, see `SSTN.features`.
 
@@ -228,11 +228,12 @@ class AttentionTask:
           params: trained.
           samples: the frames.
           region: which one of each.
-          keys: one for each frame, so that its features do not depend on the others of the batch.
+          numbers: of the frames; a control region's place is drawn from it, whatever the batch.
         """
         if region == "attended":
             theta = self._apply(params, samples, jax.random.key(0), train=False, method="localize")
         else:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), numbers)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = _control_theta(region, samples, aside, self.model.crop_hw)
         regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")

@@ -22,7 +22,7 @@ from geoattn_jax.descriptors import accuracy, average_precision, fit_svm, fuse, 
 from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
-from geoattn_jax.experiments.clip_descriptors import describe_clips
+from geoattn_jax.experiments.clip_descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.clips import STREAMS, ClipSource, Stream
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
@@ -229,7 +229,8 @@ class SixStreams:
         train, test = features("train"), features("test")
         return {
             name: describe_clips(
-                (train[name], train["lengths"]), (test[name], test["lengths"]), **config.pooling.to_dict()
+                *(ClipFeatures(split[name], split["lengths"]) for split in (train, test)),
+                **config.pooling.to_dict(),
             )
             for name in config.models
         }
