@@ -11,7 +11,7 @@ took 2.4 s, with 5.8 GiB of memory in use at most: 3.0 in the update by XLA's ow
 parameters and momentum, the rest the initial parameters and their copies. To try it, an update of each phase:
 
   python train.py --config=configs/sstn_paper_scale.py --workdir=runs/one_step \
-      --config.batch_size=2 --config.sub_batches=1 --config.guide.updates=1 --config.joint.updates=1 \
+      --config.batch_size=2 --config.sub_batches=1 --config.guide.updates=1 --config.joint.updates.detail=1 \
       --config.clips.train=112 --config.clips.validation=14 --config.clips.test=42
 """
 
@@ -23,11 +23,12 @@ def get_config() -> Config:
     """The paper's settings, where it gives them."""
     config = kitchen_config()
     config.scale = "paper"
-    config.levels, config.localizers, config.models, config.runs = ("detail",), ("large",), ("sstn",), 1
+    config.levels, config.localizers, config.runs = ("detail",), ("large",), 1
+    config.models.detail.large = ("sstn",)
     config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
     config.optimizer = "momentum"
     config.dropout = {"localizer": 0.5, "recognizer": 0.85}
     config.guide.crops = "random"
     config.guide.localizer_rate, config.guide.recognizer_rate = 1e-3, 1e-4
-    config.joint.localizer_rate, config.joint.recognizer_rate = 1e-6, 1e-5
+    config.joint.localizer_rate.detail, config.joint.recognizer_rate = 1e-6, 1e-5
     return config

@@ -56,7 +56,7 @@ class Panel(NamedTuple):
 # Each has lines about three pixels apart in the frames of the level that it is for; the next coarser level's
 # frames have too few pixels for them. The lines of board and mat are two pixels wide at most, so that nothing
 # of them is left by 4x max-pooling, through which the detail level's localizer looks.
-TILE = Panel(across=20, along=20, margin=1, period=3.0, line=1.5, disc=6, amplitude=1.75)
+TILE = Panel(across=20, along=20, margin=1, period=3.25, line=1.625, disc=6, amplitude=1.75)
 BOARD = Panel(across=30, along=40, margin=2, period=5.0, line=2.0, disc=10, amplitude=0.6)
 MAT = Panel(across=42, along=30, margin=2, period=10.4, line=2.0, disc=10, amplitude=0.6)
 BOARD_UP, BOARD_OUTWARD = 24, 32  # its centre, from the person's

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from geoattn_jax.descriptors.labels import check_labels
 from geoattn_jax.ops.checks import check_array, check_shape
 
-C = 1.0  # the price of a training clip inside the margin, in the unit that `fit_svm` describes
+C = 10.0  # the price of a training clip inside the margin, in the unit that `fit_svm` describes
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def fit_svm(
       labels: their classes, from 0 to num_classes - 1. A class without training clips scores -1 everywhere,
         the margin of a plain no.
       num_classes: how many classes there are.
-      c: the price of a clip inside the margin; 1 by default.
+      c: the price of a clip inside the margin. On generated clips of 14 classes the default, 10, separates
+        the training clips, so that more changes nothing; less leaves mAP as it is and costs some accuracy.
 
     Returns: the classifier, for descriptors as they came.
     Raises: ValueError if descriptors are not a finite floating-point (n, p), all equal, labels are not one

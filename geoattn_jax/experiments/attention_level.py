@@ -142,7 +142,7 @@ class AttentionLevel:
         config, model, folder = self.config, MODELS[name], self.folder(localizer, seed)
         steps = {f"{folder}/guide_{model.mode}": config.guide.updates * config.sub_batches}
         if model.joint:
-            steps[f"{folder}/{name}"] = config.joint.updates * config.sub_batches
+            steps[f"{folder}/{name}"] = config.joint.updates[self.name] * config.sub_batches
         return steps
 
     def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
@@ -154,11 +154,11 @@ class AttentionLevel:
             params = {**task.initial_params(seed), "recognizer": params["recognizer"]}
         if not model.joint:
             return task, params
-        moves_only = model.mode == "translation"
+        rates = settings.translation_rate if model.mode == "translation" else settings.localizer_rate
         phase = task.joint(
-            updates=settings.updates,
+            updates=settings.updates[self.name],
             region=model.region,
-            localizer_rate=settings.translation_rate if moves_only else settings.localizer_rate,
+            localizer_rate=rates[self.name],
             recognizer_rate=settings.recognizer_rate,
             evaluate_every=self.config.evaluate_every,
         )

@@ -35,7 +35,7 @@ def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
     """Figure 7: some validation frames' regions from the guided ones on, as the metrics recorded them."""
     drawn, run = [], _first_run(level)
     samples = next(level.frames.evaluation("validation", FOLLOWED))
-    for name in level.config.models:
+    for name in _first_models(level):
         model = MODELS[name]
         if not (model.guided and model.joint and model.region == "attended"):
             continue
@@ -55,12 +55,14 @@ def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
 
 
 def _after_training(folder: Path, level: AttentionLevel) -> Path:
-    """Figure 8: one test frame's region by every model (down) and localizer (across)."""
+    """Figure 8: one test frame's region by every model (down) that all localizers (across) have."""
     config, rows = level.config, {}
     batch = next(level.frames.evaluation("test", config.evaluation_batch))
     textured = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
     samples = jax.tree.map(lambda leaf: leaf[textured : textured + 1], batch)
-    for name in config.models:
+    for name in _first_models(level):
+        if not all(name in config.models[level.name][localizer] for localizer in config.localizers):
+            continue
         rows[name] = {}
         for localizer in config.localizers:
             task, params = level.trained(localizer, name, config.seed)
@@ -74,7 +76,7 @@ def _after_training(folder: Path, level: AttentionLevel) -> Path:
 def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
     """The validation accuracy over joint training, with the first localizer."""
     curves = {}
-    for name in level.config.models:
+    for name in _first_models(level):
         if MODELS[name].joint:
             rows = _evaluations(_first_run(level) / name)
             curves[name] = tuple(
@@ -85,6 +87,11 @@ def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
     path = folder / f"{level.name}_accuracy.png"
     learning_curves(path, curves, ylabel="accuracy on the validation subject", title="Joint training")
     return [path]
+
+
+def _first_models(level: AttentionLevel) -> tuple[str, ...]:
+    """Those trained with the first localizer."""
+    return level.config.models[level.name][level.config.localizers[0]]
 
 
 def _first_run(level: AttentionLevel) -> Path:

@@ -1,18 +1,20 @@
-r"""Combines runs of the end-to-end experiment that differ in their seed alone:
+r"""Combines runs of an experiment that differ in their seed alone:
 
   python -m geoattn_jax.experiments.combine runs/end_to_end_0 runs/end_to_end_1 runs/end_to_end_2 \
       --output results/end_to_end.json
 
-The rows of that file hold mean and standard deviation over the runs. Beside it come the curves of test
-accuracy over time: every run's in end_to_end_curves.json, their mean in end_to_end_curves.png.
+The rows of that file hold mean and standard deviation over the runs. Beside the end-to-end experiment's come
+the curves of test accuracy over time: every run's in end_to_end_curves.json, their mean in
+end_to_end_curves.png.
 """
 
 import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,25 +81,34 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runs = [read_results(workdir / "results.json") for workdir in options.workdirs]
         results = combine(runs)
-        curves = [
-            read_curves(workdir, Config(run.config))
-            for workdir, run in zip(options.workdirs, runs, strict=True)
-        ]
+        curves = {}
+        if results.experiment == "end_to_end":
+            curves = {
+                run.provenance["seed"]: read_curves(workdir, Config(run.config))
+                for workdir, run in zip(options.workdirs, runs, strict=True)
+            }
     except (CombineError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    _write_json(options.output, dataclasses.asdict(results))
+    if curves:
+        _write_curves(options.output, curves)
+    return 0
+
+
+def _write_curves(output: Path, curves: Mapping[int, dict[str, Curve]]) -> None:
+    """Every seed's curves, and a picture of their mean, beside the results."""
     every_curve = [
         {"seed": seed, "curve": name, "minutes": curve.minutes.tolist(), "accuracy": curve.accuracy.tolist()}
-        for seed, run in zip(results.provenance["seed"], curves, strict=True)
+        for seed, run in curves.items()
         for name, curve in run.items()
     ]
-    for path, content in (
-        (options.output, dataclasses.asdict(results)),
-        (options.output.with_name(f"{options.output.stem}_curves.json"), every_curve),
-    ):
-        write_text(path, f"{json.dumps(content, indent=1, allow_nan=False)}\n")
-    draw(options.output.with_name(f"{options.output.stem}_curves.png"), mean_curves(curves))
-    return 0
+    _write_json(output.with_name(f"{output.stem}_curves.json"), every_curve)
+    draw(output.with_name(f"{output.stem}_curves.png"), mean_curves(list(curves.values())))
+
+
+def _write_json(path: Path, content: Any) -> None:
+    write_text(path, f"{json.dumps(content, indent=1, allow_nan=False)}\n")
 
 
 if __name__ == "__main__":

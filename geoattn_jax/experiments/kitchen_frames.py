@@ -22,6 +22,7 @@ from geoattn_jax.training import cached_arrays
 CLIPS_AT_ONCE = 60  # that are rendered
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
 MEAN, STD = 0.5, 0.25  # of the frames' pixels, about
+GAIN, CHANNEL_GAIN = 0.2, 0.1  # of the light in training, from 1 minus to 1 plus this
 
 
 class Pool(NamedTuple):
@@ -131,6 +132,7 @@ class KitchenFrames:
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Samples:
+    """Random frames in random light."""
     clip_key, frame_key, crop_key, light_key = jax.random.split(key, 4)
     clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))
     frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])
@@ -139,9 +141,10 @@ def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Sampl
 
 
 def change_light(key: PRNGKeyArray, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Multiplies each frame by a gain from 0.8 to 1.2, and each of its channels by one from 0.9 to 1.1."""
+    """Multiplies each frame by a random gain, and each of its channels by another."""
     gains = jax.random.uniform(key, (len(pixels), 1, 1, 4), minval=-1, maxval=1)
-    return pixels * ((1 + 0.2 * gains[..., :1]) * (1 + 0.1 * gains[..., 1:]))
+    light = (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
+    return pixels * light
 
 
 def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

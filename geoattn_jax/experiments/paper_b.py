@@ -1,4 +1,9 @@
-"""The numbers that Liu, Wang & Kato 2019 print."""
+"""The numbers that Liu, Wang & Kato 2019 print, and the measured ones arranged beside them."""
+
+from collections.abc import Sequence
+
+from geoattn_jax.training import Row
+from geoattn_jax.training.results import FRACTIONS, cell, markdown
 
 # Table 2: one-vs-all accuracy of one random frame per video, by level and localization network: plain STN,
 # and SSTN. The localization networks are VGG-F, VGG-M and VGG-16, here by their size.
@@ -14,23 +19,19 @@ TABLE_2 = {
     ("general", "large"): (0.2910, 0.3010),
 }
 COLUMNS = ("stn_default", "sstn")  # the paper does not say how its STN's last layer starts
+ACCURACY = ("unseen_subjects", "accuracy")
 
-# Table 3: mean average precision of all frames of a clip, by streams and level: R_d and R_h.
-TABLE_3 = {
-    ("spatial", "general"): (0.4173, 0.3898),
-    ("spatial", "middle"): (0.5092, 0.5053),
-    ("spatial", "detail"): (0.5275, 0.5140),
-    ("spatial", "late_fusion"): (0.5608, 0.5506),
-    ("temporal", "general"): (0.5478, 0.5418),
-    ("temporal", "middle"): (0.5623, 0.5287),
-    ("temporal", "detail"): (0.5907, 0.4918),
-    ("temporal", "late_fusion"): (0.6083, 0.5738),
-    ("spatial_temporal", "general"): (0.5651, 0.5668),
-    ("spatial_temporal", "middle"): (0.6102, 0.5896),
-    ("spatial_temporal", "detail"): (0.6201, 0.5827),
-    ("spatial_temporal", "late_fusion"): (0.6316, 0.6009),
+# What the paper's claims need beside the accuracy, by protocol and metric.
+MEASURES = {
+    "accuracy": ACCURACY,
+    "on texture": ("unseen_subjects, texture", "accuracy"),
+    "from θ alone, on texture": ("from_theta_alone, texture", "accuracy"),
+    "panel visible": ("unseen_subjects", "panel_visible"),
+    "to the hand, px": ("unseen_subjects", "hand_distance"),
+    "to R_h, px": ("unseen_subjects", "theta_error"),
+    "scale": ("unseen_subjects", "scale"),
+    "samples outside": ("unseen_subjects", "samples_outside"),
 }
-REGIONS = ("sstn", "hard_coded")
 
 
 def printed(level: str, localizer: str, model: str) -> float | None:
@@ -38,6 +39,29 @@ def printed(level: str, localizer: str, model: str) -> float | None:
     return TABLE_2[level, localizer][COLUMNS.index(model)] if model in COLUMNS else None
 
 
-def printed_precision(streams: str, level: str, model: str) -> float | None:
-    """The mean average precision that Table 3 prints for a cell, None where it has none."""
-    return TABLE_3[streams, level][REGIONS.index(model)] if model in REGIONS else None
+def tables(rows: Sequence[Row]) -> str:
+    """Table 2, and for each condition with further models what all its models come to, models down."""
+    accuracies = [row for row in rows if (row.protocol, row.metric) == ACCURACY]
+    conditions = list(dict.fromkeys(row.condition for row in accuracies))
+    models = {name: {row.model for row in accuracies if row.condition == name} for name in conditions}
+    everywhere = set.intersection(*models.values())
+    texts = [markdown([row for row in accuracies if row.model in everywhere])]
+    for condition in conditions:
+        if models[condition] != everywhere or len(conditions) == 1:
+            texts.append(_measures(condition, [row for row in rows if row.condition == condition]))
+    return "\n".join(texts)
+
+
+def _measures(condition: str, rows: Sequence[Row]) -> str:
+    cells = {(row.model, row.protocol, row.metric): cell(row) for row in rows}
+    headings = [f"{name} (%)" if metric in FRACTIONS else name for name, (_, metric) in MEASURES.items()]
+    lines = [
+        f"### {rows[0].table}: {condition}",
+        "",
+        "| | " + " | ".join(headings) + " |",
+        "|---" * (len(headings) + 1) + "|",
+    ]
+    for model in dict.fromkeys(row.model for row in rows):
+        found = [cells.get((model, *measure), "") for measure in MEASURES.values()]
+        lines.append(f"| {model} | " + " | ".join(found) + " |")
+    return "\n".join([*lines, ""])

@@ -10,10 +10,13 @@ import re
 import sys
 from pathlib import Path
 
+from geoattn_jax.experiments import paper_b, paper_b_streams
 from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
 from geoattn_jax.training.results import markdown
 
+# How an experiment's rows are shown, if not all of them, metric by metric.
+TABLES = {"supervised_attention": paper_b.tables, "six_streams": paper_b_streams.tables}
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -26,7 +29,8 @@ def filled(text: str, folder: Path) -> str:
     def block(match: re.Match) -> str:
         name = match[1]
         results = read_results(folder / f"{name}.json")
-        return f"<!-- results: {name} -->\n{summary(results)}\n{markdown(results.rows)}<!-- /results -->"
+        tables = TABLES.get(results.experiment, markdown)(results.rows)
+        return f"<!-- results: {name} -->\n{summary(results)}\n{tables}<!-- /results -->"
 
     return BLOCK.sub(block, text)
 

@@ -28,9 +28,11 @@ from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.frame_features import Trained, extract_features
 from geoattn_jax.experiments.guiding import CROPS
-from geoattn_jax.experiments.paper_b import REGIONS, printed_precision
+from geoattn_jax.experiments.paper_b_streams import REGIONS, printed_precision
 from geoattn_jax.experiments.sources import SOURCES
 from geoattn_jax.experiments.stream_frames import StreamFrames
+from geoattn_jax.models.small import RECOGNIZER
+from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 
@@ -43,6 +45,7 @@ COMBINATIONS: dict[str, tuple[Stream, ...]] = {
     "spatial_temporal": ("rgb", "flow"),
 }
 FUSED = "late_fusion"
+UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["six_streams"]),
@@ -67,8 +70,8 @@ RULES: dict[str, Rule] = {
             "guide.crops": rules.one_of(CROPS),
             "guide.localizer_rate": rules.positive(),
             "guide.recognizer_rate": rules.positive(),
-            "joint.updates": rules.whole(1),
-            "joint.localizer_rate": rules.positive(),
+            **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
+            **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
             "joint.recognizer_rate": rules.positive(),
         }.items()
     },
@@ -88,7 +91,11 @@ def kitchen_streams_config() -> Config:
     stream = {
         "dropout": {"localizer": 0.0, "recognizer": 0.5},
         "guide": {"updates": 1000, "crops": "jittered", "localizer_rate": 1e-3, "recognizer_rate": 1e-3},
-        "joint": {"updates": 1000, "localizer_rate": 1e-4, "recognizer_rate": 5e-4},
+        "joint": {
+            "updates": {"detail": 1500, "middle": 1000, "general": 1000},
+            "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
+            "recognizer_rate": 5e-4,
+        },
     }
     return Config(
         {
@@ -103,8 +110,8 @@ def kitchen_streams_config() -> Config:
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
-            "models": REGIONS,
-            "batch_size": 64,
+            "models": tuple(REGIONS),
+            "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
             "optimizer": "adam",
@@ -160,6 +167,11 @@ class SixStreams:
         if config.scale not in SOURCES[name].scales:
             scales = ", ".join(SOURCES[name].scales)
             raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
+        if config.pooling.components > UNITS[config.scale]:
+            raise ConfigError(
+                f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
+                f"has features, got {config.pooling.components}"
+            )
         if config.batch_size % config.sub_batches:
             raise ConfigError(
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "

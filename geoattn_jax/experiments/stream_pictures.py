@@ -5,7 +5,7 @@ from pathlib import Path
 from geoattn_jax.descriptors import confusion_matrix
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.six_streams import FUSED, SixStreams
-from geoattn_jax.figures import confusion
+from geoattn_jax.figures import confusion_matrix as draw
 
 
 def draw_confusions(experiment: SixStreams, fitting: Fitting) -> list[Path]:
@@ -14,5 +14,5 @@ def draw_confusions(experiment: SixStreams, fitting: Fitting) -> list[Path]:
     for (combination, level, model), scores in experiment.scores[experiment.seeds[0]].items():
         if level == FUSED:
             drawn.append(fitting.workdir / "figures" / f"confusion_{combination}_{model}.png")
-            confusion.confusion_matrix(drawn[-1], confusion_matrix(*scores), class_names)
+            draw(drawn[-1], confusion_matrix(*scores), class_names)
     return drawn

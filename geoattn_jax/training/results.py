@@ -132,7 +132,7 @@ def _table(rows: Sequence[Row]) -> str:
     unit = " (%)" if first.metric in FRACTIONS else ""
     models = list(dict.fromkeys(row.model for row in rows))
     conditions = list(dict.fromkeys(row.condition for row in rows))
-    cells = {(row.condition, row.model): _cell(row) for row in rows}
+    cells = {(row.condition, row.model): cell(row) for row in rows}
     lines = [
         f"### {first.table}: {first.metric}{unit}, {first.protocol}",
         "",
@@ -157,7 +157,8 @@ def _legend(rows: Sequence[Row]) -> list[str]:
     return [" ".join(sentences), ""] if sentences else []
 
 
-def _cell(row: Row) -> str:
+def cell(row: Row) -> str:
+    """What a table shows of a row: mean ± standard deviation and, in brackets, the paper's number."""
     scale = 100 if row.metric in FRACTIONS else 1
     spread = f" ± {scale * row.std:.2f}" if row.n > 1 else ""
     paper = f" [{scale * row.paper:.2f}]" if row.paper is not None else ""

@@ -42,8 +42,8 @@ def test_two_steps(name, tmp_path):
 @pytest.mark.parametrize("name", sorted({*ATTENTION} - {"sstn_paper_scale"}))
 def test_two_steps_of_attention(name, tmp_path):
     config = tiny.tiny_config(name)
-    config.models, config.levels, config.localizers = ("sstn_guided",), config.levels[-1:], ("small",)
-    config.runs = 1
+    config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
+    config.models[config.levels[0]].small = ("sstn_guided",)
     run.train_and_evaluate(config, tmp_path / "run")
     found = {(row.model, row.condition) for row in read_results(tmp_path / "run" / "results.json").rows}
     assert found == {("sstn_guided", f"{config.levels[0]}, small")}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from geoattn_jax.experiments import paper_b
 from geoattn_jax.experiments.report import filled, main, summary
 from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
 
@@ -39,6 +40,32 @@ def test_a_block_is_replaced_by_its_results(folder):
     assert text.startswith("# Title\n<!-- results: small -->\n")
     assert text.endswith("<!-- /results -->\ntext\n")
     assert filled(text, folder) == text
+
+
+def attention_rows(condition, models):
+    """Accuracies that tell where a cell comes from: 0.1 and 0.2 for the classes, 0.3 and 0.4 for texture."""
+    measures = paper_b.ACCURACY, paper_b.MEASURES["on texture"]
+    return [
+        Row("B2", model, condition, protocol, metric, 0.1 * (1 + number + 2 * place), 0.0, n=3)
+        for place, (protocol, metric) in enumerate(measures)
+        for number, model in enumerate(models)
+    ]
+
+
+def test_table_2_comes_before_the_measures_of_conditions_with_more_models():
+    few, more = attention_rows("detail, large", ["sstn"]), attention_rows("detail, small", ["sstn", "oracle"])
+    first, second = paper_b.tables(few + more).split("### ")[1:]
+    assert first.startswith("B2: accuracy (%), unseen_subjects\n")
+    assert "| | sstn |" in first
+    assert "| detail, large | 10.00 ± 0.00 |" in first
+    assert "| detail, small | 10.00 ± 0.00 |" in first
+    assert second.startswith("B2: detail, small\n")
+    assert "| | accuracy (%) | on texture (%) |" in second
+    assert "| oracle | 20.00 ± 0.00 | 40.00 ± 0.00 |  |" in second
+
+
+def test_a_single_condition_shows_its_measures():
+    assert "### B2: detail, small" in paper_b.tables(attention_rows("detail, small", ["sstn"]))
 
 
 def test_several_seeds_are_told(folder):

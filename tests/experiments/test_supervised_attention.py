@@ -1,23 +1,27 @@
 """Paper B's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
+import dataclasses
+
 import experiments_tiny as tiny
 import jax
 import numpy as np
 import pytest
 
-from geoattn_jax.experiments import attention_level, kitchen_frames, run
+from geoattn_jax.experiments import attention_level, combine, kitchen_frames, run
 from geoattn_jax.experiments.attention import Measures
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.supervised_attention import rows_of
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError, read_results, write_results
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
 
 
 def config(**overrides):
-    return tiny.tiny_config("sstn_kitchen", **{"models": CHOSEN, "levels": ("general",)} | overrides)
+    return tiny.tiny_config(
+        "sstn_kitchen", **{"models__general__small": CHOSEN, "levels": ("general",)} | overrides
+    )
 
 
 def windows(kitchen, seed, indices):
@@ -83,6 +87,20 @@ def test_a_row_is_the_mean_of_the_runs():
         0.3064,
     )
     assert (scale.mean, scale.std, scale.n, scale.paper) == (2.0, 1.0, 2, None)
+
+
+def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
+    one = read_results(finished / "results.json")
+    seeds = tmp_path / "0", tmp_path / "1"
+    for seed, folder in enumerate(seeds):
+        folder.mkdir()
+        rows_of_seed = [dataclasses.replace(row, mean=seed) for row in one.rows if row.metric == "accuracy"]
+        origin = {**one.provenance, "seed": seed}
+        write_results(folder, dataclasses.replace(one, provenance=origin, rows=rows_of_seed))
+    output = tmp_path / "table.json"
+    assert combine.main([*map(str, seeds), "--output", str(output)]) == 0
+    assert {(row.mean, row.std, row.n) for row in read_results(output).rows} == {(0.5, 0.5, 2)}
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.json"]  # no curves
 
 
 def test_the_figures_are_there(finished):
@@ -169,7 +187,10 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": ("stn",)}, "config.models must be at least one of stn_default, stn_small"),
+        (
+            {"models__general__small": ("stn",)},
+            "config.models.general.small must be at least one of stn_default, stn_small",
+        ),
         ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
         ({"localizers": ("huge",)}, "config.localizers must be at least one of small, middle, large"),
         ({"scale": "huge"}, "config.scale must be one of mini, paper"),
@@ -181,7 +202,10 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
             "config.dropout.recognizer must be a number from 0 to below 1, got 1.0",
         ),
         ({"guide__crops": "centred"}, "config.guide.crops must be one of jittered, random"),
-        ({"joint__localizer_rate": 0.0}, "config.joint.localizer_rate must be a number above 0"),
+        (
+            {"joint__localizer_rate__middle": 0.0},
+            "config.joint.localizer_rate.middle must be a number above 0",
+        ),
         ({"optimizer": "sgd"}, "config.optimizer must be one of adam, momentum"),
     ],
 )
