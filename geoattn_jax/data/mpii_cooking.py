@@ -16,10 +16,10 @@ the reading of one picture, however long the clip is. The clips, which may overl
 A few frames are in memory at a time. Preparation that was interrupted goes on with the first video that is
 not finished. (TFDS's own writers keep records in memory, need TensorFlow for many, and would begin anew.)
 
-What it takes, measured on a video enlarged to 1624 x 1224: config `detail` 60 ms of CPU time and 135 kB of
-disk a frame, `mini` 16 kB. For MPII Cooking's 881,755 frames that is 15 hours of one core and 119 GB, or
-15 GB; a camera's frames hold more detail than enlarged ones and take more. A stride of 4 takes a quarter of
-the disk and half of the time.
+What it takes, measured on a video enlarged to 1624 x 1224: 60 ms of CPU time a frame; config `detail` 105 kB
+of disk for a frame and 30 kB for a flow, `mini` 10 and 7 kB. For MPII Cooking's 881,755 frames that is 15
+hours of one core, and 119 or 15 GB; a camera's frames hold more detail than enlarged ones and take more. With
+a stride of 4, which keeps all flows and every fourth frame, it is 50 or 8 GB.
 """
 
 import dataclasses
@@ -129,11 +129,12 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         for recording in progress:
             videos.append(self._prepare(folder / VIDEO.format(recording.video), recording, unfinished))
             _log.info("%d of %d videos prepared: %s", len(videos), len(recordings), recording.video)
-        names, frames = class_names(intervals), [video.frames for video in videos]
-        clips = clips_of(recordings, frames, list(names), config.keeping.stride)
+        names, frames = class_names(intervals), [video.frames["flow"] for video in videos]
+        clips = clips_of(recordings, frames, list(names), config.keeping)
         self.info.metadata.update(
             class_names=list(names.values()),
             clips=[dataclasses.asdict(clip) for clip in clips],
+            stride=config.keeping.stride,
             flow_bound=config.keeping.flow_bound,
         )
         self.info.set_file_format("array_record")
@@ -153,9 +154,10 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         if not all(file.exists() for file in files.values()):
             folder.mkdir(parents=True, exist_ok=True)
             self._write(path, recording, files)
-        with closing(ArrayRecordReader(str(files["rgb"]))) as reader:
-            count = reader.num_records()
-        return _Prepared(recording, tuple(itertools.islice(recording.frames(keeping.stride), count)), files)
+        with closing(ArrayRecordReader(str(files["flow"]))) as reader:
+            annotated = list(itertools.islice(recording.frames(), reader.num_records()))
+        frames = {"rgb": [number for number in annotated if keeping.keeps(number)], "flow": annotated}
+        return _Prepared(recording, frames, files)
 
     def _write(self, path: Path, recording: Recording, files: Mapping[Stream, Path]) -> None:
         with ExitStack() as stack:
@@ -164,7 +166,9 @@ class MpiiCooking(tfds.core.DatasetBuilder):
                 for stream, file in files.items()
             }
             for kept in kept_frames(path, recording, self.builder_config.keeping):
-                pictures = {"rgb": encode_frame(kept.frame), "flow": encode_flow_picture(kept.flow)}
+                pictures = {"flow": encode_flow_picture(kept.flow)}
+                if kept.frame is not None:
+                    pictures["rgb"] = encode_frame(kept.frame)
                 for stream, jpeg in pictures.items():
                     record = {"video": recording.video, "frame": kept.number, "jpeg": jpeg}
                     writers[stream].write(self.info.features.serialize_example(record))
@@ -173,10 +177,12 @@ class MpiiCooking(tfds.core.DatasetBuilder):
 
     def _collect(self, videos: Sequence["_Prepared"]) -> Iterator[tfds.core.SplitInfo]:
         """Moves the record files to where TFDS looks for them: a video is a shard of its subject's splits."""
-        usable = [video for video in videos if video.frames]
-        for subject, group in itertools.groupby(usable, lambda video: video.recording.subject):
-            shards = list(group)
+        for subject, group in itertools.groupby(videos, lambda video: video.recording.subject):
+            of_subject = list(group)
             for stream in STREAMS:
+                shards = [shard for shard in of_subject if shard.frames[stream]]
+                if not shards:
+                    continue
                 template = tfds.core.ShardedFileTemplate(
                     data_dir=self.data_path,
                     dataset_name=self.name,
@@ -189,17 +195,17 @@ class MpiiCooking(tfds.core.DatasetBuilder):
                     shard.files[stream].replace(target)
                 yield tfds.core.SplitInfo(
                     name=template.split,
-                    shard_lengths=[len(shard.frames) for shard in shards],
+                    shard_lengths=[len(shard.frames[stream]) for shard in shards],
                     num_bytes=size,
                     filename_template=template,
                 )
 
 
 class _Prepared(NamedTuple):
-    """A video whose records are written: the numbers of their frames, and a file for each stream."""
+    """A video whose records are written: for each stream the numbers of their frames, and the file."""
 
     recording: Recording
-    frames: tuple[int, ...]
+    frames: dict[Stream, list[int]]
     files: dict[Stream, Path]
 
 

@@ -6,13 +6,14 @@ frames = clips.frames(7, np.arange(clips.lengths[7]))
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from geoattn_jax.data.flow import STACK, stack_flow
 from geoattn_jax.data.video import import_opencv
 
 Stream = Literal["rgb", "flow"]
@@ -28,19 +29,26 @@ class Clip:
     Attributes:
       subject: the person's number.
       video: the file's name, without `.avi`.
-      start, end: the first and the last of its frames that are kept, counted from 1 in the video.
       label: the class.
-      first: of its records, in the subject's splits.
-      num_frames: how many records it has, one after the other.
+      start, end: its first and its last frame, counted from 1 in the video.
+      first_frame: the record of the first frame that is kept as a picture, in the subject's split.
+      num_frames: how many are, one record after the other.
+      first_flow: the record of the flow of frame `start`; those of all frames up to `end` follow.
     """
 
     subject: int
     video: str
+    label: int
     start: int
     end: int
-    label: int
-    first: int
+    first_frame: int
     num_frames: int
+    first_flow: int
+
+    @property
+    def num_flows(self) -> int:
+        """One for each frame."""
+        return self.end - self.start + 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +105,7 @@ class MpiiRecords:
 
     @cached_property
     def lengths(self) -> Int[np.ndarray, " n"]:
-        """How many frames each clip has."""
+        """How many frames each clip has, counting those that are kept as pictures."""
         return np.array([clip.num_frames for clip in self.clips], np.int32)
 
     def frames(self, number: int, times: Int[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
@@ -109,28 +117,46 @@ class MpiiRecords:
 
         Raises: IndexError for a frame that the clip does not have.
         """
-        return self._read(number, times, "rgb", decode_frame)
+        clip = self.clips[number]
+        _check_times(number, times, clip.num_frames)
+        return np.stack([decode_frame(jpeg) for jpeg in self._read(clip, "rgb", clip.first_frame + times)])
 
     def flow(self, number: int, times: Int[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 2"]:
-        """The flow from some frames to the next, (dy, dx), as `flow.encode_flow` encodes it.
+        """The flow from some frames to the next of the video, (dy, dx), as `flow.encode_flow` encodes it.
 
-        The arguments and errors are those of `frames`. Lossy compression leaves about half a step of noise.
+        Lossy compression leaves about half a step of noise.
+
+        Args:
+          number: of the clip, from 0.
+          times: which of all frames of the clip, also those that the stride passes over, from 0 to
+            `clips[number].num_flows` - 1.
+
+        Raises: IndexError for a frame that the clip does not have.
         """
-        return self._read(number, times, "flow", decode_flow_picture)
-
-    def _read(
-        self, number: int, times: Int[np.ndarray, " t"], stream: Stream, decode: Callable[[bytes], np.ndarray]
-    ) -> UInt8[np.ndarray, "t h w c"]:
         clip = self.clips[number]
-        if np.any((times < 0) | (times >= clip.num_frames)):
-            raise IndexError(
-                f"MpiiRecords: times must be from 0 to {clip.num_frames - 1} in clip {number}, got {times}"
-            )
+        _check_times(number, times, clip.num_flows)
+        jpegs = self._read(clip, "flow", clip.first_flow + times)
+        return np.stack([decode_flow_picture(jpeg) for jpeg in jpegs])
+
+    def flow_around(self, number: int, time: int) -> UInt8[np.ndarray, "h w c"]:
+        """The flows around a frame of a clip, by `flow.stack_flow`; the clip's first and last are repeated.
+
+        Args:
+          number: of the clip, from 0.
+          time: which frame, from 0 to `lengths[number]` - 1.
+        """
+        clip, stride = self.clips[number], self.builder.info.metadata["stride"]
+        centre = (1 - clip.start) % stride + stride * time
+        first = max(0, centre - STACK // 2)
+        stop = min(centre - STACK // 2 + STACK, clip.num_flows)
+        return stack_flow(self.flow(number, np.arange(first, stop)), np.array([centre - first]))[0]
+
+    def _read(self, clip: Clip, stream: Stream, places: Int[np.ndarray, " t"]) -> list[bytes]:
+        """The JPEG pictures in some records."""
         key = clip.subject, stream
         if key not in self._records:
             self._records[key] = self.builder.as_data_source(split=split_name(*key))
-        records = self._records[key].__getitems__([clip.first + int(time) for time in times])
-        return np.stack([decode(record["jpeg"]) for record in records])
+        return [record["jpeg"] for record in self._records[key].__getitems__(places.tolist())]
 
 
 def split_name(subject: int, stream: Stream) -> str:
@@ -165,3 +191,8 @@ def _encode(picture: UInt8[np.ndarray, "h w ..."], stream: Stream) -> bytes:
     cv2 = import_opencv()
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY[stream]]
     return cv2.imencode(".jpg", np.ascontiguousarray(picture), quality)[1].tobytes()
+
+
+def _check_times(number: int, times: Int[np.ndarray, " t"], count: int) -> None:
+    if np.any((times < 0) | (times >= count)):
+        raise IndexError(f"MpiiRecords: times must be from 0 to {count - 1} in clip {number}, got {times}")

@@ -28,8 +28,8 @@ class Keeping:
     Attributes:
       frame_hw: height and width of the frames, pixels.
       flow_hw: height and width of the frames between which flow is computed, pixels.
-      stride: 1 keeps all annotated frames; 2 those among the video's first, third, fifth frame and so on,
-        with the flow from one of these to the next.
+      stride: of the video's frames only every so many-th, beginning with the first, is kept as a picture, if
+        it is annotated. The flow to the next frame is kept of every annotated frame.
       flow_bound: see `flow.encode_flow`.
       flow_method: see `flow.compute_flow`.
     """
@@ -39,6 +39,10 @@ class Keeping:
     stride: int = 1
     flow_bound: float = BOUND
     flow_method: FlowMethod = "dis"
+
+    def keeps(self, number: int) -> bool:
+        """Whether the stride keeps a frame, counted from 1 in the video, as a picture."""
+        return (number - 1) % self.stride == 0
 
 
 # By the largest level that the frames are for. They serve the more general ones too; those of "mini" all
@@ -66,25 +70,25 @@ class Recording:
     video: str
     intervals: tuple[Interval, ...]
 
-    def frames(self, stride: int) -> Iterator[int]:
-        """The numbers of the annotated frames that the stride keeps, ascending; the video may end earlier."""
+    def frames(self) -> Iterator[int]:
+        """The numbers of the annotated frames, ascending; the video may end earlier."""
         following = 1
         for interval in self.intervals:
-            yield from _strided(max(interval.start, following), interval.end, stride)
+            yield from range(max(interval.start, following), interval.end + 1)
             following = max(following, interval.end + 1)
 
 
 class KeptFrame(NamedTuple):
-    """A frame that is kept.
+    """What is kept of an annotated frame.
 
     Attributes:
       number: counted from 1 in the video.
-      frame: RGB.
-      flow: to the next frame of the stride, as `flow.encode_flow` encodes it.
+      frame: RGB; None if the stride passes over it.
+      flow: to the next frame of the video, as `flow.encode_flow` encodes it.
     """
 
     number: int
-    frame: UInt8[np.ndarray, "h w 3"]
+    frame: UInt8[np.ndarray, "h w 3"] | None
     flow: UInt8[np.ndarray, "fh fw 2"]
 
 
@@ -98,76 +102,82 @@ def recordings_of(intervals: Sequence[Interval]) -> list[Recording]:
 def kept_frames(path: Path, recording: Recording, keeping: Keeping) -> Iterator[KeptFrame]:
     """Decodes a video once and gives what is kept of it; a few frames are in memory at a time.
 
-    After the video's last frame its flow is that of the frame before.
+    The flow of the video's last frame is that of the one before.
 
     Raises: VideoError naming the file if it cannot be read or has one frame only.
     """
     waiting = collections.deque()  # frames whose flow is not known yet: two, which tee() would make 57
 
     def frames() -> Iterator[UInt8[np.ndarray, "fh fw 3"]]:
-        numbered = enumerate(read_frames(path, resize_hw=keeping.frame_hw), 1)
-        for number, frame in itertools.islice(numbered, 0, None, keeping.stride):
-            waiting.append((number, frame))
+        for frame in read_frames(path, resize_hw=keeping.frame_hw):
+            waiting.append(frame)
             yield resize_image(frame, keeping.flow_hw)
 
-    wanted = recording.frames(keeping.stride)
-    next_wanted = next(wanted, None)
-    for flow in iterate_flow(frames(), method=keeping.flow_method):
-        number, frame = waiting.popleft()
-        if next_wanted is None:
+    annotated = recording.frames()
+    following = next(annotated, None)
+    for number, flow in enumerate(iterate_flow(frames(), method=keeping.flow_method), 1):
+        frame = waiting.popleft()
+        if following is None:
             return
-        if number == next_wanted:
-            yield KeptFrame(number, frame, np.asarray(encode_flow(flow, bound=keeping.flow_bound)))
-            next_wanted = next(wanted, None)
+        if number == following:
+            encoded = np.asarray(encode_flow(flow, bound=keeping.flow_bound))
+            yield KeptFrame(number, frame if keeping.keeps(number) else None, encoded)
+            following = next(annotated, None)
     if waiting:
         raise VideoError(f"{path}: it has one frame, and flow leads from one to another; download it again")
 
 
 def clips_of(
-    recordings: Sequence[Recording], frames: Sequence[Sequence[int]], categories: Sequence[int], stride: int
+    recordings: Sequence[Recording],
+    frames: Sequence[Sequence[int]],
+    categories: Sequence[int],
+    keeping: Keeping,
 ) -> Iterator[Clip]:
     """The intervals as clips; of what lies beyond the end of a video a warning is logged.
 
     Args:
       recordings: sorted by subject.
-      frames: for each recording the numbers of its kept frames, ascending.
+      frames: for each recording the numbers of those annotated frames that it has, ascending.
       categories: the category of each class.
-      stride: with which the frames were kept.
+      keeping: how frames were kept.
     """
-    records = dict.fromkeys((recording.subject for recording in recordings), 0)
-    for recording, numbers in zip(recordings, frames, strict=True):
+    records = {recording.subject: (0, 0) for recording in recordings}
+    for recording, annotated in zip(recordings, frames, strict=True):
+        kept = [number for number in annotated if keeping.keeps(number)]
+        first_frame, first_flow = records[recording.subject]
         for interval in recording.intervals:
-            begin, end = bisect_left(numbers, interval.start), bisect_right(numbers, interval.end)
-            _warn_of_missing(interval, numbers, end - begin, stride)
+            begin, end = _places(kept, interval)
+            flow_begin, flow_end = _places(annotated, interval)
+            _warn_if_short(interval, flow_end - flow_begin, end - begin)
             if begin < end:
                 yield Clip(
                     subject=recording.subject,
                     video=recording.video,
-                    start=numbers[begin],
-                    end=numbers[end - 1],
                     label=categories.index(interval.category),
-                    first=records[recording.subject] + begin,
+                    start=annotated[flow_begin],
+                    end=annotated[flow_end - 1],
+                    first_frame=first_frame + begin,
                     num_frames=end - begin,
+                    first_flow=first_flow + flow_begin,
                 )
-        records[recording.subject] += len(numbers)
+        records[recording.subject] = first_frame + len(kept), first_flow + len(annotated)
 
 
-def _strided(start: int, end: int, stride: int) -> range:
-    """The frames from start to end, included, that steps of `stride` from the video's first one reach."""
-    return range(start + (1 - start) % stride, end + 1, stride)
+def _places(numbers: Sequence[int], interval: Interval) -> tuple[int, int]:
+    """Where in ascending numbers the interval begins and, with the place after it, ends."""
+    return bisect_left(numbers, interval.start), bisect_right(numbers, interval.end)
 
 
-def _warn_of_missing(interval: Interval, numbers: Sequence[int], count: int, stride: int) -> None:
-    expected = len(_strided(interval.start, interval.end, stride))
-    if count == expected > 0:
-        return
-    consequence = "clipped" if count else "left out"
-    if expected:
-        last = numbers[-1] if numbers else 0
-        reason = f"but it ends before: the last frame that is kept is {last}"
+def _warn_if_short(interval: Interval, found: int, kept: int) -> None:
+    last = interval.start + found - 1
+    if last < interval.end:
+        problem = f"frame {last} is the last" if found else "none of which is there"
+    elif not kept:
+        problem = "none of which the stride keeps"
     else:
-        reason = f"none of which stride {stride} keeps"
+        return
     _log.warning(
         "annotations, line %d: frames %d to %d of %s, %s; %s",
-        interval.line, interval.start, interval.end, interval.video, reason, consequence,
+        interval.line, interval.start, interval.end, interval.video, problem,
+        "clipped" if kept else "left out",
     )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import STACK, decode_flow, encode_flow, stack_flow
+from geoattn_jax.data.flow import decode_flow, encode_flow
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
@@ -96,7 +96,7 @@ class MpiiClips:
         top_left: Int[np.ndarray, "b 2"],
     ) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`; the motion is scaled to the level, not the flows, which would take longer."""
-        stacks = self._map(partial(self._stack, split), clips, times)
+        stacks = self._map(self.records[split].flow_around, clips, times)
         return np.asarray(_windows(stacks, top_left, level=level, bound=self.flow_bound))
 
     def _map(
@@ -116,15 +116,9 @@ class MpiiClips:
             )
         return resize_image(frame, level.frame_hw)
 
-    def _stack(self, split: Split, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
-        """The flows around a frame, at the size at which they are kept."""
-        records = self.records[split]
-        first, stop = max(0, time - STACK // 2), min(time - STACK // 2 + STACK, records.lengths[clip])
-        return stack_flow(records.flow(clip, np.arange(first, stop)), np.array([time - first]))[0]
-
     def _scaled_stack(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
         """The flows around a frame at the level's size: pictures are resized, and their values with them."""
-        stack = self._stack(split, clip, time)
+        stack = self.records[split].flow_around(clip, time)
         ratios = np.divide(level.frame_hw, stack.shape[:2]).astype(np.float32)
         flows = decode_flow(np.arange(256, dtype=np.uint8), bound=self.flow_bound)
         codes = np.asarray(encode_flow(flows[:, None] * ratios, bound=self.flow_bound))[None]

@@ -15,11 +15,11 @@ pytest.importorskip("array_record", reason="needs geoattn-jax[tfds]")
 pytest.importorskip("cv2", reason="needs geoattn-jax[video]")
 
 import tensorflow_datasets as tfds
-from mpii_files import FRAME_HW, ROWS, grey_frames, write_annotations, write_video
+from mpii_files import FRAME_HW, ROWS, grey_frames, moving_square, write_annotations, write_video
 from video_files import cut_off, moving_texture
 
 from geoattn_jax.data import mpii_cooking, mpii_videos
-from geoattn_jax.data.flow import decode_flow
+from geoattn_jax.data.flow import decode_flow, stack_flow
 from geoattn_jax.data.mpii_cooking import MpiiCooking, MpiiCookingConfig, cooking_config
 from geoattn_jax.data.mpii_records import MpiiRecords
 from geoattn_jax.data.mpii_videos import Keeping, kept_frames, recordings_of
@@ -108,21 +108,37 @@ def test_an_interval_that_the_stride_passes_over_is_left_out(download, caplog):
     with caplog.at_level(logging.WARNING):
         clips = MpiiRecords.of_subjects(prepared(download, stride=3), [8])
     assert len(clips) == 3
-    assert re.search(rf"line 1: frames 2 to 3 of {VIDEO}.*left out", caplog.text)
+    assert re.search(
+        rf"line 1: frames 2 to 3 of {VIDEO}, none of which the stride keeps; left out", caplog.text
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_flow_leads_to_the_next_frame_that_is_kept(empty, stride):
-    write_annotations(empty, [f"8,{VIDEO},1,5,3,peel"])
+def test_flow_leads_to_the_next_frame(empty, stride):
+    write_annotations(empty, [f"8,{VIDEO},2,5,3,peel"])
     write_video(empty, VIDEO, moving_texture((1, -2), count=6, hw=FRAME_HW))
     clips = MpiiRecords.of_subjects(prepared(empty, stride=stride), [8])
-    flow = np.asarray(decode_flow(clips.flow(0, np.arange(clips.lengths[0]))))
-    assert flow.shape == (len(range(0, 5, stride)), *FLOW_HW, 2)
-    expected = stride * np.array([1, -2]) * FLOW_HW[0] / FRAME_HW[0]
+    assert clips.lengths.tolist() == [4 // stride]
+    assert clips.clips[0].num_flows == 4
+    flow = np.asarray(decode_flow(clips.flow(0, np.arange(4))))
+    expected = np.array([1, -2]) * FLOW_HW[0] / FRAME_HW[0]
     # Of frame 5 too, from which the flow leads out of the clip.
-    np.testing.assert_allclose(
-        np.median(flow, axis=(1, 2)), np.broadcast_to(expected, (len(flow), 2)), atol=0.25
-    )
+    medians = np.median(flow, axis=(1, 2))
+    np.testing.assert_allclose(medians, np.broadcast_to(expected, (4, 2)), atol=0.25)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_flow_is_stacked_around_the_frame(empty, stride):
+    write_annotations(empty, [f"8,{VIDEO},1,1,3,peel", f"8,{VIDEO},3,17,3,peel"])
+    write_video(empty, VIDEO, moving_square(18, (20, 4), (0, 2)))
+    clips = MpiiRecords.of_subjects(prepared(empty, stride=stride), [8])
+    flow = clips.flow(1, np.arange(15))
+    assert len({picture.tobytes() for picture in flow}) == 15
+    first = (1 - 3) % stride  # the first frame of the clip that is kept
+    assert clips.lengths[1] == len(range(first, 15, stride))
+    for time in range(clips.lengths[1]):
+        expected = stack_flow(flow, np.array([first + stride * time]))[0]
+        np.testing.assert_array_equal(clips.flow_around(1, time), expected)
 
 
 def test_the_last_frames_flow_repeats_the_one_before(empty):
@@ -138,8 +154,8 @@ def test_what_lies_beyond_the_videos_end_is_left_out(download, caplog):
         clips = MpiiRecords.of_subjects(prepared(download), [8])
     assert frame_numbers(clips, 2) == [7, 8]
     assert len(clips) == 3
-    assert re.search(r"line 3: frames 7 to 12 of .* ends before: .* is 8; clipped", caplog.text)
-    assert re.search(r"line 4: frames 9 to 1000000000 of .*; left out", caplog.text)
+    assert re.search(r"line 3: frames 7 to 12 of .*, frame 8 is the last; clipped", caplog.text)
+    assert re.search(r"line 4: frames 9 to 1000000000 of .*, none of which is there; left out", caplog.text)
 
 
 def test_a_broken_off_video_keeps_its_first_frames(download, caplog):
@@ -149,7 +165,7 @@ def test_a_broken_off_video_keeps_its_first_frames(download, caplog):
     assert frame_numbers(clips, 0) == [1, 2, 3]
     assert clips.clips[-1].end < 8
     assert re.search(rf"{VIDEO}\.avi breaks off", caplog.text)
-    assert re.search(rf"line 3: frames 5 to 8 of {VIDEO}, but it ends before", caplog.text)
+    assert re.search(rf"line 3: frames 5 to 8 of {VIDEO}, ", caplog.text)
 
 
 def test_subjects_have_splits_of_their_own(download):

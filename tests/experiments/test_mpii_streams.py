@@ -40,6 +40,7 @@ def tiny_config(folder):
     config.update_from_flattened_dict(
         {
             "data.size": "mini",
+            "data.stride": 2,
             "data.manual_dir": str(folder / "download"),
             "data.data_dir": str(folder / "prepared"),
             "scale": "mini",
@@ -51,7 +52,11 @@ def tiny_config(folder):
             "evaluation_batch": 6,
             "pooling.components": 3,
             "evaluate_every": 2,
-            **{f"{stream}.{phase}.updates": 2 for stream in ("rgb", "flow") for phase in ("guide", "joint")},
+            **{
+                f"{stream}.{updates}": 2
+                for stream in ("rgb", "flow")
+                for updates in ("guide.updates", "joint.updates.general")
+            },
         }
     )
     return config
@@ -71,7 +76,7 @@ def test_from_the_download_to_the_table(tmp_path):
     assert all(1 / 6 < row.mean <= 1 for row in rows)
     assert rows[0].paper == 0.4173
     with np.load(workdir / "flow" / "general" / "small" / "seed_0" / "features_test.npz") as features:
-        assert features["lengths"].tolist() == 2 * len(CATEGORIES) * [FRAMES]
+        assert features["lengths"].tolist() == 2 * len(CATEGORIES) * [FRAMES // 2]
         assert len(features["sstn"]) == features["lengths"].sum()
 
 
@@ -79,3 +84,9 @@ def test_a_missing_download_is_named(tmp_path):
     experiment = SixStreams.prepare(tiny_config(tmp_path))
     with pytest.raises(ConfigError, match=r"config\.data: (?s:.*)detectionGroundtruth-1-0\.csv"):
         next(experiment.rows(Fitting(experiment.config, tmp_path / "workdir", trains=True)))
+
+
+def test_the_streams_have_settings_of_their_own():
+    config = tiny.load_config("table_b3_mpii")
+    SixStreams.prepare(config)
+    assert (config.rgb.dropout.recognizer, config.flow.dropout.recognizer) == (0.85, 0.5)
