@@ -76,7 +76,7 @@ class KitchenClips:
         times: Int[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-        videos = [self._video(split, level, stream, clip) for clip in clips]
+        videos = [self._video(split, level, stream, clip) for clip in clips.tolist()]
         if stream == "rgb":
             return np.stack([video[time] for video, time in zip(videos, times, strict=True)])
         around = (times[:, None] + np.arange(STACK) - STACK // 2) % NUM_FRAMES
@@ -97,7 +97,7 @@ class KitchenClips:
 
     def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
         """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""
-        portion, place = divmod(int(clip), CLIPS_AT_ONCE)
+        portion, place = divmod(clip, CLIPS_AT_ONCE)
         key = split, level.name, stream, portion
         if key not in self._rendered:
             for other in list(self._rendered):

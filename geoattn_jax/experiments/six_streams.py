@@ -7,10 +7,11 @@ makes of every frame. `clips` holds what the data set keeps.
 """
 
 import dataclasses
-import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -105,7 +106,7 @@ def kitchen_streams_config() -> Config:
             "data": {
                 "source": "kitchen_mini",
                 "world_seed": 0,
-                "clips": {"train": 1680, "validation": 210, "test": 1260},
+                "clips": {"train": 1680, "validation": 140, "test": 1260},
             },
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
@@ -154,6 +155,7 @@ class SixStreams:
 
     config: Config
     scores: dict[int, dict[Cell, Scores]] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _sources: dict[Path, ClipSource] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config) -> "SixStreams":
@@ -185,8 +187,11 @@ class SixStreams:
         return range(self.config.seed, self.config.seed + self.config.runs)
 
     def source(self, fitting: Fitting) -> ClipSource:
-        """The clips; none is read yet."""
-        return SOURCES[self.config.data.source].open(self.config.data, fitting.workdir / "clips")
+        """The clips."""
+        folder = fitting.workdir / "clips"
+        if folder not in self._sources:
+            self._sources[folder] = SOURCES[self.config.data.source].open(self.config.data, folder)
+        return self._sources[folder]
 
     def rows(self, fitting: Fitting) -> Iterator[Row]:
         """Trains what `fitting` has not trained yet and evaluates it."""
@@ -207,7 +212,7 @@ class SixStreams:
         }
         for seed in self.seeds:
             self.scores[seed] = self._scores(source, descriptors, seed)
-        yield from rows_of(source, list(self.scores.values()))
+        yield from rows_of(source.class_groups, list(self.scores.values()))
 
     def _level(self, name: LevelName, stream: Stream, source: ClipSource, fitting: Fitting) -> AttentionLevel:
         """The trainings of one of the six streams."""
@@ -222,7 +227,7 @@ class SixStreams:
         """The descriptors of the training and of the test clips, by model."""
         config, frames = self.config, level.frames
 
-        @functools.cache
+        @cache
         def models() -> dict[str, Trained]:
             trained = {name: level.trained(config.localizer, name, seed) for name in config.models}
             return {name: Trained(*one, MODELS[name].region) for name, one in trained.items()}
@@ -270,19 +275,20 @@ class SixStreams:
         return scores
 
 
-def rows_of(source: ClipSource, runs: Sequence[Mapping[Cell, Scores]]) -> Iterator[Row]:
+def rows_of(
+    class_groups: Mapping[str, Sequence[int]], runs: Sequence[Mapping[Cell, Scores]]
+) -> Iterator[Row]:
     """From the scores of all runs: Table 3's cells, those of groups of classes, and accuracies."""
-    groups = {"": range(len(source.class_names))} | {
-        f", {group}": list(labels) for group, labels in source.class_groups.items()
-    }
-    for combination, (suffix, classes) in itertools.product(COMBINATIONS, groups.items()):
+    measures = {("", "mean_average_precision"): lambda scores: mean_average_precision(*scores)}
+    for group, labels in class_groups.items():
+        measures[f", {group}", "mean_average_precision"] = partial(_precision_of, list(labels))
+    measures["", "accuracy"] = lambda scores: accuracy(*scores)
+    for ((suffix, metric), measure), combination in itertools.product(measures.items(), COMBINATIONS):
+        yield from _rows(combination, suffix, metric, measure, runs)
 
-        def precision(scores: Scores, classes: Sequence[int] = classes) -> float:
-            return float(np.nanmean(average_precision(*scores)[list(classes)]))
 
-        yield from _rows(combination, suffix, "mean_average_precision", precision, runs)
-    for combination in COMBINATIONS:
-        yield from _rows(combination, "", "accuracy", lambda scores: accuracy(*scores), runs)
+def _precision_of(labels: list[int], scores: Scores) -> float:
+    return float(np.nanmean(average_precision(*scores)[labels]))
 
 
 def _rows(

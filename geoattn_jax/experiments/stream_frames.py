@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from geoattn_jax.data.crops import centre_crops, random_crops
+from geoattn_jax.data.crops import centre_crops, crop, random_crops
 from geoattn_jax.data.flow import decode_stack
 from geoattn_jax.data.kitchen import SPLITS, Split
 from geoattn_jax.data.levels import Level
@@ -33,7 +33,7 @@ class StreamFrames:
     """A `guiding.FrameSource` of any data set.
 
     RGB is normalized as KitchenMini's frames are. From every flow its mean over the picture is subtracted,
-    which is what a moving camera adds; then it is divided by the training clips' root mean square.
+    which is what a moving camera adds; then it is divided by the root mean square in training clips' regions.
 
     Attributes:
       source: the clips.
@@ -94,11 +94,13 @@ class StreamFrames:
 
     @cached_property
     def _root_mean_square(self) -> Float[Array, ""]:
-        """Of the training clips' flow, pixels."""
-        split, clips, times, _ = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
+        """Of the flow in hard-coded regions of training clips, pixels."""
+        split, clips, times, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
         stacks = self.source.read(split, self.level, "flow", clips, times)
+        window = self.source.windows(split, self.level, clips, times, np.asarray(top_left))
         flow = decode_stack(stacks, bound=self.source.flow_bound)
-        return jnp.sqrt(jnp.mean(jnp.square(flow)) + EPSILON)
+        regions = crop(flow, top_left + jnp.asarray(window, jnp.int32), self.level.window_hw)
+        return jnp.sqrt(jnp.mean(jnp.square(regions)) + EPSILON)
 
     def _draw(
         self, key: PRNGKeyArray, batch_size: int

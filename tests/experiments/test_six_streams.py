@@ -76,14 +76,11 @@ def test_the_figures_are_there(finished):
 
 
 def test_a_row_is_the_mean_of_the_runs():
-    class Source:
-        class_names, class_groups = ("a", "b"), {"second": (1,)}
-
     labels = np.array([0, 1, 1])
     cell = ("temporal", "detail", "hard_coded")
     right, wrong = (sign * np.array([[1.0, -1.0], [-1.0, 1.0], [-2.0, 2.0]]) for sign in (1, -1))
     precision, group, accuracy = rows_of(
-        Source, [{cell: Scores(values, labels)} for values in (right, wrong)]
+        {"second": (1,)}, [{cell: Scores(values, labels)} for values in (right, wrong)]
     )
     assert (precision.mean, precision.n, precision.paper) == (
         pytest.approx((1 + (1 / 3 + 7 / 12) / 2) / 2),
