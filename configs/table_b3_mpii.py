@@ -5,7 +5,8 @@ r"""Table 3 of Liu, Wang & Kato 2019 on MPII Cooking Activities, at the paper's 
 FOLDER/downloads/manual holds the download, `annotations/detectionGroundtruth-1-0.csv` and `videos/*.avi` (or
 name its place by --config.data.manual_dir=...); FOLDER gets what is made of it, once for all runs. The
 protocol is `fixed`, seven test subjects at once; --config.data.protocol=fold_1 to fold_7 test on one of them
-and train on all others, each in a workdir of its own. --config.data.background=False leaves the background
+and train on all others, each in a workdir of its own, from which `python -m
+geoattn_jax.experiments.combine_folds` makes one table. --config.data.background=False leaves the background
 class out: the paper does not say whether it counts.
 
 VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128 by
