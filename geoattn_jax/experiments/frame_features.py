@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -38,13 +37,14 @@ def extract_features(
     """
     began = time.monotonic()
     lengths = frames.source.lengths(split)
+    clips = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     parts = {name: [] for name in models}
     for batch, samples in enumerate(frames.every_frame(split, batch_size)):
-        numbers = jnp.arange(batch * batch_size, (batch + 1) * batch_size, dtype=jnp.int32)
+        places = np.minimum(np.arange(batch_size) + batch * batch_size, len(clips) - 1)
         for name, model in models.items():
-            features = model.task.features(model.params, samples, model.region, numbers)
+            features = model.task.features(model.params, samples, model.region, clips[places])
             parts[name].append(np.asarray(features))
-    features = {name: np.concatenate(part)[: lengths.sum()] for name, part in parts.items()}
+    features = {name: np.concatenate(part)[: len(clips)] for name, part in parts.items()}
     return features | {"lengths": lengths, "seconds": np.array(time.monotonic() - began)}
 
 

@@ -220,7 +220,7 @@ class AttentionTask:
 
     @partial(jax.jit, static_argnums=(0, 3))
     def features(
-        self, params: Params, samples: Samples, region: Region, numbers: Int[Array, " b"]
+        self, params: Params, samples: Samples, region: Region, clips: Int[Array, " b"]
     ) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, see `SSTN.features`.
 
@@ -228,12 +228,13 @@ class AttentionTask:
           params: trained.
           samples: the frames.
           region: which one of each.
-          numbers: of the frames; a control region's place is drawn from it, whatever the batch.
+          clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
+            frames of a clip the same, whatever the batch.
         """
         if region == "attended":
             theta = self._apply(params, samples, jax.random.key(0), train=False, method="localize")
         else:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), numbers)
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = _control_theta(region, samples, aside, self.model.crop_hw)
         regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
