@@ -17,36 +17,21 @@ as the paper does, and needs four times the memory and the disk for features.
 
 Hardware: a GPU with 16 GiB and, by calculation, 32 GB of main memory: FC6 of 220,000 frames is 3.6 GB for
 each network. Disk: 50 to 100 GB of frames and flow in FOLDER, 45 GB of features in the workdir. Time: the
-preparation takes 15 hours of one core; the rest has not been run, for want of the data. What has been run:
+preparation takes 16 hours of one core; the rest has not been run, for want of the data. What has been run:
 the same program on four tiny videos in the same format, the preparation on an enlarged video of 1624 x 1224,
-and the networks at this size on KitchenMini (sstn_paper_scale.py).
-
-The same at a seventh of the size, with small networks, for CPU cores and some 10 GB of disk:
-
-  python train.py --config=configs/table_b3_mpii.py --workdir=runs/mpii_mini --config.data.data_dir=FOLDER \
-      --config.data.size=mini --config.scale=mini --config.localizer=small --config.optimizer=adam \
-      --config.batch_size=64 --config.sub_batches=1 --config.evaluation_batch=60
+and the networks at this size on KitchenMini (sstn_paper_scale.py). table_b3_mpii_mini.py is for CPU cores.
 """
-
-from ml_collections import config_dict
 
 from geoattn_jax.data.levels import LEVEL_NAMES
 from geoattn_jax.experiments.config import Config
+from geoattn_jax.experiments.mpii_clips import mpii_data
 from geoattn_jax.experiments.six_streams import kitchen_streams_config
 
 
 def get_config() -> Config:
     """The paper's settings, where it gives them."""
     config = kitchen_streams_config()
-    config.data = {
-        "source": "mpii_cooking",
-        "size": "detail",
-        "stride": 4,
-        "background": True,
-        "protocol": "fixed",
-        "data_dir": config_dict.placeholder(str),
-        "manual_dir": config_dict.placeholder(str),
-    }
+    config.data = mpii_data("detail")
     config.scale, config.localizer, config.runs = "paper", "large", 1
     config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
     config.optimizer = "momentum"

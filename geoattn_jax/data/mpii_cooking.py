@@ -16,10 +16,10 @@ the reading of one picture, however long the clip is. The clips, which may overl
 A few frames are in memory at a time. Preparation that was interrupted goes on with the first video that is
 not finished. (TFDS's own writers keep records in memory, need TensorFlow for many, and would begin anew.)
 
-What it takes, measured on a video enlarged to 1624 x 1224: 60 ms of CPU time a frame; config `detail` 105 kB
-of disk for a frame and 30 kB for a flow, `mini` 10 and 7 kB. For MPII Cooking's 881,755 frames that is 15
-hours of one core, and 119 or 15 GB; a camera's frames hold more detail than enlarged ones and take more. With
-a stride of 4, which keeps all flows and every fourth frame, it is 50 or 8 GB.
+What it takes, measured on a video enlarged to 1624 x 1224: a frame of config `detail` 64 ms of CPU time, and
+105 kB of disk with 30 kB for its flow; of `mini` 19 ms, 9 and 5 kB. For MPII Cooking's 881,755 frames that is
+16 hours of one core and 119 GB, or 5 hours and 13 GB; a camera's frames hold more detail than enlarged ones
+and take more. With a stride of 4, which keeps all flows and every fourth frame, it is 50 or 7 GB.
 """
 
 import dataclasses

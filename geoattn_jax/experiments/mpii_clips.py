@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
+from ml_collections import config_dict
 
 from geoattn_jax.data.crops import crop
 from geoattn_jax.data.flow import decode_flow, encode_flow
@@ -24,6 +25,23 @@ from geoattn_jax.experiments.clips import Stream
 from geoattn_jax.experiments.config import ConfigError
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
+
+
+def mpii_data(size: str) -> dict[str, Any]:
+    """A config's settings of the data, from which users depart.
+
+    Args:
+      size: of the frames that are kept, see `mpii_cooking.cooking_config`.
+    """
+    return {
+        "source": "mpii_cooking",
+        "size": size,
+        "stride": 4,
+        "background": True,
+        "protocol": "fixed",
+        "data_dir": config_dict.placeholder(str),  # TFDS's own by default, and its downloads/manual
+        "manual_dir": config_dict.placeholder(str),
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -43,29 +43,21 @@ def write_download(folder):
 
 
 def tiny_config(folder):
-    config = tiny.load_config("table_b3_mpii")
-    config.update_from_flattened_dict(
-        {
-            "data.size": "mini",
-            "data.stride": 2,
-            "data.manual_dir": str(folder / "download"),
-            "data.data_dir": str(folder / "prepared"),
-            "scale": "mini",
-            "localizer": "small",
-            "levels": ("general",),
-            "models": ("sstn",),
-            "batch_size": 4,
-            "sub_batches": 1,
-            "evaluation_batch": 6,
-            "pooling.components": 3,
-            "evaluate_every": 2,
-            **{
-                f"{stream}.{updates}": 2
-                for stream in ("rgb", "flow")
-                for updates in ("guide.updates", "joint.updates.general")
-            },
-        }
-    )
+    changes = {
+        "data.stride": 2,
+        "data.manual_dir": str(folder / "download"),
+        "data.data_dir": str(folder / "prepared"),
+        "levels": ("general",),
+        "models": ("sstn",),
+        "batch_size": 4,
+        "evaluation_batch": 6,
+        "pooling.components": 3,
+        "evaluate_every": 2,
+    }
+    phases = ("guide.updates", "joint.updates.general")
+    changes |= {f"{stream}.{phase}": 2 for stream in ("rgb", "flow") for phase in phases}
+    config = tiny.load_config("table_b3_mpii_mini")
+    config.update_from_flattened_dict(changes)
     return config
 
 
