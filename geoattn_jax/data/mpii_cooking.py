@@ -23,12 +23,13 @@ and take more. With a stride of 4, which keeps all flows and every fourth frame,
 """
 
 import dataclasses
+import fcntl
 import hashlib
 import itertools
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,14 +122,11 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         intervals = _read_download(folder, background=config.background)
         recordings = recordings_of(intervals)
         unfinished = Path(self.data_dir_root) / self.name / config.name / "unfinished"
-        console = rich.console.Console(stderr=True)
-        progress = rich.progress.track(
-            recordings, "preparing videos", console=console, disable=not console.is_terminal
-        )
-        videos = []
-        for recording in progress:
-            videos.append(self._prepare(folder / VIDEO.format(recording.video), recording, unfinished))
-            _log.info("%d of %d videos prepared: %s", len(videos), len(recordings), recording.video)
+        with _claimed(unfinished):
+            videos = self._prepare_all(folder, recordings, unfinished)
+            self.info.set_file_format("array_record")
+            self.info.set_splits(tfds.core.SplitDict(list(self._collect(videos))))
+            shutil.rmtree(unfinished)
         names, frames = class_names(intervals), [video.frames["flow"] for video in videos]
         clips = clips_of(recordings, frames, list(names), config.keeping)
         self.info.metadata.update(
@@ -137,12 +135,20 @@ class MpiiCooking(tfds.core.DatasetBuilder):
             stride=config.keeping.stride,
             flow_bound=config.keeping.flow_bound,
         )
-        self.info.set_file_format("array_record")
-        self.info.set_splits(tfds.core.SplitDict(list(self._collect(videos))))
-        shutil.rmtree(unfinished)
 
     def _as_dataset(self, *args, **kwargs):
         raise NotImplementedError("MpiiCooking is read by as_data_source; as_dataset would need TensorFlow")
+
+    def _prepare_all(
+        self, folder: Path, recordings: Sequence[Recording], unfinished: Path
+    ) -> list["_Prepared"]:
+        console, videos = rich.console.Console(stderr=True), []
+        for recording in rich.progress.track(
+            recordings, "preparing videos", console=console, disable=not console.is_terminal
+        ):
+            videos.append(self._prepare(folder / VIDEO.format(recording.video), recording, unfinished))
+            _log.info("%d of %d videos prepared: %s", len(videos), len(recordings), recording.video)
+        return videos
 
     def _prepare(self, path: Path, recording: Recording, folder: Path) -> "_Prepared":
         """Writes the record files of a video, unless an earlier attempt has done so."""
@@ -152,7 +158,6 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         files = {stream: folder / f"{recording.video}-{key}.{stream}" for stream in STREAMS}
         if not all(file.exists() for file in files.values()):
-            folder.mkdir(parents=True, exist_ok=True)
             self._write(path, recording, files)
         with closing(ArrayRecordReader(str(files["flow"]))) as reader:
             annotated = list(itertools.islice(recording.frames(), reader.num_records()))
@@ -207,6 +212,18 @@ class _Prepared(NamedTuple):
     recording: Recording
     frames: dict[Stream, list[int]]
     files: dict[Stream, Path]
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Makes a folder and keeps other processes out of it until the context, or this process, ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(f"another process prepares {folder.parent}; wait for it, or end it") from None
+        yield
 
 
 def _read_download(folder: Path, *, background: bool) -> list[Interval]:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import jax
@@ -137,12 +137,20 @@ class MpiiClips:
     def _scaled_stack(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
         """The flows around a frame at the level's size: pictures are resized, and their values with them."""
         stack = self.records[split].flow_around(clip, time)
-        ratios = np.divide(level.frame_hw, stack.shape[:2]).astype(np.float32)
-        flows = decode_flow(np.arange(256, dtype=np.uint8), bound=self.flow_bound)
-        codes = np.asarray(encode_flow(flows[:, None] * ratios, bound=self.flow_bound))[None]
+        codes = _scaled_codes(stack.shape[:2], level.frame_hw, self.flow_bound)
         lookup = import_opencv().LUT
         pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
         return np.concatenate([lookup(resize_image(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
+
+
+@cache
+def _scaled_codes(
+    hw: tuple[int, int], scaled_hw: tuple[int, int], bound: float
+) -> UInt8[np.ndarray, "1 256 2"]:
+    """What encoded flows, 0 to 255, become when frames are scaled; along y and x."""
+    flows = decode_flow(np.arange(256, dtype=np.uint8), bound=bound)
+    ratios = np.divide(scaled_hw, hw).astype(np.float32)
+    return np.asarray(encode_flow(flows[:, None] * ratios, bound=bound))[None]
 
 
 @partial(jax.jit, static_argnames=("level", "bound"))

@@ -210,6 +210,13 @@ def test_an_interrupted_preparation_goes_on(download, monkeypatch):
     assert not list(download.with_name("prepared").rglob("unfinished"))
 
 
+def test_two_processes_do_not_prepare_the_same(download):
+    unfinished = download.with_name("prepared") / "mpii_cooking" / "tiny" / "unfinished"
+    with mpii_cooking._claimed(unfinished), pytest.raises(OSError, match="another process prepares"):
+        prepared(download)
+    assert len(MpiiRecords.of_subjects(prepared(download), [8])) == len(ROWS)
+
+
 def test_few_frames_are_in_memory(monkeypatch):
     alive, most = set(), 0
 
