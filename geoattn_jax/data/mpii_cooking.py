@@ -124,17 +124,17 @@ class MpiiCooking(tfds.core.DatasetBuilder):
         unfinished = Path(self.data_dir_root) / self.name / config.name / "unfinished"
         with _claimed(unfinished):
             videos = self._prepare_all(folder, recordings, unfinished)
+            names, frames = class_names(intervals), [video.frames["flow"] for video in videos]
+            clips = clips_of(recordings, frames, list(names), config.keeping)
+            self.info.metadata.update(
+                class_names=list(names.values()),
+                clips=[dataclasses.asdict(clip) for clip in clips],
+                stride=config.keeping.stride,
+                flow_bound=config.keeping.flow_bound,
+            )
             self.info.set_file_format("array_record")
             self.info.set_splits(tfds.core.SplitDict(list(self._collect(videos))))
             shutil.rmtree(unfinished)
-        names, frames = class_names(intervals), [video.frames["flow"] for video in videos]
-        clips = clips_of(recordings, frames, list(names), config.keeping)
-        self.info.metadata.update(
-            class_names=list(names.values()),
-            clips=[dataclasses.asdict(clip) for clip in clips],
-            stride=config.keeping.stride,
-            flow_bound=config.keeping.flow_bound,
-        )
 
     def _as_dataset(self, *args, **kwargs):
         raise NotImplementedError("MpiiCooking is read by as_data_source; as_dataset would need TensorFlow")
