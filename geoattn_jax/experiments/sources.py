@@ -7,11 +7,13 @@ from pathlib import Path
 from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, SUBJECTS
 from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
+from geoattn_jax.data.video_folder import load_video_folder
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.clips import ClipSource
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.kitchen_clips import KitchenClips
 from geoattn_jax.experiments.mpii_clips import MpiiClips
+from geoattn_jax.experiments.video_clips import VideoClips, check_opencv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Source:
       scales: those of its levels' sizes that it has, see `attention_level.SCALES`.
       rules: of the keys in config.data besides `source`.
       open: from config.data, and a folder for what it keeps between runs, to its clips.
+      in_table_3: whether the paper's numbers stand beside the results.
     """
 
     scales: Collection[str]
     rules: Mapping[str, Rule]
     open: Callable[[Config, Path], ClipSource]
+    in_table_3: bool = True
 
 
 def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
@@ -53,6 +57,14 @@ def _open_mpii(data: Config, folder: Path) -> MpiiClips:
         raise ConfigError(f"config.data: {error}") from error
 
 
+def _open_videos(data: Config, folder: Path) -> VideoClips:
+    check_opencv()
+    try:
+        return VideoClips(load_video_folder(data.data_dir, seed=data.split_seed), folder)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"config.data.data_dir: {error}") from error
+
+
 EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
 
 SOURCES = {
@@ -75,5 +87,11 @@ SOURCES = {
             "manual_dir": rules.optional_text(),
         },
         open=_open_mpii,
+    ),
+    "video_folder": Source(
+        scales=("mini",),
+        rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
+        open=_open_videos,
+        in_table_3=False,
     ),
 }
