@@ -1,4 +1,4 @@
-"""The operations of `geoattn_jax.ops` as nested loops over plain numbers, in float64: their specification.
+"""The package's operations as nested loops over plain numbers, in float64: their specification.
 
 Arrays and conventions are those of the public functions; nothing here is fast or shared with the package.
 """
@@ -7,6 +7,7 @@ import itertools
 import math
 
 import numpy as np
+import scipy.linalg
 
 
 def read(plane: np.ndarray, y: float, x: float, padding_mode: str = "zeros") -> float:
@@ -143,3 +144,48 @@ def deform_conv2d(
             total += float(kernel[i, j, k, feature]) * weight * sample
         output[b, row, column, feature] = total
     return output
+
+
+def trajectory_similarity(clip: np.ndarray, kind: str, sigma: float = 1.0) -> np.ndarray:
+    """S of one clip (t, d) (Liu et al. 2019, Eq. 3)."""
+    num_frames, features = clip.shape
+    unit = clip / sigma
+    matrix = np.empty((features, features))
+    for i, j in np.ndindex(features, features):
+        a, b = unit[:, i], unit[:, j]
+        squared_distance = sum((a[t] - b[t]) ** 2 for t in range(num_frames)) / num_frames
+        deviations = [trajectory - trajectory.mean() for trajectory in (a, b)]
+        covariance = sum(deviations[0] * deviations[1]) / num_frames
+        if kind == "rbf":
+            matrix[i, j] = math.exp(-squared_distance / 2)
+        elif kind == "euclidean":
+            matrix[i, j] = math.sqrt(squared_distance)
+        elif kind == "covariance":
+            matrix[i, j] = covariance
+        elif np.ptp(a) == 0 or np.ptp(b) == 0:
+            matrix[i, j] = float(i == j)
+        else:
+            matrix[i, j] = covariance / (a.std() * b.std())
+    return matrix if kind == "euclidean" else matrix + 1e-3 * np.eye(features)
+
+
+def temporal_correlation(clip: np.ndarray, kind: str, sigma: float = 1.0) -> np.ndarray:
+    """The descriptor of one clip (t, d)."""
+    matrix = trajectory_similarity(clip, kind, sigma)
+    if kind != "euclidean":
+        matrix = scipy.linalg.logm(matrix)
+    vector = [
+        matrix[i, j] * (1 if i == j else math.sqrt(2))
+        for i in range(len(matrix))
+        for j in range(i, len(matrix))
+    ]
+    return np.array(vector) / np.linalg.norm(vector)
+
+
+def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The precision at each positive's score, averaged; equal scores are let in together."""
+    precisions = []
+    for score in scores[positive]:
+        admitted = scores >= score
+        precisions.append(np.count_nonzero(admitted & positive) / np.count_nonzero(admitted))
+    return float(np.mean(precisions))

@@ -14,7 +14,7 @@ DIRECTIONS = {
     "models": {"ops", "layers"},
     "data": {"ops"},
     "training": set(),
-    "descriptors": set(),
+    "descriptors": {"ops"},
     "figures": {"ops", "layers", "models", "data"},
     "experiments": {"ops", "layers", "models", "data", "training", "descriptors", "figures"},
     "bench": {"ops", "layers", "models", "data", "training", "descriptors", "experiments"},

@@ -9,7 +9,9 @@ import numpy as np
 
 # One module for each suite, with a constant SUITE; imported when asked for, so that --help stays quick and
 # nothing starts before the process has its cores and settings.
-SUITES = {name: f"geoattn_jax.bench.{name}" for name in ("kernels", "lstm", "pretrain", "render")}
+SUITES = {
+    name: f"geoattn_jax.bench.{name}" for name in ("descriptors", "kernels", "lstm", "pretrain", "render")
+}
 
 OURS = "geoattn_jax"  # the name of this package's contender
 

@@ -1,5 +1,6 @@
 """The papers' figures, drawn from arrays: every function writes one PNG file and returns the figure in it."""
 
+from geoattn_jax.figures.confusion import confusion_matrix
 from geoattn_jax.figures.curves import learning_curves
 from geoattn_jax.figures.deformation import elastic
 from geoattn_jax.figures.frames import attended_regions, sample_sequences, transformer_pairs
@@ -9,6 +10,7 @@ from geoattn_jax.figures.sampling import sampling_points
 
 __all__ = [
     "attended_regions",
+    "confusion_matrix",
     "elastic",
     "learning_curves",
     "level_crops",

@@ -1,12 +1,13 @@
-"""The suites of the training program in tiny sizes: contenders agree, and would not if one were wrong."""
+"""The suites beside the kernels' in tiny sizes: contenders agree, and would not if one were wrong."""
 
+import dataclasses
 import importlib.util
 
 import jax
 import numpy as np
 import pytest
 
-from geoattn_jax.bench import lstm, pretrain, render, timing
+from geoattn_jax.bench import descriptors, lstm, pretrain, render, timing
 from geoattn_jax.bench.suite import SUITES, load
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
@@ -58,6 +59,22 @@ def test_frames_are_rendered(name):
     kitchens = {"detail": (128, 170), "middle": (64, 85), "general": (37, 49)}
     assert frames.shape == ((1, 10, *kitchens[name], 3) if name in kitchens else (2, 50, 16, 16, 1))
     assert frames.max() > 0.5
+
+
+@pytest.mark.parametrize("kind", descriptors.WORKLOADS)
+def test_descriptors_agree(kind):
+    (case,) = descriptors.cases([kind], smoke=True)
+    timing.check_agreement(case)
+    assert [contender.name for contender in case.contenders] == ["geoattn_jax", "NumPy loop"]
+
+
+def test_another_sigma_is_noticed():
+    clips = descriptors.Clips.draw(descriptors.TINY)
+    ours = descriptors.in_one_program(clips, "rbf")
+    wider = dataclasses.replace(clips, sigma=1.01 * clips.sigma)
+    case = descriptors.Case("rbf", "pooling", [ours, descriptors.one_after_another(wider, "rbf")])
+    with pytest.raises(timing.Disagreement, match="NumPy loop and geoattn_jax differ in the descriptors"):
+        timing.check_agreement(case)
 
 
 def test_goals_are_set_in_full_size_only():

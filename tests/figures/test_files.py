@@ -28,6 +28,9 @@ DRAW = {
         path, {"bar": {"detail": COLOUR}}, {"bar": {"detail": np.array([2.0, 5.0])}}, (4, 30)
     ),
     "motion_window": lambda path: figures.motion_window(path, COLOUR, FRAME, np.array([2.0, 5.5]), (4, 7)),
+    "confusion_matrix": lambda path: figures.confusion_matrix(
+        path, np.array([[3, 0, 1], [0, 0, 0], [2, 5, 9]]), ["cut slices", "$_{wash", "open the drawer"]
+    ),
     "learning_curves": lambda path: figures.learning_curves(
         path, {"lenet": (np.arange(17), FRAME[0])}, ylabel="accuracy"
     ),

@@ -1,0 +1,35 @@
+"""From the features of a clip's frames to its class: PCA, temporal correlation pooling, SVM, fusion."""
+
+from geoattn_jax.descriptors.evaluation import (
+    accuracy,
+    average_precision,
+    confusion_matrix,
+    mean_average_precision,
+    mean_average_precision_per_fold,
+)
+from geoattn_jax.descriptors.pca import Projection, fit_pca
+from geoattn_jax.descriptors.similarity import median_distance, trajectory_similarity
+from geoattn_jax.descriptors.svm import LinearClassifier, fit_svm, fuse
+from geoattn_jax.descriptors.temporal_correlation import (
+    half_vectorize,
+    matrix_logarithm,
+    temporal_correlation,
+)
+
+__all__ = [
+    "LinearClassifier",
+    "Projection",
+    "accuracy",
+    "average_precision",
+    "confusion_matrix",
+    "fit_pca",
+    "fit_svm",
+    "fuse",
+    "half_vectorize",
+    "matrix_logarithm",
+    "mean_average_precision",
+    "mean_average_precision_per_fold",
+    "median_distance",
+    "temporal_correlation",
+    "trajectory_similarity",
+]
