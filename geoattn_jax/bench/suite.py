@@ -10,7 +10,8 @@ import numpy as np
 # One module for each suite, with a constant SUITE; imported when asked for, so that --help stays quick and
 # nothing starts before the process has its cores and settings.
 SUITES = {
-    name: f"geoattn_jax.bench.{name}" for name in ("descriptors", "kernels", "lstm", "pretrain", "render")
+    name: f"geoattn_jax.bench.{name}"
+    for name in ("descriptors", "flow", "kernels", "lstm", "pretrain", "render")
 }
 
 OURS = "geoattn_jax"  # the name of this package's contender

@@ -1,1 +1,1 @@
-"""Input as a pure function of (seed, step): digits, moving digits, kitchen scenes, regions, record files."""
+"""Input: digits, moving digits, kitchen scenes, as pure functions of (seed, step); videos and their flow."""

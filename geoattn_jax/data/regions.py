@@ -8,11 +8,13 @@ network sees, so crop the motion map as the frames are cropped:
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from geoattn_jax.data.levels import Level
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.ops.sample import pixel_positions, widen
@@ -93,6 +95,24 @@ def best_window(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Fl
     distance = jnp.where(most, distance, jnp.inf)
     nearest = distance <= jnp.min(distance, axis=(1, 2), keepdims=True) + EQUAL_DISTANCES
     return top_left.reshape(-1, 2)[jnp.argmax(nearest.reshape(len(sums), -1), axis=-1)]
+
+
+@partial(jax.jit, static_argnames="level")
+def best_windows(motion: Float[Array, "b h w"], level: Level) -> Float[Array, "b crops 2"]:
+    """The window that holds the most motion in every crop of a frame, see `best_window`.
+
+    Args:
+      motion: the motion map of the level's frame.
+      level: the crops lie at its left edges 0, 1, ..., crop_range.
+
+    Returns: for each crop the window's top-left pixel, pixels of the crop.
+    """
+
+    def in_crop(left: Int[Array, ""]) -> Float[Array, "b 2"]:
+        crop = jax.lax.dynamic_slice_in_dim(motion, left, level.crop_hw[1], axis=2)
+        return best_window(crop, level.window_hw)
+
+    return jnp.moveaxis(jax.lax.map(in_crop, jnp.arange(level.crop_range + 1)), 0, 1)
 
 
 def region_theta(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:

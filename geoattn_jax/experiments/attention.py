@@ -30,6 +30,9 @@ class Measures(NamedTuple):
     panel_visible: Float[Array, " b"]
 
 
+OF_ANY_REGION = Measures._fields[:3]  # where there may be neither hand nor panel
+
+
 def measure(
     theta: Float[Array, "b 2 3"],
     theta_2: Float[Array, "b 2 3"],

@@ -8,11 +8,11 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Int
 
-from geoattn_jax.data.kitchen import CLASS_GROUPS, CLASS_NAMES
+from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.guiding import AttentionTask, Region
+from geoattn_jax.experiments.guiding import AttentionTask, FrameSource, Region
 from geoattn_jax.experiments.kitchen_frames import KitchenFrames
 from geoattn_jax.experiments.theta_probe import class_from_theta
 from geoattn_jax.layers.spatial_transformer import ThetaMode
@@ -53,7 +53,7 @@ MODELS = {
     "hard_coded": Model(region="hard_coded"),
     "oracle": Model(region="oracle"),
 }
-SCALES = ("mini", "paper")
+SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
 SIZES = tuple(LOCALIZERS)
 VGGS = {"small": VGGF, "middle": VGGM, "large": VGG16}
 OPTIMIZERS = {
@@ -75,14 +75,14 @@ class AttentionLevel:
     """
 
     config: Config
-    frames: KitchenFrames
+    frames: FrameSource
     fitting: Fitting
     _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
-        """The level of that name, at the config's scale."""
-        sizes = (LEVELS if config.scale == "mini" else PAPER_LEVELS)[level]
+        """KitchenMini's frames at the level of that name, at the config's scale."""
+        sizes = SCALES[config.scale][level]
         frames = KitchenFrames(
             level=sizes,
             seed=config.world_seed,
@@ -105,7 +105,7 @@ class AttentionLevel:
         return self._tasks[key]
 
     def _task(self, localizer: str, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
-        config, level, classes = self.config, self.frames.level, len(CLASS_NAMES)
+        config, level, classes = self.config, self.frames.level, self.frames.num_classes
         rates = config.dropout
         if config.scale == "mini":
             networks = (

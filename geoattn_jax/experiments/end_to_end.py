@@ -58,7 +58,7 @@ def base_config() -> Config:
     config.test_videos = 2000
     config.curve = {"videos": 500, "every": 250}
     config.frames = {
-        "steps": {"new_motion": 800, "new_digits": 6000},
+        "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
         "learning_rate": 1e-2,
     }

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
-from geoattn_jax.experiments.attention import Measures, measure
+from geoattn_jax.experiments.attention import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.kitchen_frames import Samples
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
@@ -37,10 +37,20 @@ FOLLOWED = 4  # frames whose theta is recorded at every evaluation
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Where samples come from, see `KitchenFrames`."""
+    """Where samples come from, see `KitchenFrames`.
+
+    Attributes:
+      level: at whose sizes.
+      channels: of the frames.
+      num_classes: how many there are.
+      panel_hw: height and width of the level's panel, pixels of the level; None if neither hands nor panels
+        are known, which are then left out of the metrics.
+    """
 
     level: Level
-    panel_hw: tuple[float, float]
+    channels: int
+    num_classes: int
+    panel_hw: tuple[float, float] | None
 
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random samples, a function of the key."""
@@ -82,7 +92,7 @@ class AttentionTask:
         """The parameters of "localizer", "transformer" (the theta layer) and "recognizer"."""
 
         def init(key: PRNGKeyArray) -> Params:
-            frames = jnp.zeros((1, *self.frames.level.frame_hw, 3), jnp.float32)
+            frames = jnp.zeros((1, *self.frames.level.frame_hw, self.frames.channels), jnp.float32)
             return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)["params"]
 
         return jax.jit(init)(jax.random.key(seed))
@@ -123,7 +133,7 @@ class AttentionTask:
             )
             recognition = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
             metrics = {"guiding": guiding, "crop_accuracy": _accuracy(logits, samples)}
-            metrics |= _means(self._measure(theta, samples))
+            metrics |= self._means(self._measure(theta, samples))
             return guiding + recognition, (model_state, metrics)
 
         return self._phase(
@@ -144,7 +154,7 @@ class AttentionTask:
         def loss(params, model_state, samples, key):
             logits, theta = self._see(params, samples, key, region, train=True)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
-            metrics = {"accuracy": _accuracy(logits, samples), **_means(self._measure(theta, samples))}
+            metrics = {"accuracy": _accuracy(logits, samples), **self._means(self._measure(theta, samples))}
             return losses.mean(), (model_state, metrics)
 
         return self._phase(
@@ -206,7 +216,29 @@ class AttentionTask:
             for row in range(2)
             for column in range(3)
         }
-        return {"accuracy": outcome.correct.mean(), **_means(outcome.measures), **followed}
+        return {"accuracy": outcome.correct.mean(), **self._means(outcome.measures), **followed}
+
+    @partial(jax.jit, static_argnums=(0, 3))
+    def features(
+        self, params: Params, samples: Samples, region: Region, clips: Int[Array, " b"]
+    ) -> Float[Array, "b f"]:
+        """What the recognizer makes of each region before it classifies, see `SSTN.features`.
+
+        Args:
+          params: trained.
+          samples: the frames.
+          region: which one of each.
+          clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
+            frames of a clip the same, whatever the batch.
+        """
+        if region == "attended":
+            theta = self._apply(params, samples, jax.random.key(0), train=False, method="localize")
+        else:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
+            aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
+            theta = _control_theta(region, samples, aside, self.model.crop_hw)
+        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+        return self.model.apply({"params": params}, regions, method="features")
 
     @partial(jax.jit, static_argnums=(0, 3))
     def _outcome(self, params: Params, samples: Samples, region: Region) -> Outcome:
@@ -221,9 +253,8 @@ class AttentionTask:
         if region == "attended":
             return self._apply(params, samples, key, train=train, method="__call__")
         region_key, dropout_key = jax.random.split(key)
-        theta = {"hard_coded": _between_pixels, "oracle": _around_panel}[region](
-            samples, region_key, self.model.crop_hw
-        )
+        aside = jax.random.uniform(region_key, samples.hand.shape, minval=-1, maxval=1)
+        theta = _control_theta(region, samples, aside, self.model.crop_hw)
         regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
         logits = self.model.apply(
             {"params": params}, regions, train=train, method="recognize", rngs={"dropout": dropout_key}
@@ -248,8 +279,13 @@ class AttentionTask:
             samples.panel,
             crop_hw=self.model.crop_hw,
             region_hw=self.model.region_hw,
-            panel_hw=self.frames.panel_hw,
+            panel_hw=self.frames.panel_hw or (1.0, 1.0),
         )
+
+    def _means(self, measures: Measures) -> dict[str, Float[Array, ""]]:
+        """The means over all regions; of the hand's and the panel's, over those frames that have one."""
+        known = Measures._fields if self.frames.panel_hw else OF_ANY_REGION
+        return {name: jnp.nanmean(jnp.asarray(getattr(measures, name))) for name in known}
 
 
 def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
@@ -263,15 +299,20 @@ def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float
     return samples.theta_2.at[..., 2].set(shift)
 
 
-def _between_pixels(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
-    """The hard-coded region, up to half a pixel aside: interpolated as an attended region is, not copied."""
-    aside = jax.random.uniform(key, samples.hand.shape, minval=-1, maxval=1)
+def _control_theta(
+    region: Region, samples: Samples, aside: Float[Array, "b 2"], crop_hw: tuple[int, int]
+) -> Float[Array, "b 2 3"]:
+    """Without a localizer. The hard-coded region is interpolated as an attended one is, not copied.
+
+    It lies up to half a pixel aside of theta_2, by `aside` from -1 to 1 along x and y.
+    """
+    if region == "oracle":
+        return _around_panel(samples, crop_hw)
     return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))
 
 
-def _around_panel(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
+def _around_panel(samples: Samples, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
     """The region around the panel; without one around the hand; without either the hard-coded region."""
-    del key
     theta = samples.theta_2
     for position in (samples.hand, samples.panel):
         centre = (2 * position + 1) / jnp.array(crop_hw, jnp.float32) - 1
@@ -282,8 +323,3 @@ def _around_panel(samples: Samples, key: PRNGKeyArray, crop_hw: tuple[int, int])
 
 def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:
     return (logits.argmax(-1) == samples.labels).mean()
-
-
-def _means(measures: Measures) -> dict[str, Float[Array, ""]]:
-    """The means over all regions; of the hand's and the panel's, over those frames that have one."""
-    return {name: jnp.nanmean(jnp.asarray(values)) for name, values in measures._asdict().items()}

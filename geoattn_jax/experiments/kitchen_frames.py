@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from geoattn_jax.data.crops import centre_crops, random_crops
-from geoattn_jax.data.kitchen import KitchenMini, Split, render_clips, render_frames
+from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, Split, render_clips, render_frames
 from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.ops.grid import crop_theta
@@ -84,6 +84,9 @@ class KitchenFrames:
     folder: Path
     _pools: dict[Split, Pool] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
+    channels: ClassVar = 3
+    num_classes: ClassVar = len(CLASS_NAMES)
+
     @property
     def panel_hw(self) -> tuple[float, float]:
         """Height and width of the panel on which the level's own cue is shown, pixels of the level."""
@@ -102,7 +105,7 @@ class KitchenFrames:
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
         pool = self._pool(split)
-        for clips in _portions(self.num_clips[split], batch_size):
+        for clips in portions(self.num_clips[split], batch_size):
             top_left = centre_crops(LEVELS[self.level.name], len(clips))
             yield _samples(self.level, pool, clips, np.zeros_like(clips), top_left)
 
@@ -124,30 +127,35 @@ class KitchenFrames:
 
     def _load(self, split: Split) -> Pool:
         kitchen = KitchenMini(split, self.level.name)
-        portions = _portions(self.num_clips[split], CLIPS_AT_ONCE)
+        together = portions(self.num_clips[split], CLIPS_AT_ONCE)
 
         def find_windows() -> dict[str, np.ndarray]:
             began = time.monotonic()
-            windows = np.concatenate([_windows(kitchen, self.seed, portion) for portion in portions])
+            windows = np.concatenate([windows_of_crops(kitchen, self.seed, portion) for portion in together])
             return {"windows": windows, "seconds": np.array(time.monotonic() - began)}
 
         windows = cached_arrays(self.folder / f"windows_{split}.npz", find_windows)["windows"]
         per_clip = self.frames_per_clip if split == "train" else 1
-        parts = [_render(kitchen, self.seed, portion, per_clip) for portion in portions]
+        parts = [_render(kitchen, self.seed, portion, per_clip) for portion in together]
         arrays = (jnp.concatenate(part) for part in zip(*parts, strict=True))
         return Pool(*arrays, windows=jnp.asarray(windows))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Samples:
-    """Random frames in random light: a gain for the whole frame and one for each channel."""
+    """Random frames in random light."""
     clip_key, frame_key, crop_key, light_key = jax.random.split(key, 4)
     clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))
     frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])
     samples = _samples(level, pool, clips, frames, random_crops(crop_key, LEVELS[level.name], batch_size))
-    gains = jax.random.uniform(light_key, (batch_size, 1, 1, 4), minval=-1, maxval=1)
+    return samples._replace(frames=normalize(change_light(light_key, pixels(samples.frames))))
+
+
+def change_light(key: PRNGKeyArray, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Multiplies each frame by a random gain, and each of its channels by another."""
+    gains = jax.random.uniform(key, (len(pixels), 1, 1, 4), minval=-1, maxval=1)
     light = (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
-    return samples._replace(frames=normalize(pixels(samples.frames) * light))
+    return pixels * light
 
 
 def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -188,9 +196,10 @@ def _samples(
 
 
 @partial(jax.jit, static_argnums=0)
-def _windows(
+def windows_of_crops(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]
 ) -> Float[Array, "b crops 2"]:
+    """The hard-coded region of every crop of some clips; see `Pool`."""
     level = kitchen.sizes
     motion = motion_map(render_clips(kitchen, seed, indices).flow)
 
@@ -226,7 +235,7 @@ def _render(
     return jnp.round(255 * clips.frames).astype(jnp.uint8), clips.hand, clips.panel, clips.labels
 
 
-def _portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
+def portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
     """The clips 0, 1, ..., `size` at a time."""
     indices = np.arange(count, dtype=np.int32)
     return [indices[start : start + size] for start in range(0, count, size)]

@@ -10,13 +10,13 @@ import re
 import sys
 from pathlib import Path
 
-from geoattn_jax.experiments import paper_b
+from geoattn_jax.experiments import paper_b, paper_b_streams
 from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
 from geoattn_jax.training.results import markdown
 
 # How an experiment's rows are shown, if not all of them, metric by metric.
-TABLES = {"supervised_attention": paper_b.tables}
+TABLES = {"supervised_attention": paper_b.tables, "six_streams": paper_b_streams.tables}
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
 
 

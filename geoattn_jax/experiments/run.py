@@ -18,6 +18,8 @@ from geoattn_jax.experiments.curves import draw_curves
 from geoattn_jax.experiments.end_to_end import EndToEnd
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.pictures import draw_pictures
+from geoattn_jax.experiments.six_streams import SixStreams
+from geoattn_jax.experiments.stream_pictures import draw_confusions
 from geoattn_jax.experiments.supervised_attention import SupervisedAttention
 from geoattn_jax.experiments.two_stage import TwoStage
 from geoattn_jax.runtime import tune_cpu
@@ -36,11 +38,13 @@ EXPERIMENTS = {
     "two_stage": TwoStage,
     "end_to_end": EndToEnd,
     "supervised_attention": SupervisedAttention,
+    "six_streams": SixStreams,
 }
 PICTURES = {
     "two_stage": draw_pictures,
     "end_to_end": draw_curves,
     "supervised_attention": draw_regions,
+    "six_streams": draw_confusions,
 }
 INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
 

@@ -1,5 +1,6 @@
 """The papers' figures, drawn from arrays: every function writes one PNG file and returns the figure in it."""
 
+from geoattn_jax.figures.annotated import annotated_strip
 from geoattn_jax.figures.confusion import confusion_matrix
 from geoattn_jax.figures.curves import learning_curves
 from geoattn_jax.figures.deformation import elastic
@@ -9,6 +10,7 @@ from geoattn_jax.figures.outlines import region_outlines
 from geoattn_jax.figures.sampling import sampling_points
 
 __all__ = [
+    "annotated_strip",
     "attended_regions",
     "confusion_matrix",
     "elastic",

@@ -48,10 +48,16 @@ def png(path: str | os.PathLike[str], *, width: int, height: int) -> Iterator[Fi
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"path must end in '.png', got {str(path)!r}; figures are written as PNG only")
-    with style.context(["default", STYLE]), replacing(path) as file:
-        figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    with page(width=width, height=height) as figure, replacing(path) as file:
         yield figure
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+
+
+@contextmanager
+def page(*, width: int, height: int) -> Iterator[Figure]:
+    """A white page to draw on, in the same style whatever the user's matplotlib settings; pixels."""
+    with style.context(["default", STYLE]):
+        yield Figure((width / DPI, height / DPI), dpi=DPI)
 
 
 def add_panel(figure: Figure, *, left: int, top: int, width: int, height: int) -> Axes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
@@ -55,12 +56,17 @@ def region_outlines(
     with canvas.png(path, width=width + names + 5 * canvas.GAP, height=page_height) as figure:
         axes = canvas.add_panel(figure, left=canvas.GAP, top=canvas.GAP, width=width, height=height)
         canvas.show_image(axes, frame)
-        dark_edge = withStroke(linewidth=4, foreground="black")
         for line, (colour, (name, corners)) in enumerate(zip(itertools.cycle(COLOURS), outlines.items())):
-            outline = Polygon(np.asarray(corners, np.float64)[:, ::-1], fill=False, linewidth=2)
-            outline.set(edgecolor=colour, path_effects=[dark_edge])
-            axes.add_patch(outline)
+            add_outline(axes, corners, colour)
             place = {"left": width + 3 * canvas.GAP, "top": canvas.GAP + line * canvas.LINE}
             canvas.add_text(figure, name, **place, va="top", color=colour)
         axes.set(xlim=(-0.5, frame.shape[1] - 0.5), ylim=(frame.shape[0] - 0.5, -0.5))
     return figure
+
+
+def add_outline(axes: Axes, corners: Float[np.ndarray, "4 2"], colour: str) -> Polygon:
+    """Outlines a region, its corners (y, x) in pixels of the image in `axes`."""
+    outline = Polygon(np.asarray(corners, np.float64)[:, ::-1], fill=False, linewidth=2)
+    outline.set(edgecolor=colour, path_effects=[withStroke(linewidth=4, foreground="black")])
+    axes.add_patch(outline)
+    return outline

@@ -113,10 +113,9 @@ class SSTN(nn.Module):
         """The logits of each region's class."""
         return self.recognizer(regions, train=train)
 
-    def features(self, frames: Float[Array, "b h w c"], top_left: Int[Array, "b 2"]) -> Float[Array, "b f"]:
-        """The recognizer's features of the attended regions, from its method `features`."""
-        theta = self.localize(frames, top_left, train=False)
-        return self.recognizer.features(self.attend(frames, top_left, theta))
+    def features(self, regions: Float[Array, "b rh rw c"]) -> Float[Array, "b f"]:
+        """The recognizer's features of each region, from its method `features`."""
+        return self.recognizer.features(regions)
 
 
 def _he_normal(scale: float) -> nn.initializers.Initializer:

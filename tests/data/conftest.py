@@ -1,4 +1,4 @@
-"""Digits for the tests in this folder."""
+"""Digits and videos for the tests in this folder."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,16 @@ def unseen_pool():
 
 @pytest.fixture(scope="session")
 def mnist_folder():
+    return shared_data("mnist")
+
+
+@pytest.fixture(scope="session")
+def videos_folder():
+    return shared_data("videos")
+
+
+def shared_data(name):
     shared = Path(os.environ.get("GEOATTN_SHARED", Path(__file__).parents[3] / "shared"))
-    if not (shared / "data" / "mnist").is_dir():
-        pytest.skip(f"no MNIST under {shared}; set GEOATTN_SHARED")
-    return shared / "data" / "mnist"
+    if not (shared / "data" / name).is_dir():
+        pytest.skip(f"no {name} under {shared / 'data'}; set GEOATTN_SHARED")
+    return shared / "data" / name

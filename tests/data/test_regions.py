@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from geoattn_jax import affine_grid, bilinear_sample
-from geoattn_jax.data.regions import best_window, motion_map, region_theta, window_sums
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.regions import best_window, best_windows, motion_map, region_theta, window_sums
 
 search = jax.jit(best_window, static_argnums=1)
 
@@ -110,6 +111,15 @@ def test_theta_2_has_the_papers_scale_at_each_level():
     for crop, scale in ((896, 0.25), (448, 0.5), (256, 0.875)):
         (theta,) = jax.jit(region_theta, static_argnums=1)(np.ones((1, crop, crop), np.float32), (224, 224))
         np.testing.assert_allclose(theta, [[scale, 0, 0], [0, scale, 0]], atol=1e-6)
+
+
+def test_every_crop_has_a_window_of_its_own():
+    level = Level("detail", frame_hw=(9, 15), crop_hw=(9, 11), window_hw=(3, 4), max_pool=1)
+    motion = jnp.asarray(uniform(8, 2, 9, 15))
+    windows = best_windows(motion, level)
+    assert windows.shape == (2, 5, 2)
+    for left in range(5):
+        np.testing.assert_array_equal(windows[:, left], best_window(motion[:, :, left : left + 11], (3, 4)))
 
 
 def test_the_motion_map_is_equation_2():

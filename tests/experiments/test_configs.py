@@ -23,10 +23,12 @@ from geoattn_jax.training.step import check_loss
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 
-ATTENTION = [name for name in NAMES if tiny.load_config(name).experiment == "supervised_attention"]
+
+def of_experiments(*experiments):
+    return [name for name in NAMES if tiny.load_config(name).experiment in experiments]
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*ATTENTION}))
+@pytest.mark.parametrize("name", of_experiments("two_stage", "end_to_end"))
 def test_two_steps(name, tmp_path):
     config = tiny.tiny_config(name)
     config.models, config.conditions = config.models[:1], config.conditions[-1:]
@@ -39,7 +41,7 @@ def test_two_steps(name, tmp_path):
     assert set(cells) <= found
 
 
-@pytest.mark.parametrize("name", sorted({*ATTENTION} - {"sstn_paper_scale"}))
+@pytest.mark.parametrize("name", sorted({*of_experiments("supervised_attention")} - {"sstn_paper_scale"}))
 def test_two_steps_of_attention(name, tmp_path):
     config = tiny.tiny_config(name)
     config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
@@ -47,6 +49,17 @@ def test_two_steps_of_attention(name, tmp_path):
     run.train_and_evaluate(config, tmp_path / "run")
     found = {(row.model, row.condition) for row in read_results(tmp_path / "run" / "results.json").rows}
     assert found == {("sstn_guided", f"{config.levels[0]}, small")}
+
+
+def test_two_steps_of_streams(tmp_path):
+    """On rendered clips."""
+    config = tiny.tiny_config("table_b3", models=("hard_coded",), levels=("general",))
+    run.train_and_evaluate(config, tmp_path / "run")
+    rows = read_results(tmp_path / "run" / "results.json").rows
+    assert {(row.model, row.condition) for row in rows} == {
+        ("hard_coded", "general"),
+        ("hard_coded", "late_fusion"),
+    }
 
 
 def test_the_papers_scale_by_its_shapes(tmp_path):

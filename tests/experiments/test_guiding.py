@@ -49,7 +49,7 @@ def samples(count):
 class FixedFrames:
     """The same few frames in every batch, over and over."""
 
-    level = LEVEL
+    level, channels, num_classes = LEVEL, 3, CLASSES
     panel_hw = (5.0, 4.0)
 
     def __init__(self):
@@ -203,3 +203,14 @@ def test_evaluation_reports_means_and_the_followed_thetas():
     assert reported["hand_distance"] == pytest.approx(np.nanmean(everything.measures.hand_distance), rel=1e-5)
     assert reported["theta_3_11"] == everything.theta[3, 1, 1] == 0.5
     assert "theta_4_00" not in reported
+
+
+def test_without_hands_and_panels_neither_is_reported():
+    frames = FixedFrames()
+    frames.panel_hw = None
+    one = task(frames)
+    reported = joint(one).evaluate(one.initial_params(SEED), {})
+    assert {"theta_error", "scale", "samples_outside"} <= set(reported)
+    assert not {"hand_distance", "panel_distance", "panel_visible"} & set(reported)
+    _, (_, metrics) = joint(one).loss(one.initial_params(SEED), {}, frames.training(KEY, 6), KEY)
+    assert set(metrics) == {"accuracy", "theta_error", "scale", "samples_outside"}

@@ -84,7 +84,7 @@ def test_every_crop_has_its_own_hard_coded_region(general):
 
 def test_the_regions_are_found_once(general, monkeypatch, folder):
     next(general.evaluation("test", 3))
-    monkeypatch.setattr(kitchen_frames, "_windows", None)
+    monkeypatch.setattr(kitchen_frames, "windows_of_crops", None)
     again = KitchenFrames(LEVELS["general"], SEED, CLIPS, frames_per_clip=1, folder=folder / "general")
     one, other = (next(frames.evaluation("test", 3)) for frames in (general, again))
     jax.tree.map(np.testing.assert_array_equal, one, other)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geoattn_jax.experiments import paper_b
+from geoattn_jax.experiments import paper_b, paper_b_streams
 from geoattn_jax.experiments.report import filled, main, summary
 from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
 
@@ -66,6 +66,36 @@ def test_table_2_comes_before_the_measures_of_conditions_with_more_models():
 
 def test_a_single_condition_shows_its_measures():
     assert "### B2: detail, small" in paper_b.tables(attention_rows("detail, small", ["sstn"]))
+
+
+def test_table_3_has_levels_down_and_streams_across():
+    rows = [
+        Row("B3", model, level, protocol, metric, 0.01 * number, 0.0, n=1, paper=paper)
+        for number, (protocol, metric, level, model, paper) in enumerate(
+            [
+                ("spatial", "mean_average_precision", "detail", "sstn", 0.5275),
+                ("spatial", "mean_average_precision", "detail", "hard_coded", 0.514),
+                ("spatial", "mean_average_precision", "late_fusion", "sstn", 0.5608),
+                ("spatial", "mean_average_precision", "late_fusion", "hard_coded", 0.5506),
+                ("temporal", "mean_average_precision", "detail", "sstn", 0.5907),
+                ("temporal", "mean_average_precision", "late_fusion", "sstn", 0.6083),
+                ("spatial, motion", "mean_average_precision", "detail", "sstn", None),
+                ("temporal", "accuracy", "detail", "sstn", None),
+            ]
+        )
+    ]
+    first, motion, accuracy = paper_b_streams.tables(rows).split("### ")[1:]
+    assert first.splitlines() == [
+        "B3: mean_average_precision (%)",
+        "",
+        "| | spatial R_d | spatial R_h | temporal R_d |",
+        "|---|---|---|---|",
+        "| detail | 0.00 [52.75] | 1.00 [51.40] | 4.00 [59.07] |",
+        "| late_fusion | 2.00 [56.08] | 3.00 [55.06] | 5.00 [60.83] |",
+        "",
+    ]
+    assert motion.startswith("B3: mean_average_precision (%), classes told by motion\n\n| | spatial R_d |")
+    assert accuracy.startswith("B3: accuracy (%)\n\n| | temporal R_d |\n|---|---|\n| detail | 7.00 |")
 
 
 def test_several_seeds_are_told(folder):

@@ -48,7 +48,7 @@ def crop_with_motion(kitchen, seed, index):
 @pytest.fixture(scope="module", autouse=True)
 def _frames_of_noise():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kitchen_frames, "_windows", windows)
+        patch.setattr(kitchen_frames, "windows_of_crops", windows)
         patch.setattr(kitchen_frames, "_render", render)
         patch.setattr(kitchen_frames, "_crop_with_motion", crop_with_motion)
         yield

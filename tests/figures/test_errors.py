@@ -37,11 +37,24 @@ RIGHT = {
         "top_left": {"bar": {"detail": np.zeros(2)}, "disc": {"detail": np.zeros(2)}},
         "window_hw": (3, 4),
     },
+    "annotated_strip": {
+        "frames": np.zeros((3, 5, 7, 3), np.uint8),
+        "outlines": {"sstn": np.zeros((3, 4, 2))},
+    },
     "region_outlines": {"frame": grey(5, 7, 3), "outlines": {"sstn": np.zeros((4, 2))}},
 }
 NAN = np.array([[0.5, np.nan]])
 
 BAD = [
+    ("annotated_strip", {"frames": grey(3, 5, 7, 3)},
+     "frames must be 8-bit RGB (t, h, w, 3), at least one, got float64 of shape (3, 5, 7, 3)"),
+    ("annotated_strip", {"frames": np.zeros((0, 5, 7, 3), np.uint8)},
+     "frames must be 8-bit RGB (t, h, w, 3), at least one, got uint8 of shape (0, 5, 7, 3)"),
+    ("annotated_strip", {"outlines": {}}, "outlines must have at least one entry"),
+    ("annotated_strip", {"outlines": {"sstn": np.zeros((2, 4, 2))}},
+     "outlines['sstn'] must have shape (3, 4, 2) ((y, x) of four corners in each frame), got (2, 4, 2)"),
+    ("annotated_strip", {"outlines": {"sstn": np.full((3, 4, 2), np.nan)}},
+     "outlines['sstn'] must be finite, got 24 of 24"),
     ("sample_sequences", {"videos": {}}, "videos must have at least one entry"),
     ("sample_sequences", {"videos": {"normal": grey(4, 5, 7, 1)}},
      r"videos['normal'] must have axes (t, h, w), got shape (4, 5, 7, 1)"),

@@ -11,6 +11,7 @@ from geoattn_jax.figures import canvas
 RNG = np.random.default_rng(0)
 FRAME = RNG.uniform(size=(12, 17))
 COLOUR = RNG.uniform(size=(12, 17, 3))
+VIDEO = RNG.integers(0, 256, (3, 12, 17, 3), np.uint8)
 DRAW = {
     "sample_sequences": lambda path: figures.sample_sequences(path, {"normal": np.stack([FRAME] * 3)}),
     "transformer_pairs": lambda path: figures.transformer_pairs(
@@ -23,6 +24,12 @@ DRAW = {
     "attended_regions": lambda path: figures.attended_regions(path, {"sstn": {"small": COLOUR}}),
     "region_outlines": lambda path: figures.region_outlines(
         path, COLOUR, {"sstn": np.array([[-9.0, 2.0], [4.0, 9.0], [8.0, 30.0], [3.0, 3.0]])}
+    ),
+    "annotated_strip": lambda path: figures.annotated_strip(
+        path,
+        VIDEO,
+        {"detail": np.tile([[-9.0, 2.0], [4.0, 9.0], [8.0, 30.0], [3.0, 3.0]], (3, 1, 1))},
+        ["wash"],
     ),
     "level_crops": lambda path: figures.level_crops(
         path, {"bar": {"detail": COLOUR}}, {"bar": {"detail": np.array([2.0, 5.0])}}, (4, 30)

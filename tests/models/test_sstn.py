@@ -76,7 +76,7 @@ def test_is_the_papers_figure(level):
     np.testing.assert_allclose(attended, regions, rtol=1e-3, atol=1e-4)
     expected = Classes().apply({"params": params["recognizer"]}, regions, train=False)
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
-    found = model.apply(variables, FRAMES, TOP_LEFT, method="features")
+    found = model.apply(variables, attended, method="features")
     np.testing.assert_allclose(found, 2 * expected, rtol=1e-3, atol=1e-4)
 
 

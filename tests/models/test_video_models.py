@@ -77,9 +77,9 @@ def test_frame_cnn_sizes():
     images = jnp.zeros((3, 33, 36, 1))
     model = FrameCNN(num_classes=55)
     variables = jax.eval_shape(lambda key: model.init(key, images, train=False), KEY)
-    convolutions = 25 * 16 + 9 * (16 * 32 + 32 * 96 + 96 * 160 + 160 * 256)
-    normalization = 2 * (16 + 32 + 96 + 160 + 256)
-    assert size(variables["params"]) == convolutions + normalization + 257 * 256 + 257 * 55
+    convolutions = 25 * 16 + 9 * (16 * 32 + 32 * 64 + 64 * 96 + 96 * 128)
+    normalization = 2 * (16 + 32 + 64 + 96 + 128)
+    assert size(variables["params"]) == convolutions + normalization + 129 * 256 + 257 * 55
     assert size(variables["batch_stats"]) == normalization
     logits = jax.eval_shape(lambda one: model.apply(one, images, train=False), variables)
     assert logits.shape == (3, 55)

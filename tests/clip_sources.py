@@ -1,0 +1,38 @@
+"""Clips of noise, of different lengths."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from geoattn_jax.experiments.clips import CHANNELS
+
+LENGTHS = {"train": (4, 2, 3, 1, 5), "validation": (2, 3), "test": (3, 1, 4)}
+
+
+class NoisyClips:
+    """A `ClipSource` in which every pixel depends on the clip and the time."""
+
+    class_names = ("cut", "peel", "stir")
+    class_groups: ClassVar = {"with_knife": (0, 1)}
+    flow_bound = 4.0
+
+    def labels(self, split):
+        return np.arange(len(LENGTHS[split])) % 3
+
+    def lengths(self, split):
+        return np.array(LENGTHS[split])
+
+    def read(self, split, level, stream, clips, times):
+        assert all(0 <= time < LENGTHS[split][clip] for clip, time in zip(clips, times, strict=True))
+        shape = (*level.frame_hw, CHANNELS[stream])
+        return np.stack(
+            [
+                np.random.default_rng([len(split), len(stream), clip, time]).integers(0, 256, shape, np.uint8)
+                for clip, time in zip(clips, times, strict=True)
+            ]
+        )
+
+    def windows(self, split, level, clips, times, top_left):
+        places = 3 * clips + 5 * times + top_left[:, 1] + len(split)
+        limits = np.array(level.crop_hw) - level.window_hw + 1
+        return (places[:, None] % limits).astype(np.float32)
