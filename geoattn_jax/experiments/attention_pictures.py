@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
+from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.experiments.attention import corners_of
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import FOLLOWED, AttentionTask
 from geoattn_jax.experiments.kitchen_frames import Samples, pixels
 from geoattn_jax.experiments.supervised_attention import SupervisedAttention
-from geoattn_jax.figures import attended_regions, learning_curves, region_outlines
+from geoattn_jax.figures import attended_regions, learning_curves, motion_window, region_outlines
 from geoattn_jax.training import read_metrics
 
 STAGES = 6  # of joint training that are shown
@@ -27,8 +28,19 @@ def draw_regions(experiment: SupervisedAttention, fitting: Fitting) -> list[Path
     folder, drawn = fitting.workdir / "figures", []
     for name in experiment.config.levels:
         level = experiment.level(name, fitting)
-        drawn += [*_joint_training(folder, level), _after_training(folder, level), *_curves(folder, level)]
+        batch = next(level.frames.evaluation("test", experiment.config.evaluation_batch))
+        clip = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
+        samples = jax.tree.map(lambda leaf, clip=clip: leaf[clip : clip + 1], batch)
+        drawn += [_motion(folder, level, clip), *_joint_training(folder, level)]
+        drawn += [_after_training(folder, level, samples), *_curves(folder, level)]
     return drawn
+
+
+def _motion(folder: Path, level: AttentionLevel, clip: int) -> Path:
+    """Equation 2: the motion map of a test clip, and the window that holds the most motion."""
+    path = folder / f"{level.name}_motion.png"
+    motion_window(path, *level.frames.motion("test", clip), LEVELS[level.name].window_hw)
+    return path
 
 
 def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
@@ -54,12 +66,9 @@ def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
     return drawn
 
 
-def _after_training(folder: Path, level: AttentionLevel) -> Path:
-    """Figure 8: one test frame's region by every model (down) that all localizers (across) have."""
+def _after_training(folder: Path, level: AttentionLevel, samples: Samples) -> Path:
+    """Figure 8: a frame's region by every model (down) that all localizers (across) have."""
     config, rows = level.config, {}
-    batch = next(level.frames.evaluation("test", config.evaluation_batch))
-    textured = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
-    samples = jax.tree.map(lambda leaf: leaf[textured : textured + 1], batch)
     for name in _first_models(level):
         if not all(name in config.models[level.name][localizer] for localizer in config.localizers):
             continue

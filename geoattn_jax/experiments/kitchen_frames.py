@@ -109,6 +109,17 @@ class KitchenFrames:
             top_left = centre_crops(LEVELS[self.level.name], len(clips))
             yield _samples(self.level, pool, clips, np.zeros_like(clips), top_left)
 
+    def motion(
+        self, split: Split, clip: int
+    ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"], Float[np.ndarray, "2"]]:
+        """The middle crop of a clip's first frame, at KitchenMini's size, and how much its pixels move.
+
+        Returns: the crop, RGB in [0, 1]; its motion map, squared pixels; the hard-coded region's first pixel
+          (y, x), pixels of the crop.
+        """
+        kitchen = KitchenMini(split, self.level.name)
+        return tuple(np.asarray(array) for array in _crop_with_motion(kitchen, self.seed, np.int32(clip)))
+
     def _pool(self, split: Split) -> Pool:
         if split not in self._pools:
             self._pools[split] = self._load(split)
@@ -190,6 +201,16 @@ def windows_of_crops(
 ) -> Float[Array, "b crops 2"]:
     """The hard-coded region of every crop of some clips; see `Pool`."""
     return best_windows(motion_map(render_clips(kitchen, seed, indices).flow), kitchen.sizes)
+
+
+@partial(jax.jit, static_argnums=0)
+def _crop_with_motion(
+    kitchen: KitchenMini, seed: int | Int[Array, ""], index: Int[Array, ""]
+) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"], Float[Array, "2"]]:
+    level, clips = kitchen.sizes, render_clips(kitchen, seed, index[None])
+    columns = slice(level.crop_range // 2, level.crop_range // 2 + level.crop_hw[1])
+    motion = motion_map(clips.flow)[:, :, columns]
+    return clips.frames[0, 0, :, columns], motion[0], best_window(motion, level.window_hw)[0]
 
 
 @partial(jax.jit, static_argnums=(0, 3))

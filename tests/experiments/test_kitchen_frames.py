@@ -53,6 +53,14 @@ def test_evaluation_sees_one_frame_of_each_clip(general, clips):
     assert len(shown) > 1  # not always the same one
 
 
+def test_the_motion_of_a_clip_in_its_middle_crop(general, clips):
+    frame, motion, top_left = general.motion("validation", 3)
+    np.testing.assert_allclose(frame, clips.frames[3, 0, :, 6 : 6 + 37], atol=1e-6)
+    expected = motion_map(clips.flow[3:4])[:, :, 6 : 6 + 37]
+    np.testing.assert_allclose(motion, expected[0], atol=1e-5)
+    np.testing.assert_array_equal(top_left, best_window(expected, (32, 32))[0])
+
+
 def test_training_is_a_function_of_the_key(general):
     one, same, other = (general.training(jax.random.key(seed), 6) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, one, same)

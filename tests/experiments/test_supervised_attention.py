@@ -39,11 +39,18 @@ def render(kitchen, seed, indices, per_clip):
     return frames, hand, panel, indices % 14
 
 
+def crop_with_motion(kitchen, seed, index):
+    """Stands for a rendered clip and its motion."""
+    rng, hw = np.random.default_rng([seed, index]), kitchen.sizes.crop_hw
+    return rng.uniform(0, 1, (*hw, 3)), rng.uniform(0, 1, hw), np.zeros(2)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _frames_of_noise():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kitchen_frames, "windows_of_crops", windows)
         patch.setattr(kitchen_frames, "_render", render)
+        patch.setattr(kitchen_frames, "_crop_with_motion", crop_with_motion)
         yield
 
 
@@ -94,7 +101,9 @@ def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
     seeds = tmp_path / "0", tmp_path / "1"
     for seed, folder in enumerate(seeds):
         folder.mkdir()
-        rows_of_seed = [dataclasses.replace(row, mean=seed) for row in one.rows if row.metric == "accuracy"]
+        rows_of_seed = [
+            dataclasses.replace(row, mean=float(seed)) for row in one.rows if row.metric == "accuracy"
+        ]
         origin = {**one.provenance, "seed": seed}
         write_results(folder, dataclasses.replace(one, provenance=origin, rows=rows_of_seed))
     output = tmp_path / "table.json"
@@ -106,6 +115,7 @@ def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
 def test_the_figures_are_there(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
     assert names == {
+        "general_motion.png",
         "general_attended.png",
         "general_accuracy.png",
         "general_sstn_training.png",
