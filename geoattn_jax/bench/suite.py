@@ -11,7 +11,7 @@ import numpy as np
 # nothing starts before the process has its cores and settings.
 SUITES = {
     name: f"geoattn_jax.bench.{name}"
-    for name in ("descriptors", "flow", "kernels", "lstm", "pretrain", "render")
+    for name in ("descriptors", "features", "flow", "kernels", "lstm", "pretrain", "render")
 }
 
 OURS = "geoattn_jax"  # the name of this package's contender

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geoattn_jax.training import Row
-from geoattn_jax.training.results import cell
+from geoattn_jax.training.results import cell, legend
 
 # Mean average precision of all frames of a clip, by streams and level: R_d and R_h.
 TABLE_3 = {
@@ -42,7 +42,13 @@ def _table(metric: str, group: str, rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys((row.protocol, row.model) for row in rows))
     cells = {(row.condition, row.protocol, row.model): cell(row) for row in rows}
     names = (f"{protocol.partition(', ')[0]} {REGIONS[model]}" for protocol, model in columns)
-    lines = [heading, "", "| | " + " | ".join(names) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = [
+        heading,
+        "",
+        *legend(rows),
+        "| | " + " | ".join(names) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for level in dict.fromkeys(row.condition for row in rows):
         lines.append(f"| {level} | " + " | ".join(cells[level, *column] for column in columns) + " |")
     return "\n".join([*lines, ""])

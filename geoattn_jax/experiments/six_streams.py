@@ -92,7 +92,7 @@ def kitchen_streams_config() -> Config:
 
     The spatial streams' are those of Table 2; flow takes longer to learn from.
     """
-    localizer_rate = {"detail": 2e-4, "middle": 3e-4, "general": 1e-3}
+    localizer_rate = {"detail": 2e-4, "middle": 3e-4, "general": 1e-3}  # copied: Config would share it
     rgb = {
         "dropout": {"localizer": 0.0, "recognizer": 0.5},
         "guide": {"updates": 1000, "crops": "jittered", "localizer_rate": 1e-3, "recognizer_rate": 1e-3},

@@ -142,7 +142,7 @@ def _table(rows: Sequence[Row]) -> str:
     lines = [
         f"### {first.table}: {first.metric}{unit}, {first.protocol}",
         "",
-        *_legend(rows),
+        *legend(rows),
         "| | " + " | ".join(models) + " |",
         "|---" * (len(models) + 1) + "|",
     ]
@@ -152,7 +152,7 @@ def _table(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _legend(rows: Sequence[Row]) -> list[str]:
+def legend(rows: Sequence[Row]) -> list[str]:
     """What the cells hold besides one number, if they do."""
     counts = list(dict.fromkeys(row.n for row in rows))
     sentences = []

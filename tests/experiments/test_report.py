@@ -88,6 +88,8 @@ def test_table_3_has_levels_down_and_streams_across():
     assert first.splitlines() == [
         "B3: mean_average_precision (%)",
         "",
+        "In brackets the paper's number.",
+        "",
         "| | spatial R_d | spatial R_h | temporal R_d |",
         "|---|---|---|---|",
         "| detail | 0.00 [52.75] | 1.00 [51.40] | 4.00 [59.07] |",
