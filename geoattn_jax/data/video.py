@@ -19,6 +19,7 @@ from jaxtyping import Shaped, UInt8
 from geoattn_jax.files import replacing
 from geoattn_jax.ops.checks import check_pair
 
+WRITABLE = (".mp4", ".gif")
 DEFAULT_FPS = 25.0  # of files that do not say
 
 _log = logging.getLogger(__name__)
@@ -89,14 +90,15 @@ def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], 
     Raises: ValueError for another kind of file, no frames or fps that are not positive.
     """
     path, frames = Path(path), iter(frames)
-    if path.suffix not in _WRITERS:
-        raise ValueError(f"write_video: path must end in {' or '.join(_WRITERS)}, got {str(path)!r}")
+    if path.suffix not in WRITABLE:
+        raise ValueError(f"write_video: path must end in {' or '.join(WRITABLE)}, got {str(path)!r}")
     if not fps > 0:
         raise ValueError(f"write_video: fps must be a number above 0, got {fps}")
     first = next(frames, None)
     if first is None:
         raise ValueError("write_video: frames must hold at least one frame, got none")
-    _WRITERS[path.suffix](path, itertools.chain([first], frames), fps)
+    write = _write_mp4 if path.suffix == ".mp4" else _write_gif
+    write(path, itertools.chain([first], frames), fps)
 
 
 def resize_image(image: Shaped[np.ndarray, "h w c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ c"]:
@@ -203,6 +205,3 @@ def _write_gif(path: Path, frames: Iterator[UInt8[np.ndarray, "h w 3"]], fps: fl
     milliseconds = max(20, 10 * round(100 / fps))
     with replacing(path) as file:
         first.save(file, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-
-
-_WRITERS = {".mp4": _write_mp4, ".gif": _write_gif}

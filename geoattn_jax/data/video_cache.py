@@ -29,7 +29,7 @@ from geoattn_jax.data.regions import best_windows, motion_map
 from geoattn_jax.data.video import VideoError, read_frames
 from geoattn_jax.files import replacing
 
-FRAMES_AT_ONCE = 32  # whose windows are found
+FRAMES_AT_ONCE = 16  # whose windows are found
 
 
 def cached_frames(

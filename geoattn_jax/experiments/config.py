@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_collections
@@ -75,6 +76,11 @@ def boolean() -> Rule:
 def optional_text() -> Rule:
     """A string, or None."""
     return Rule("a string or None", lambda value: value is None or isinstance(value, str))
+
+
+def folder() -> Rule:
+    """The name of a folder that is there."""
+    return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
 
 
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from geoattn_jax.data.crops import centre_crops, random_crops
 from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, Split, render_clips, render_frames
 from geoattn_jax.data.levels import LEVELS, Level
-from geoattn_jax.data.regions import best_window, motion_map
+from geoattn_jax.data.regions import best_windows, motion_map
 from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.training import cached_arrays
 
@@ -200,14 +200,7 @@ def windows_of_crops(
     kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]
 ) -> Float[Array, "b crops 2"]:
     """The hard-coded region of every crop of some clips; see `Pool`."""
-    level = kitchen.sizes
-    motion = motion_map(render_clips(kitchen, seed, indices).flow)
-
-    def in_crop(left: Int[Array, ""]) -> Float[Array, "b 2"]:
-        crop = jax.lax.dynamic_slice_in_dim(motion, left, level.crop_hw[1], axis=2)
-        return best_window(crop, level.window_hw)
-
-    return jnp.moveaxis(jax.lax.map(in_crop, jnp.arange(level.crop_range + 1)), 0, 1)
+    return best_windows(motion_map(render_clips(kitchen, seed, indices).flow), kitchen.sizes)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,6 +12,7 @@ import absl.logging
 import rich.console
 import rich.markdown
 
+from geoattn_jax.data.video import VideoError
 from geoattn_jax.experiments.attention_pictures import draw_regions
 from geoattn_jax.experiments.config import Config, ConfigError, one_of
 from geoattn_jax.experiments.curves import draw_curves
@@ -54,7 +55,7 @@ def ending_in_one_line(program: str) -> Iterator[None]:
     """Ends the program with one line, instead of a traceback, for what its user can mend."""
     try:
         yield
-    except (ConfigError, NonFiniteError, WorkdirError) as error:
+    except (ConfigError, NonFiniteError, VideoError, WorkdirError) as error:
         sys.exit(f"{program}: {error}")
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)

@@ -12,7 +12,13 @@ from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.workdir import WorkdirError
 
 # Metrics between 0 and 1, shown in percent.
-FRACTIONS = ("accuracy", "mean_average_precision", "samples_outside", "panel_visible")
+FRACTIONS = (
+    "accuracy",
+    "mean_average_precision",
+    "pooled_mean_average_precision",
+    "samples_outside",
+    "panel_visible",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -200,4 +200,4 @@ def test_every_stream_is_trained_by_its_own_settings(tmp_path):
     rgb, flow = (experiment._level("general", stream, source, workdir) for stream in ("rgb", "flow"))
     assert [one.config.joint.localizer_rate.general for one in (rgb, flow)] == [1e-3, 7.0]
     models = [one.task("small", mode="affine", start="centred").model for one in (rgb, flow)]
-    assert [model.recognizer.dropout_rate for model in models] == [0.25, 0.5]
+    assert [model.recognizer.dropout_rate for model in models] == [0.25, 0.2]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from video_files import moving_texture, write_avi
 
+from geoattn_jax.data import video_cache
 from geoattn_jax.data.flow import compute_flow, encode_flow, resize_flow, stack_flow
 from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.data.video import read_video
@@ -28,7 +29,9 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(videos, tmp_path_factory):
-    return VideoClips(videos, tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video_cache, "FRAMES_AT_ONCE", 4)  # the longest clip has more
+        yield VideoClips(videos, tmp_path_factory.mktemp("cache"))
 
 
 def test_it_is_a_source_of_clips(source):

@@ -1,0 +1,49 @@
+r"""Table 3 of Liu, Wang & Kato 2019 on MPII Cooking Activities, at the paper's scale.
+
+  python train.py --config=configs/table_b3_mpii.py --workdir=runs/mpii --config.data.data_dir=FOLDER
+
+FOLDER/downloads/manual holds the download, `annotations/detectionGroundtruth-1-0.csv` and `videos/*.avi` (or
+name its place by --config.data.manual_dir=...); FOLDER gets what is made of it, once for all runs. The
+protocol is `fixed`, seven test subjects at once; --config.data.protocol=fold_1 to fold_7 test on one of them
+and train on all others, each in a workdir of its own, from which `python -m
+geoattn_jax.experiments.combine_folds` makes one table. --config.data.background=False leaves the background
+class out: the paper does not say whether it counts.
+
+VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128 by
+sub-batches of 2, the paper's learning rates and dropout, 256 principal components. How long the paper trained
+and by which optimizer it does not say; the networks here begin with random weights, without ImageNet's.
+Features are taken of every fourth frame, each with the ten flows around it; --config.data.stride=1 takes all,
+as the paper does, and needs four times the memory and the disk for features.
+
+Hardware: a GPU with 16 GiB and, by calculation, 32 GB of main memory: FC6 of 220,000 frames is 3.6 GB for
+each network. Disk: 50 to 100 GB of frames and flow in FOLDER, 45 GB of features in the workdir. Time: the
+preparation takes 16 hours of one core; the rest has not been run, for want of the data. What has been run:
+the same program on four tiny videos in the same format, the preparation on an enlarged video of 1624 x 1224,
+and the networks at this size on KitchenMini (sstn_paper_scale.py). table_b3_mpii_mini.py is for CPU cores.
+"""
+
+from geoattn_jax.data.levels import LEVEL_NAMES
+from geoattn_jax.experiments.config import Config
+from geoattn_jax.experiments.mpii_clips import mpii_data
+from geoattn_jax.experiments.six_streams import kitchen_streams_config
+
+
+def get_config() -> Config:
+    """The paper's settings, where it gives them."""
+    config = kitchen_streams_config()
+    config.data = mpii_data("detail")
+    config.scale, config.localizer, config.runs = "paper", "large", 1
+    config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
+    config.optimizer = "momentum"
+    for stream, recognizer in (("rgb", 0.85), ("flow", 0.5)):
+        config[stream] = {
+            "dropout": {"localizer": 0.5, "recognizer": recognizer},
+            "guide": {"updates": 1000, "crops": "random", "localizer_rate": 1e-3, "recognizer_rate": 1e-4},
+            "joint": {
+                "updates": dict.fromkeys(LEVEL_NAMES, 1000),
+                "localizer_rate": dict.fromkeys(LEVEL_NAMES, 1e-6),
+                "recognizer_rate": 1e-5,
+            },
+        }
+    config.pooling.components = 256
+    return config
