@@ -20,6 +20,9 @@ drawing new ones in any order:
 
     kitchen = KitchenMini("train", level="detail")
     clips = render_clips(kitchen, seed, step * batch_size + jnp.arange(batch_size))
+
+In a second one busy CPU core renders about 2,400 single frames of the detail level, or the flow of 1,100
+clips.
 """
 
 import dataclasses

@@ -59,10 +59,12 @@ def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
             f"frame {number}": {heading: images[number] for heading, images in regions.items()}
             for number in range(len(samples.labels))
         }
-        corners = {name: corners_of(theta, task.model.crop_hw)[0] for name, theta in stages.items()}
+        corners = {
+            heading: np.asarray(corners_of(theta, task.model.crop_hw)[0]) for heading, theta in stages.items()
+        }
         drawn += [folder / f"{level.name}_{name}_{kind}.png" for kind in ("training", "outlines")]
         attended_regions(drawn[-2], rows)
-        region_outlines(drawn[-1], _crop(level, samples), jax.tree.map(np.asarray, corners))
+        region_outlines(drawn[-1], _crop(level, samples), corners)
     return drawn
 
 
