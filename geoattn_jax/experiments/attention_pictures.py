@@ -102,7 +102,7 @@ def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
 
 def _first_models(level: AttentionLevel) -> tuple[str, ...]:
     """Those trained with the first localizer."""
-    return level.config.models[level.name][level.config.localizers[0]]
+    return tuple(level.config.models[level.name][level.config.localizers[0]])
 
 
 def _first_run(level: AttentionLevel) -> Path:

@@ -178,8 +178,10 @@ class SixStreams:
         Raises: ConfigError naming the key.
         """
         name = config.get("data", {}).get("source")
-        own = SOURCES[name].rules if RULES["data.source"].holds(name) else {}
-        rules.check_config(config, RULES | {f"data.{key}": rule for key, rule in own.items()})
+        rule = RULES["data.source"]
+        if not rule.holds(name):
+            raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
+        rules.check_config(config, RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()})
         if config.scale not in SOURCES[name].scales:
             scales = ", ".join(SOURCES[name].scales)
             raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")

@@ -139,7 +139,10 @@ def test_the_programs(tmp_path):
 def test_an_interrupted_program_says_how_to_go_on(tmp_path):
     endless = "--config.pretrain.steps.lenet=1000000"
     arguments = [CONFIG, "--workdir=run", *OVERRIDES, endless]
+    # Where the tests run as a shell's background job, SIGINT is ignored, and a program inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start_program("train.py", *arguments, folder=tmp_path, **AS_IT_IS)
+    signal.signal(signal.SIGINT, before)
     while "0/1000000 steps" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

@@ -159,7 +159,7 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data__source": "mpii"}, "config.data.source must be one of kitchen_mini"),
+        ({"data__source": "mpii"}, "config.data.source must be one of kitchen_mini, mpii_cooking, vid"),
         ({"scale": "paper"}, "config.scale must be one of mini for kitchen_mini, got 'paper'"),
         ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
         ({"localizer": "huge"}, "config.localizer must be one of small, middle, large"),
