@@ -13,6 +13,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jaxtyping.install_import_hook("geoattn_jax", "beartype.beartype")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def let_compiled_programs_go():
+    """After each module: kept to the end they take gigabytes in every worker."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Turns on float64 for one test."""
