@@ -1,4 +1,4 @@
-"""Table 1 of Shan & Atanasov 2017 at the paper's scale: 64x64 frames of MNIST's digits, 300 rounds.
+r"""Table 1 of Shan & Atanasov 2017 at the paper's scale: 64x64 frames of MNIST's digits, 300 rounds.
 
   python train.py --config=configs/table_a.py --workdir=runs/table_a --config.data_dir=MNIST_FOLDER
 
@@ -7,7 +7,8 @@ Hardware: for the DCN a GPU. Time on two CPU cores: a pretraining step took 0.08
 300 rounds and the features of one cell took half a minute, of the DCN's a minute and a half. The published
 table took an hour, with fewer steps and the condition "elastic" besides:
 
-      --config.pretrain.steps.lenet=3000 --config.pretrain.steps.stn=1500 --config.pretrain.steps.dcn=1000
+      --config.pretrain.steps.lenet=3000 --config.pretrain.steps.stn=1500 --config.pretrain.steps.dcn=1000 \
+      --config.conditions="('normal','rotation','scaling','rotation_scaling','elastic')"
 
 Result (results/table_a.json, which README shows): LeNet within two points of the paper in accuracy, the STN
 up to 5 above it, the DCN 2 to 3 below. After 3,000 steps in place of 1,000 (results/table_a_dcn.json, 93
