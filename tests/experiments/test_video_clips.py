@@ -73,10 +73,9 @@ def test_windows_are_those_of_the_stacks(source, name):
 
 
 def test_what_was_made_is_read_again(source, videos, monkeypatch):
+    level, where = LEVELS["middle"], (np.array([0]), np.array([1]))
+    made = {stream: source.read("test", level, stream, *where) for stream in ("rgb", "flow")}
     again = VideoClips(videos, source.folder)
     monkeypatch.setattr("geoattn_jax.data.video_cache.read_frames", None)
-    level, where = LEVELS["middle"], (np.array([0]), np.array([1]))
-    for stream in ("rgb", "flow"):
-        np.testing.assert_array_equal(
-            again.read("test", level, stream, *where), source.read("test", level, stream, *where)
-        )
+    for stream, expected in made.items():
+        np.testing.assert_array_equal(again.read("test", level, stream, *where), expected)
