@@ -8,9 +8,8 @@ import optax
 from jaxtyping import Float, Int, UInt8
 
 from geoattn_jax.bench.suite import OURS, Case, Contender, Suite
-from geoattn_jax.data.flow import stack_flow
+from geoattn_jax.data.flow import Stream, stack_flow
 from geoattn_jax.data.levels import LEVELS, Level
-from geoattn_jax.experiments.clips import Stream
 from geoattn_jax.experiments.frame_features import Trained, extract_features
 from geoattn_jax.experiments.guiding import AttentionTask
 from geoattn_jax.experiments.stream_frames import StreamFrames

@@ -20,8 +20,10 @@ from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.ops.checks import check_choice
 
 FlowMethod = Literal["dis", "farneback", "tvl1"]
+Stream = Literal["rgb", "flow"]  # of a two-stream recognizer
 
 METHODS = ("dis", "farneback", "tvl1")
+STREAMS = ("rgb", "flow")
 BOUND = 20.0  # pixels: longer flows are clipped when encoded
 STACK = 10  # flows around a frame that a temporal stream sees (Simonyan & Zisserman 2014)
 

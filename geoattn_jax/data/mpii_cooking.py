@@ -39,8 +39,9 @@ import rich.progress
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.mpii_annotations import BACKGROUND, Interval, class_names, read_intervals
-from geoattn_jax.data.mpii_records import STREAMS, Stream, encode_flow_picture, encode_frame, split_name
+from geoattn_jax.data.mpii_records import encode_flow_picture, encode_frame, split_name
 from geoattn_jax.data.mpii_videos import KEEPING, Keeping, Recording, clips_of, kept_frames, recordings_of
 from geoattn_jax.files import temporary_of
 from geoattn_jax.ops.checks import check_choice

@@ -8,17 +8,14 @@ frames = clips.frames(7, np.arange(clips.lengths[7]))
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from geoattn_jax.data.flow import STACK, stack_flow
+from geoattn_jax.data.flow import STACK, Stream, stack_flow
 from geoattn_jax.data.video import import_opencv
 
-Stream = Literal["rgb", "flow"]
-
-STREAMS = ("rgb", "flow")
 JPEG_QUALITY = {"rgb": 90, "flow": 95}  # percent
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from geoattn_jax.data.flow import Stream
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.video import WRITABLE, read_video
@@ -17,7 +18,7 @@ from geoattn_jax.data.video_cache import cached_frames
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
 from geoattn_jax.experiments.attention import corners_of
 from geoattn_jax.experiments.attention_level import MODELS, AttentionLevel
-from geoattn_jax.experiments.clips import ClipSource, Stream
+from geoattn_jax.experiments.clips import ClipSource
 from geoattn_jax.experiments.config import Config, ConfigError
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.six_streams import FUSED, SixStreams

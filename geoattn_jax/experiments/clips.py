@@ -6,7 +6,7 @@ in and out; what is read from disk, rendered or kept in memory is the class's ow
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import STACK, decode_flow
+from geoattn_jax.data.flow import STACK, Stream, decode_flow
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.regions import best_window, motion_map
 
-Stream = Literal["rgb", "flow"]
-
-STREAMS = ("rgb", "flow")
 CHANNELS = {"rgb": 3, "flow": 2 * STACK}
 
 

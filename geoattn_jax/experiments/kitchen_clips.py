@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from geoattn_jax.data.flow import BOUND, STACK, encode_flow
+from geoattn_jax.data.flow import BOUND, STACK, Stream, encode_flow
 from geoattn_jax.data.kitchen import (
     CLASS_GROUPS,
     CLASS_NAMES,
@@ -23,7 +23,6 @@ from geoattn_jax.data.kitchen import (
     render_clips,
 )
 from geoattn_jax.data.levels import Level
-from geoattn_jax.experiments.clips import Stream
 from geoattn_jax.experiments.kitchen_frames import portions, windows_of_crops
 from geoattn_jax.training import cached_arrays
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float, Int
 
+from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.descriptors import accuracy, average_precision, fit_svm, fuse, mean_average_precision
@@ -24,7 +25,7 @@ from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
 from geoattn_jax.experiments.clip_descriptors import ClipFeatures, describe_clips
-from geoattn_jax.experiments.clips import STREAMS, ClipSource, Stream
+from geoattn_jax.experiments.clips import ClipSource
 from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.frame_features import Trained, extract_features

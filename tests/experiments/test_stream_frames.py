@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from clip_sources import LENGTHS, NoisyClips
 
-from geoattn_jax.data.flow import encode_flow
+from geoattn_jax.data.flow import STREAMS, encode_flow
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.experiments.attention import centre_of
-from geoattn_jax.experiments.clips import CHANNELS, STREAMS, ClipSource, motion_windows
+from geoattn_jax.experiments.clips import CHANNELS, ClipSource, motion_windows
 from geoattn_jax.experiments.guiding import FrameSource
 from geoattn_jax.experiments.stream_frames import StreamFrames
 
