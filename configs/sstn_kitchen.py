@@ -15,5 +15,12 @@ def get_config() -> Config:
     """Plain STN, SSTN before and after joint training, and the recognizer on the hard-coded regions."""
     config = kitchen_config()
     config.levels, config.localizers, config.runs = ("detail",), ("small",), 1
-    config.models.detail.small = ("stn_default", "sstn_guided", "sstn", "sstn_translation", "hard_coded")
+    config.models.detail.small = (
+        "stn_default",
+        "sstn_guided",
+        "sstn",
+        "sstn_translation_guided",
+        "sstn_translation",
+        "hard_coded",
+    )
     return config

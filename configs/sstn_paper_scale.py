@@ -1,6 +1,10 @@
 r"""SSTN at the paper's scale: VGG-16 localizes and recognizes 224 x 224 regions of 896 x 896 crops.
 
-  python train.py --config=configs/sstn_paper_scale.py --workdir=runs/sstn_paper_scale
+  python train.py --config=configs/sstn_paper_scale.py --workdir=runs/sstn_paper_scale \
+      --config.weights.vgg_16=imagenet-vgg-verydeep-16.mat
+
+The weights learned on ImageNet are MatConvNet's file or torchvision's state dict; without the flag the
+networks start with random ones.
 
 Batches of 128 by sub-batches of 2, the paper's learning rates and dropout. The frames are KitchenMini's,
 enlarged to 1624 x 1224 as MPII Cooking's are: a test of the network's size, not of what it can learn. The

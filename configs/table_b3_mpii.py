@@ -1,6 +1,7 @@
 r"""Table 3 of Liu, Wang & Kato 2019 on MPII Cooking Activities, at the paper's scale.
 
-  python train.py --config=configs/table_b3_mpii.py --workdir=runs/mpii --config.data.data_dir=FOLDER
+  python train.py --config=configs/table_b3_mpii.py --workdir=runs/mpii --config.data.data_dir=FOLDER \
+      --config.weights.vgg_16=imagenet-vgg-verydeep-16.mat
 
 FOLDER/downloads/manual holds the download, `annotations/detectionGroundtruth-1-0.csv` and `videos/*.avi` (or
 name its place by --config.data.manual_dir=...); FOLDER gets what is made of it, once for all runs. The
@@ -11,7 +12,8 @@ class out: the paper does not say whether it counts.
 
 VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128 by
 sub-batches of 2, the paper's learning rates and dropout, 256 principal components. How long the paper trained
-and by which optimizer it does not say; the networks here begin with random weights, without ImageNet's.
+and by which optimizer it does not say. The weights learned on ImageNet are MatConvNet's file or torchvision's
+state dict; without the flag the networks start with random ones.
 Features are taken of every fourth frame, each with the ten flows around it; --config.data.stride=1 takes all,
 as the paper does, and needs four times the memory and the disk for features.
 

@@ -14,6 +14,7 @@ from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import AttentionTask, FrameSource, Region
 from geoattn_jax.experiments.kitchen_frames import KitchenFrames
+from geoattn_jax.experiments.published_weights import with_weights
 from geoattn_jax.experiments.theta_probe import class_from_theta
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
@@ -130,12 +131,19 @@ class AttentionLevel:
         """Where the trainings lie in the workdir."""
         return f"{self.name}/{localizer}/seed_{seed}"
 
+    def initial_params(self, task: AttentionTask, seed: int) -> Params:
+        """Random ones, with published weights where the config names them."""
+        params = task.initial_params(seed)
+        if self.config.scale == "paper" and self.fitting.trains:
+            return with_weights(params, task.model, self.config.weights, channels=self.frames.channels)
+        return params
+
     def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Params:
         """After the first phase: a guided localizer and a pretrained recognizer."""
         task = self.task(localizer, mode=mode, start="centred")
         phase = task.guide(**self.config.guide.to_dict(), evaluate_every=self.config.evaluate_every)
         folder = f"{self.folder(localizer, seed)}/guide_{mode}"
-        return self._fit(folder, [phase], task.initial_params(seed), seed)
+        return self._fit(folder, [phase], self.initial_params(task, seed), seed)
 
     def steps(self, localizer: str, name: str, seed: int) -> dict[str, int]:
         """How many steps each training behind a model takes, by its folder in the workdir."""
@@ -151,14 +159,13 @@ class AttentionLevel:
         task = self.task(localizer, mode=model.mode, start=model.start)
         params = self.guided(localizer, model.mode, seed)
         if not model.guided:
-            params = {**task.initial_params(seed), "recognizer": params["recognizer"]}
+            params = {**self.initial_params(task, seed), "recognizer": params["recognizer"]}
         if not model.joint:
             return task, params
-        rates = settings.translation_rate if model.mode == "translation" else settings.localizer_rate
         phase = task.joint(
             updates=settings.updates[self.name],
             region=model.region,
-            localizer_rate=rates[self.name],
+            localizer_rate=settings.localizer_rate[self.name],
             recognizer_rate=settings.recognizer_rate,
             evaluate_every=self.config.evaluate_every,
         )

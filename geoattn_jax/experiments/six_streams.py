@@ -31,6 +31,7 @@ from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.frame_features import Trained, extract_features
 from geoattn_jax.experiments.guiding import CROPS
 from geoattn_jax.experiments.paper_b_streams import REGIONS, printed_precision
+from geoattn_jax.experiments.published_weights import WEIGHTS_RULES, check_weights, no_weights
 from geoattn_jax.experiments.sources import SOURCES
 from geoattn_jax.experiments.stream_frames import StreamFrames
 from geoattn_jax.models.small import RECOGNIZER
@@ -62,6 +63,7 @@ RULES: dict[str, Rule] = {
     "sub_batches": rules.whole(1),
     "evaluation_batch": rules.whole(1),
     "optimizer": rules.one_of(OPTIMIZERS),
+    **WEIGHTS_RULES,
     **{
         f"{stream}.{key}": rule
         for stream in STREAMS
@@ -130,6 +132,7 @@ def kitchen_streams_config() -> Config:
             "sub_batches": 1,
             "evaluation_batch": 60,
             "optimizer": "adam",
+            "weights": no_weights(),
             "rgb": rgb,
             "flow": flow,
             "pooling": {"components": 32, "kind": "rbf"},
@@ -196,6 +199,7 @@ class SixStreams:
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
                 f"got {config.sub_batches}"
             )
+        check_weights(config)
         return cls(config)
 
     @property

@@ -20,6 +20,7 @@ from geoattn_jax.experiments.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import CROPS
 from geoattn_jax.experiments.paper_b import printed
+from geoattn_jax.experiments.published_weights import WEIGHTS_RULES, check_weights, no_weights
 from geoattn_jax.training import Row
 from geoattn_jax.training.parallel import PARALLELISMS
 
@@ -45,6 +46,7 @@ RULES: dict[str, Rule] = {
     "sub_batches": rules.whole(1),
     "evaluation_batch": rules.whole(1),
     "optimizer": rules.one_of(OPTIMIZERS),
+    **WEIGHTS_RULES,
     "dropout.localizer": rules.share(),
     "dropout.recognizer": rules.share(),
     "guide.updates": rules.whole(1),
@@ -53,7 +55,6 @@ RULES: dict[str, Rule] = {
     "guide.recognizer_rate": rules.positive(),
     **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
     **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
-    **{f"joint.translation_rate.{level}": rules.positive() for level in LEVEL_NAMES},
     "joint.recognizer_rate": rules.positive(),
     "evaluate_every": rules.whole(1),
     "parallel": rules.one_of(PARALLELISMS),
@@ -88,6 +89,7 @@ def kitchen_config() -> Config:
             "sub_batches": 1,
             "evaluation_batch": 60,
             "optimizer": "adam",
+            "weights": no_weights(),
             "dropout": {"localizer": 0.0, "recognizer": 0.5},
             "guide": {
                 "updates": 1000,
@@ -99,7 +101,6 @@ def kitchen_config() -> Config:
                 # The more general the level, the fewer pixels is a unit of theta.
                 "updates": {"detail": 1500, "middle": 1000, "general": 1000},
                 "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
-                "translation_rate": {"detail": 5e-4, "middle": 6e-4, "general": 1e-3},
                 "recognizer_rate": 5e-4,
             },
             "evaluate_every": 200,
@@ -134,6 +135,7 @@ class SupervisedAttention:
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
                 f"got {config.sub_batches}"
             )
+        check_weights(config)
         return cls(config)
 
     def level(self, name: LevelName, fitting: Fitting) -> AttentionLevel:

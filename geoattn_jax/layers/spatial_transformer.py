@@ -69,7 +69,7 @@ class SpatialTransformer(nn.Module):
     def __call__(
         self,
         image: Float[Array, "b h w c"],
-        localizer_input: Float[Array, "b *s"] | None = None,
+        localizer_input: Float[Array, " b *s"] | None = None,
         **localizer_options: Any,
     ) -> tuple[Float[Array, "b ho wo c"], Float[Array, "b 2 3"]]:
         """Localizes, then samples.
@@ -89,7 +89,7 @@ class SpatialTransformer(nn.Module):
 
     @nn.compact
     def localize(
-        self, localizer_input: Float[Array, "b *s"], **localizer_options: Any
+        self, localizer_input: Float[Array, " b *s"], **localizer_options: Any
     ) -> Float[Array, "b 2 3"]:
         """Where to look: theta, all that the regressive guiding of Liu et al. 2019 needs."""
         features = self.localizer(localizer_input, **localizer_options)

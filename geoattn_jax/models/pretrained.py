@@ -50,6 +50,23 @@ class Pretrained(NamedTuple):
             )
         return (images - self.mean.astype(images.dtype)) / self.std.astype(images.dtype)
 
+    def params_for(self, mean: float, std: float) -> dict[str, Any]:
+        """Parameters for images that are normalized in another way, as (images - mean) / std.
+
+        The first convolution does what is missing. An average image counts with its average colour. Where
+        the network pads its images, zeros then stand for `mean`, not for the pretrained network's own.
+
+        Args:
+          mean, std: of RGB images in [0, 1].
+        """
+        name = _first_convolution(self.params)
+        kernel, bias = self.params[name]["kernel"], self.params[name]["bias"]
+        colour = self.mean.reshape(-1, 3).mean(axis=0)
+        unit, zero = std / self.std, (mean - colour) / self.std  # of the other images, in this network's
+        bias = bias + jnp.einsum("hwio,i->o", kernel, zero.astype(kernel.dtype))
+        kernel = kernel * unit[:, None].astype(kernel.dtype)
+        return {**self.params, name: {"kernel": kernel, "bias": bias}}
+
 
 def read_matconvnet(path: str | Path, model: VGG, key: PRNGKeyArray) -> Pretrained:
     """Reads a network of MatConvNet: imagenet-vgg-f.mat, imagenet-vgg-m.mat, imagenet-vgg-verydeep-16.mat.
@@ -146,9 +163,13 @@ def flow_params(params: dict[str, Any], channels: int) -> dict[str, Any]:
         raise ValueError(
             f"flow_params: channels must be positive, got {channels}; it is twice the number of flow fields"
         )
-    first = "conv1" if "conv1" in params else "conv1_1"
+    first = _first_convolution(params)
     mean = params[first]["kernel"].mean(axis=2, keepdims=True)
     return {**params, first: {**params[first], "kernel": jnp.repeat(mean, channels, axis=2)}}
+
+
+def _first_convolution(params: Mapping[str, Any]) -> str:
+    return "conv1" if "conv1" in params else "conv1_1"
 
 
 class _File(NamedTuple):

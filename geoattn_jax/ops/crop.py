@@ -91,8 +91,8 @@ def _max_pool(
 
 
 def _nearest_inside(
-    coordinate: Float[Array, "b *s"], size: int
-) -> tuple[Float[Array, "b *s"], Float[Array, "b *s"]]:
+    coordinate: Float[Array, " b *s"], size: int
+) -> tuple[Float[Array, " b *s"], Float[Array, " b *s"]]:
     """Along one axis: the nearest position in the window, and the weight of what is read there.
 
     Comparisons are such that derivatives are the right-hand ones, and a NaN stays one.

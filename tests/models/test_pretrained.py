@@ -13,74 +13,20 @@ import pytest
 import scipy.io
 from narrow_vgg import NarrowVGG16, NarrowVGGF, NarrowVGGM
 from variables import normal
+from weight_files import (
+    AVERAGE,
+    CLASSES,
+    cell,
+    matconvnet_layers,
+    some_weights,
+    torchvision_state,
+    write_matconvnet,
+)
 
 from geoattn_jax.models.pretrained import Pretrained, flow_params, read_matconvnet, read_torchvision
 
 KEY = jax.random.key(0)
-CLASSES = 11
-AVERAGE = np.random.default_rng(5).uniform(90, 140, (224, 224, 3)).astype("float32")
 EACH_NETWORK = pytest.mark.parametrize("model_class", [NarrowVGGF, NarrowVGGM, NarrowVGG16])
-
-
-def some_weights(model_class):
-    """Every layer's filters, HWIO, and biases, as MatConvNet keeps them."""
-    rng = np.random.default_rng(0)
-    side, channels, shapes = (7 if model_class is NarrowVGG16 else 6), 3, {}
-    for row in model_class.convs:
-        shapes[row.name] = (row.kernel, row.kernel, channels, row.features)
-        channels = row.features
-    shapes |= {"fc6": (side, side, channels, 40), "fc7": (1, 1, 40, 40), "fc8": (1, 1, 40, CLASSES)}
-    return {
-        name: [
-            (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[:3]))).astype("float32"),
-            rng.normal(size=(1, shape[3])).astype("float32"),
-        ]
-        for name, shape in shapes.items()
-    }
-
-
-def cell(items):
-    """A MATLAB cell array of one row."""
-    array = np.empty((1, len(items)), object)
-    for n, item in enumerate(items):
-        array[0, n] = item
-    return array
-
-
-def matconvnet_layers(model_class, *, old=False):
-    """The structs of a file's layers: those of the convolutions, and some without weights."""
-    rows = {row.name: row for row in model_class.convs}
-    layers = []
-    for name, (filters, biases) in some_weights(model_class).items():
-        arrays = {"filters": filters, "biases": biases} if old else {"weights": cell([filters, biases])}
-        stride, pad = (rows[name].stride, rows[name].pad) if name in rows else (1, 0)
-        geometry = {"stride": float(stride), "pad": float(pad)}
-        if not old:
-            geometry = {"stride": [[stride] * 2], "pad": [[pad] * 4]}
-        layers.append({"name": name, "type": "conv", **arrays, **geometry})
-        layers.append({"name": f"relu_{name}", "type": "relu", **({} if old else {"weights": cell([])})})
-    return layers
-
-
-def write_matconvnet(path, model_class, *, old=False, layers=None, average=AVERAGE):
-    layers = cell(matconvnet_layers(model_class, old=old) if layers is None else layers)
-    normalization = {"normalization": {"averageImage": average, "imageSize": [[224.0, 224.0, 3.0]]}}
-    rest = normalization if old else {"meta": normalization}
-    scipy.io.savemat(path, {"layers": layers, **rest}, do_compression=False)
-    return path
-
-
-def torchvision_state(model_class=NarrowVGG16):
-    """The same weights in torch's layout, under torchvision's names."""
-    convs = [f"features.{n}" for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
-    state = {}
-    for name, (filters, biases) in zip(
-        [*convs, *(f"classifier.{n}" for n in (0, 3, 6))], some_weights(model_class).values(), strict=True
-    ):
-        weight = np.ascontiguousarray(filters.transpose(3, 2, 0, 1))
-        state[f"{name}.weight"] = weight.reshape(len(weight), -1) if "classifier" in name else weight
-        state[f"{name}.bias"] = biases[0]
-    return state
 
 
 def assert_equal_params(params, expected):
@@ -400,3 +346,24 @@ def test_flow_network_starts_from_the_mean_over_colours(model_class):
 def test_no_flow_channels_are_refused():
     with pytest.raises(ValueError, match="channels must be positive, got 0"):
         flow_params({"conv1": {"kernel": jnp.zeros((3, 3, 3, 8)), "bias": jnp.zeros(8)}}, 0)
+
+
+def test_parameters_for_images_that_are_normalized_in_another_way():
+    """VGG-F's first convolution pads nothing, so that it makes no difference at the border either."""
+    model = NarrowVGGF(CLASSES)
+    params = {
+        name: {
+            "kernel": filters.reshape(-1, filters.shape[-1]) if "fc" in name else filters,
+            "bias": biases[0],
+        }
+        for name, (filters, biases) in some_weights(NarrowVGGF).items()
+    }
+    colour, std = AVERAGE.mean(axis=(0, 1)) / 255, jnp.array([0.2, 0.3, 0.25])
+    images = jax.random.uniform(KEY, (2, 224, 224, 3))
+    expected = model.apply(
+        {"params": params}, Pretrained(params, colour, std).normalize(images), method="features"
+    )
+    other = Pretrained(params, AVERAGE / 255, std).params_for(0.5, 0.1)
+    found = model.apply({"params": other}, (images - 0.5) / 0.1, method="features")
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    assert {**other, "conv1": None} == {**params, "conv1": None}
