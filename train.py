@@ -3,7 +3,8 @@
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
 
 Writes results.json, table.md and figures/*.png into the workdir. Run again with the same arguments it goes on
-where it stopped. Each file in configs/ says what to expect of it.
+where it stopped. Each file in configs/ says what to expect of it. All keys, such as --config.runs=1, and
+their values stand in the workdir's geoattn_jax.json.
 """
 
 import sys

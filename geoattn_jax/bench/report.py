@@ -107,7 +107,7 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
     workloads = "\n".join(f"- **{name}**: {what}" for name, what in suite.workloads.items())
     goals = goals_table(record)
     parts = [
-        f"## {suite.title} on {machine['device']}, {_cores(machine)}",
+        f"## {suite.title} on {machine['device']}, {_cores(machine)}{_allocator(machine)}",
         f"`{record['command']}` on {record['date']}, {record['rounds']} rounds of at least "
         f"{1e3 * record['minimum_seconds']:.0f} ms for each contender (`{file_name}`).\n"
         f"Versions: {versions}; {_commit(record)}.\n"
@@ -121,6 +121,11 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         times_table(record),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _allocator(machine: dict[str, Any]) -> str:
+    """Told where it is not the one that the package sets."""
+    return ", system's allocator" if machine["settings"].get("allocator") == "system default" else ""
 
 
 def _commit(record: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ clips.
 
 import dataclasses
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,11 +38,9 @@ from geoattn_jax.data.kitchen_actions import ACTION_GROUPS, ACTIONS, ActionGroup
 from geoattn_jax.data.kitchen_painting import PANEL_HW, hand_positions, paint, panel_positions
 from geoattn_jax.data.kitchen_scene import FRAME_HW, NUM_FRAMES, Scene, draw_scene
 from geoattn_jax.data.levels import LEVEL_NAMES, LEVELS, Level, LevelName
+from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.ops.checks import check_choice
 
-Split = Literal["train", "validation", "test"]
-
-SPLITS = ("train", "validation", "test")
 CLASS_NAMES = tuple(action.name for action in ACTIONS)
 CLASS_GROUPS: dict[ActionGroup, tuple[int, ...]] = {group: labels_of(group) for group in ACTION_GROUPS}
 SUBJECTS = {"train": tuple(range(8)), "validation": (8,), "test": (9, 10, 11)}

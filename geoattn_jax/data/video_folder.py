@@ -11,15 +11,13 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.data.video import VideoError, read_frames
 
-Split = Literal["train", "validation", "test"]
-
-SPLITS = ("train", "validation", "test")
 SUFFIXES = (".avi", ".mp4")
 HELD_OUT = {"test": 0.25, "validation": 0.2}  # one after the other, of what is left of each class's clips
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from geoattn_jax.data.flow import Stream
-from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import WRITABLE, read_video
 from geoattn_jax.data.video_cache import cached_frames
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
@@ -51,8 +51,8 @@ def annotate(
     config = Config(read_config(workdir))
     if config.experiment != "six_streams" or config.scale != "mini":
         raise ConfigError(
-            f"--video needs six streams at the scale 'mini', such as configs/table_b3.py and "
-            f"configs/video_folder.py train; {workdir} is of the experiment {config.experiment!r}"
+            f"--video needs a workdir of configs/table_b3.py, configs/video_folder.py or another config of "
+            f"six_streams that is not at the paper's scale; {workdir} is of {config.experiment}"
         )
     check_opencv()
     video = Path(video).absolute()

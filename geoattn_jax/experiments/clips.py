@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from geoattn_jax.data.crops import crop
 from geoattn_jax.data.flow import STACK, Stream, decode_flow
-from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.regions import best_window, motion_map
+from geoattn_jax.data.splits import Split
 
 CHANNELS = {"rgb": 3, "flow": 2 * STACK}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from geoattn_jax.data.kitchen import Split
+from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.guiding import AttentionTask, Region
 from geoattn_jax.experiments.stream_frames import StreamFrames
 from geoattn_jax.training.phase import Params

@@ -18,8 +18,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.kitchen_frames import Samples
 from geoattn_jax.models.sstn import SSTN

@@ -18,11 +18,11 @@ from geoattn_jax.data.kitchen import (
     CLASS_NAMES,
     NUM_FRAMES,
     KitchenMini,
-    Split,
     draw_scenes,
     render_clips,
 )
 from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.kitchen_frames import portions, windows_of_crops
 from geoattn_jax.training import cached_arrays
 

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from geoattn_jax.data.crops import centre_crops, random_crops
-from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, Split, render_clips, render_frames
+from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, render_clips, render_frames
 from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.regions import best_window, best_windows, motion_map
+from geoattn_jax.data.splits import Split
 from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.training import cached_arrays
 

@@ -15,11 +15,11 @@ from ml_collections import config_dict
 
 from geoattn_jax.data.crops import crop
 from geoattn_jax.data.flow import Stream, decode_flow, encode_flow
-from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
 from geoattn_jax.data.mpii_records import MpiiRecords
 from geoattn_jax.data.regions import best_window, motion_map
+from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.config import ConfigError
 

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geoattn_jax.data.flow import STREAMS, Stream
-from geoattn_jax.data.kitchen import Split
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
+from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import accuracy, average_precision, fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments import config as rules

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, SUBJECTS
+from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
+from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.data.video_folder import load_video_folder
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.clips import ClipSource

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from geoattn_jax.data.crops import centre_crops, crop, random_crops
 from geoattn_jax.data.flow import Stream, decode_stack
-from geoattn_jax.data.kitchen import SPLITS, Split
 from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.experiments.clips import CHANNELS, ClipSource
 from geoattn_jax.experiments.kitchen_frames import (
     Samples,

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SPLITS, SUBJECTS
+from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
+from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments import config as rules
 from geoattn_jax.experiments.attention_level import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel, Numbers
 from geoattn_jax.experiments.config import Config, ConfigError, Rule

@@ -12,9 +12,10 @@ from jaxtyping import Float, Int, UInt8
 
 from geoattn_jax.data.flow import Stream, stack_flow
 from geoattn_jax.data.levels import LEVELS, Level
+from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv
 from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_windows
-from geoattn_jax.data.video_folder import Split, VideoFolder
+from geoattn_jax.data.video_folder import VideoFolder
 from geoattn_jax.experiments.config import ConfigError
 from geoattn_jax.training.progress import Progress
 

@@ -68,7 +68,8 @@ def _device() -> str:
     devices = jax.local_devices()
     kind = devices[0].device_kind
     if devices[0].platform == "cpu":
-        kind = f"{platform.machine()} CPU, {_cores()} cores"
+        cores = _cores()
+        kind = f"{platform.machine()} CPU, {cores} core{'s' * (cores > 1)}"
     return f"{len(devices)} x {kind}" if len(devices) > 1 else kind
 
 

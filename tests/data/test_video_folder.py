@@ -5,7 +5,8 @@ import shutil
 import pytest
 from video_files import plain_frames, write_avi
 
-from geoattn_jax.data.video_folder import SPLITS, load_video_folder
+from geoattn_jax.data.splits import SPLITS
+from geoattn_jax.data.video_folder import load_video_folder
 
 
 @pytest.fixture(scope="module")
