@@ -13,6 +13,7 @@ from geoattn_jax.figures import elastic, learning_curves, sample_sequences, samp
 from geoattn_jax.training import read_metrics
 
 VIDEO = np.array([0], np.int32)  # the test video that is shown
+BORDER = 4  # pixels: closer to it no background is taken, so that its mark is seen in whole
 # The layers whose positions are shown: the last deformable one of each network that has any.
 DEFORMABLE = {"dcn": "offset2", "deform": "conv2"}
 
@@ -99,7 +100,8 @@ def _positions(folder: Path, experiment: TwoStage, fitting: Fitting, name: str) 
     scene = draw_scenes(video, experiment.pools.by_split[video.digits_split], experiment.config.seed, VIDEO)
     frame = _frames(experiment, condition)[0]
     offsets = _offsets(experiment, name, params, frame)
-    background = np.unravel_index(frame.argmin(), frame.shape)
+    inner = frame[BORDER:-BORDER, BORDER:-BORDER]
+    background = BORDER + np.array(np.unravel_index(inner.argmin(), inner.shape))
     centres = np.array([*np.round(scene.centre[0, :, 0, 0]), background]).astype(int)
     reads = centres[:, None] + offsets[tuple(centres.T)]
     sampling_points(path, frame, centres, reads)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from functools import partial
 
+import experiments_runs as runs
 import experiments_tiny as tiny
 import jax
 import jax.numpy as jnp
@@ -30,10 +31,6 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     run.train_and_evaluate(config(), folder)
     return folder
-
-
-def rows(folder):
-    return read_results(folder / "results.json").rows
 
 
 def test_every_cell_is_there(finished):
@@ -110,22 +107,8 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
 
 
 @pytest.mark.parametrize("at_call", [3, 8, 12])
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, finished, at_call):
-    render, calls = streaming.render_videos, []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        if len(calls) == at_call:
-            raise InterruptedError
-        return render(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(streaming, "render_videos", interrupted)
-        with pytest.raises(InterruptedError):
-            run.train_and_evaluate(config(), tmp_path)
-    assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(), tmp_path)
-    assert rows(tmp_path) == rows(finished)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, at_call):
+    runs.assert_it_ends_as(finished, config(), tmp_path, streaming, "render_videos", at_call=at_call)
     one, other = (trained(folder) for folder in (tmp_path, finished))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -139,10 +122,7 @@ def trained(folder):
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
-    expected = rows(finished)
-    (finished / "results.json").unlink()
-    run.evaluate(finished)
-    assert rows(finished) == expected
+    runs.assert_evaluation_repeats(finished)
 
 
 def test_devices_train_as_one(tmp_path, monkeypatch):
@@ -215,7 +195,7 @@ def test_only_repetitions_are_combined(other, message):
 def test_the_program_that_combines(finished, tmp_path, capsys):
     output = tmp_path / "two.json"
     assert combine.main([str(finished), "--output", str(output)]) == 0
-    assert [row.mean for row in read_results(output).rows] == [row.mean for row in rows(finished)]
+    assert [row.mean for row in read_results(output).rows] == [row.mean for row in runs.rows(finished)]
     written = json.loads((tmp_path / "two_curves.json").read_text())
     expected = read_curves(finished, config())
     assert {curve["curve"]: curve["accuracy"] for curve in written} == {

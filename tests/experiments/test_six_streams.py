@@ -2,6 +2,7 @@
 
 import itertools
 
+import experiments_runs as runs
 import experiments_tiny as tiny
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.paper_b_streams import printed_precision
 from geoattn_jax.experiments.six_streams import Scores, SixStreams, rows_of
 from geoattn_jax.experiments.stream_frames import StreamFrames
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 COMBINATIONS = ("spatial", "temporal", "spatial_temporal")
 MODELS = ("sstn", "hard_coded")
@@ -51,12 +52,8 @@ def finished(tmp_path_factory):
     return folder
 
 
-def rows(folder):
-    return read_results(folder / "results.json").rows
-
-
 def test_every_cell_is_there_beside_the_papers_number(finished):
-    cells = {(row.protocol, row.metric, row.condition, row.model): row for row in rows(finished)}
+    cells = {(row.protocol, row.metric, row.condition, row.model): row for row in runs.rows(finished)}
     groups = ["", ", texture", ", motion", ", context", ", background"]
     for streams, group, level, model in itertools.product(
         COMBINATIONS, groups, ("general", "late_fusion"), MODELS
@@ -91,43 +88,22 @@ def test_a_row_is_the_mean_of_the_runs():
     assert (accuracy.mean, accuracy.std) == (0.5, 0.5)
 
 
-class InterruptionError(Exception):
-    """Stands for whatever ends a process."""
-
-
-def interrupt(monkeypatch, place, name, *, at_call):
-    original, calls = getattr(place, name), []
-
-    def interrupted(*arguments, **options):
-        calls.append(name)
-        if len(calls) == at_call:
-            raise InterruptionError
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(place, name, interrupted)
-
-
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, finished):
-    with monkeypatch.context() as patch:
-        interrupt(patch, StreamFrames, "training", at_call=6)  # in the middle of joint training
-        with pytest.raises(InterruptionError):
-            run.train_and_evaluate(config(), tmp_path)
-    assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(), tmp_path)
-    assert rows(tmp_path) == rows(finished)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished):
+    in_the_middle_of_joint_training = StreamFrames, "training"
+    runs.assert_it_ends_as(finished, config(), tmp_path, *in_the_middle_of_joint_training, at_call=6)
 
 
 def test_a_finished_run_reads_its_features(finished, monkeypatch):
-    expected = rows(finished)
+    expected = runs.rows(finished)
     (finished / "results.json").unlink()
     for place, name in ((kitchen_clips, "_render"), (fitting, "train"), (six_streams, "extract_features")):
         monkeypatch.setattr(place, name, None)
     run.train_and_evaluate(config(), finished)
-    assert rows(finished) == expected
+    assert runs.rows(finished) == expected
 
 
 def test_only_a_missing_stage_is_done_again(finished, monkeypatch):
-    expected, extracted, extract = rows(finished), [], six_streams.extract_features
+    expected, extracted, extract = runs.rows(finished), [], six_streams.extract_features
     (finished / "flow" / "general" / "small" / "seed_0" / "features_test.npz").unlink()
 
     def watched(frames, split, models, *, batch_size):
@@ -137,20 +113,15 @@ def test_only_a_missing_stage_is_done_again(finished, monkeypatch):
     monkeypatch.setattr(six_streams, "extract_features", watched)
     run.train_and_evaluate(config(), finished)
     assert extracted == [("flow", "test")]
-    assert rows(finished) == expected
+    assert runs.rows(finished) == expected
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
-    expected = rows(finished)
-    (finished / "results.json").unlink()
-    run.evaluate(finished)
-    assert rows(finished) == expected
+    runs.assert_evaluation_repeats(finished)
 
 
 def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
-    interrupt(monkeypatch, StreamFrames, "training", at_call=3)
-    with pytest.raises(InterruptionError):
-        run.train_and_evaluate(config(), tmp_path)
+    runs.begin(config(), tmp_path, StreamFrames, "training", at_call=3)
     monkeypatch.setattr(kitchen_clips, "_render", None)
     with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
         run.evaluate(tmp_path)

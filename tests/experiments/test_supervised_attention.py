@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import experiments_runs as runs
 import experiments_tiny as tiny
 import jax
 import numpy as np
@@ -61,12 +62,8 @@ def finished(tmp_path_factory):
     return folder
 
 
-def rows(folder):
-    return read_results(folder / "results.json").rows
-
-
 def test_every_cell_is_there_beside_the_papers_number(finished):
-    cells = {(row.model, row.protocol, row.metric): row for row in rows(finished)}
+    cells = {(row.model, row.protocol, row.metric): row for row in runs.rows(finished)}
     assert {row.table for row in cells.values()} == {"B2"}
     assert {row.condition for row in cells.values()} == {"general, small"}
     assert {row.n for row in cells.values()} == {1}
@@ -144,22 +141,6 @@ def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
     assert not any(layer["kernel"] for layer in layers)
 
 
-class InterruptionError(Exception):
-    """Stands for whatever ends a process."""
-
-
-def interrupt(monkeypatch, module, name, *, at_call):
-    original, calls = getattr(module, name), []
-
-    def interrupted(*arguments, **options):
-        calls.append(name)
-        if len(calls) == at_call:
-            raise InterruptionError
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(module, name, interrupted)
-
-
 @pytest.mark.parametrize(
     ("module", "name", "at_call"),
     [
@@ -167,29 +148,16 @@ def interrupt(monkeypatch, module, name, *, at_call):
         (attention_level, "class_from_theta", 2),  # while models are evaluated
     ],
 )
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(
-    tmp_path, monkeypatch, finished, module, name, at_call
-):
-    with monkeypatch.context() as patch:
-        interrupt(patch, module, name, at_call=at_call)
-        with pytest.raises(InterruptionError):
-            run.train_and_evaluate(config(), tmp_path)
-    assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(), tmp_path)
-    assert rows(tmp_path) == rows(finished)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, module, name, at_call):
+    runs.assert_it_ends_as(finished, config(), tmp_path, module, name, at_call=at_call)
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
-    expected = rows(finished)
-    (finished / "results.json").unlink()
-    run.evaluate(finished)
-    assert rows(finished) == expected
+    runs.assert_evaluation_repeats(finished)
 
 
-def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
-    interrupt(monkeypatch, kitchen_frames, "_draw", at_call=3)
-    with pytest.raises(InterruptionError):
-        run.train_and_evaluate(config(), tmp_path)
+def test_evaluation_needs_a_finished_training(tmp_path):
+    runs.begin(config(), tmp_path, kitchen_frames, "_draw", at_call=3)
     with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
         run.evaluate(tmp_path)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 
+import experiments_runs as runs
 import experiments_tiny as tiny
 import pytest
 
@@ -23,10 +24,6 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     run.train_and_evaluate(config(), folder)
     return folder
-
-
-def rows(folder):
-    return read_results(folder / "results.json").rows
 
 
 def test_every_cell_is_there_beside_the_papers_number(finished):
@@ -54,25 +51,11 @@ def test_the_figures_are_there(finished):
 def test_every_model(tmp_path):
     models = ("stn", "dcn", "deform")
     run.train_and_evaluate(config(models=models, conditions=("rotation",)), tmp_path)
-    assert {row.model for row in rows(tmp_path) if row.table == "A1"} == {f"{name}_lstm" for name in models}
+    assert {row.model for row in runs.rows(tmp_path) if row.table == "A1"} == {
+        f"{name}_lstm" for name in models
+    }
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"transformer.png", "dcn_positions.png", "deform_positions.png"} <= names
-
-
-class InterruptionError(Exception):
-    """Stands for whatever ends a process."""
-
-
-def interrupt(monkeypatch, module, name, *, at_call):
-    original, calls = getattr(module, name), []
-
-    def interrupted(*arguments, **options):
-        calls.append(name)
-        if len(calls) == at_call:
-            raise InterruptionError
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(module, name, interrupted)
 
 
 @pytest.mark.parametrize(
@@ -83,31 +66,18 @@ def interrupt(monkeypatch, module, name, *, at_call):
         (two_stage, "score_rounds", 1),
     ],
 )
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(
-    tmp_path, monkeypatch, finished, module, name, at_call
-):
-    with monkeypatch.context() as patch:
-        interrupt(patch, module, name, at_call=at_call)
-        with pytest.raises(InterruptionError):
-            run.train_and_evaluate(config(), tmp_path)
-    assert not (tmp_path / "results.json").exists()
-    run.train_and_evaluate(config(), tmp_path)
-    assert rows(tmp_path) == rows(finished)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, module, name, at_call):
+    runs.assert_it_ends_as(finished, config(), tmp_path, module, name, at_call=at_call)
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
-    expected = rows(finished)
     for path in finished.rglob("test.npz"):
         path.unlink()
-    (finished / "results.json").unlink()
-    run.evaluate(finished)
-    assert rows(finished) == expected
+    runs.assert_evaluation_repeats(finished)
 
 
-def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
-    interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=3)
-    with pytest.raises(InterruptionError):
-        run.train_and_evaluate(config(), tmp_path / "begun")
+def test_evaluation_needs_a_finished_training(tmp_path):
+    runs.begin(config(), tmp_path / "begun", pretraining, "render_scaled_digits", at_call=3)
     with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
         run.evaluate(tmp_path / "begun")
     with pytest.raises(WorkdirError, match="no run was started in it"):
@@ -117,8 +87,8 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
 def test_evaluation_computes_nothing_before_it_refuses(tmp_path, monkeypatch, finished):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "lenet" / "elastic" / "lstm")
-    interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=1)
-    interrupt(monkeypatch, two_stage, "render_videos", at_call=1)
+    runs.interrupt(monkeypatch, pretraining, "render_scaled_digits", at_call=1)
+    runs.interrupt(monkeypatch, two_stage, "render_videos", at_call=1)
     with pytest.raises(WorkdirError, match=r"lenet/elastic/lstm has done 0 of 2 steps; run train\.py"):
         run.evaluate(tmp_path)
 
