@@ -2,9 +2,9 @@
 
   python train.py --config=configs/sstn_kitchen.py --workdir=runs/sstn_kitchen
 
-Hardware: CPU cores. Time: about eight minutes on one core. Result expected, by three runs of the same cell in
-another world: SSTN before the recognizer on R_h, its region nearer to the hand or wider, and far before the
-STN, of whose samples almost all lie outside; README has the numbers.
+Hardware: CPU cores. Time: six minutes on one core. Result: results/sstn_kitchen.json, three runs
+(--config.runs=3 --config.world_seed=4019): accuracies of 69% with SSTN, 40% with the recognizer on R_h and 7%
+with the STN, all of whose samples lie outside.
 """
 
 from geoattn_jax.experiments.config import Config
