@@ -10,16 +10,15 @@ from jaxtyping import Bool, Int
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
+from geoattn_jax.experiments import published_weights as vgg
 from geoattn_jax.experiments.config import Config
 from geoattn_jax.experiments.fitting import Fitting
 from geoattn_jax.experiments.guiding import AttentionTask, FrameSource, Region
 from geoattn_jax.experiments.kitchen_frames import KitchenFrames
-from geoattn_jax.experiments.published_weights import with_weights
 from geoattn_jax.experiments.theta_probe import class_from_theta
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
 from geoattn_jax.models.sstn import SSTN, ThetaStart
-from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
 
@@ -56,7 +55,6 @@ MODELS = {
 }
 SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
 SIZES = tuple(LOCALIZERS)
-VGGS = {"small": VGGF, "middle": VGGM, "large": VGG16}
 OPTIMIZERS = {
     "adam": partial(optax.adam, b1=0.9, b2=0.99),
     "momentum": partial(optax.sgd, momentum=0.9),
@@ -115,8 +113,8 @@ class AttentionLevel:
             )
         else:
             networks = (
-                VGGS[localizer](None, dropout_rate=rates.localizer),
-                VGG16(classes, dropout_rate=rates.recognizer),
+                vgg.NETWORKS[vgg.LOCALIZERS[localizer]](None, dropout_rate=rates.localizer),
+                vgg.NETWORKS[vgg.RECOGNIZER](classes, dropout_rate=rates.recognizer),
             )
         return AttentionTask(
             model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw, mode=mode, start=start),
@@ -135,7 +133,7 @@ class AttentionLevel:
         """Random ones, with published weights where the config names them."""
         params = task.initial_params(seed)
         if self.config.scale == "paper" and self.fitting.trains:
-            return with_weights(params, task.model, self.config.weights, channels=self.frames.channels)
+            return vgg.with_weights(params, task.model, self.config.weights, channels=self.frames.channels)
         return params
 
     def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Params:

@@ -1,6 +1,6 @@
 """The VGG networks' start from weights learned on ImageNet, as the paper's networks had it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import jax
@@ -15,6 +15,8 @@ from geoattn_jax.models.vgg import VGG, VGG16, VGGF, VGGM
 from geoattn_jax.training.phase import Params
 
 NETWORKS = {"vgg_f": VGGF, "vgg_m": VGGM, "vgg_16": VGG16}
+LOCALIZERS = {"small": "vgg_f", "middle": "vgg_m", "large": "vgg_16"}
+RECOGNIZER = "vgg_16"
 WEIGHTS_RULES = {f"weights.{name}": rules.optional_text() for name in NETWORKS}
 
 
@@ -23,17 +25,27 @@ def no_weights() -> dict[str, config_dict.FieldReference]:
     return {name: config_dict.placeholder(str) for name in NETWORKS}
 
 
-def check_weights(config: Config) -> None:
+def check_weights(config: Config, localizers: Collection[str]) -> None:
     """Checks that the files that a config names are there, and are of networks that it trains.
+
+    Args:
+      config: with `scale` and `weights`.
+      localizers: the sizes of those that are trained.
 
     Raises: ConfigError naming the key.
     """
+    trained = {RECOGNIZER, *(LOCALIZERS[size] for size in localizers)}
     for name, path in config.weights.items():
         if path is None:
             continue
         if config.scale != "paper":
             raise ConfigError(
                 f"config.weights.{name} must be None unless config.scale is paper, got {path!r}"
+            )
+        if name not in trained:
+            raise ConfigError(
+                f"config.weights.{name} must be None, as only {' and '.join(sorted(trained))} are trained, "
+                f"got {path!r}"
             )
         if not Path(path).is_file():
             raise ConfigError(f"config.weights.{name} must be a file that exists, got {path!r}")

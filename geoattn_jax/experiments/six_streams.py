@@ -199,7 +199,7 @@ class SixStreams:
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
                 f"got {config.sub_batches}"
             )
-        check_weights(config)
+        check_weights(config, [config.localizer])
         return cls(config)
 
     @property

@@ -136,7 +136,7 @@ class SupervisedAttention:
                 f"config.sub_batches must divide config.batch_size={config.batch_size}, "
                 f"got {config.sub_batches}"
             )
-        check_weights(config)
+        check_weights(config, config.localizers)
         return cls(config)
 
     def level(self, name: LevelName, fitting: Fitting) -> AttentionLevel:

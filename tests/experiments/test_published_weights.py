@@ -69,11 +69,13 @@ def test_a_network_without_a_file_stays_random(files):
             r"weights\.vgg_16 must be a file that exists, got '.*not_there.npz'",
         ),
         ("paper", "vgg_m", "there.npz", r"weights\.vgg_m must be MatConvNet's, a \.mat file"),
+        ("paper", "vgg_f", "there.npz", r"weights\.vgg_f must be None, as only vgg_16 and vgg_m are trained"),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path, scale, network, name, said):
     (tmp_path / "there.npz").touch()
     config = kitchen_config()
     config.scale, config.weights[network] = scale, str(tmp_path / name)
+    config.localizers = ("middle",)
     with pytest.raises(ConfigError, match=said):
         SupervisedAttention.prepare(config)
