@@ -7,7 +7,7 @@ FOLDER holds a folder of .mp4 or .avi files for each class, at least three of ea
 `test` that do. Frames are scaled to 170x128. The hard-coded regions, to which the localizers are guided, are
 where the most motion is, so the camera should stand still as the paper's does. Needs the extra `video`.
 
-Hardware: CPU cores. Time: 15 minutes on one core of four busy ones for 574 clips of ten frames. Result: average
+Hardware: CPU cores. Time: 15 minutes on one of four busy cores for 574 clips of ten frames. Result: average
 precisions laid out as in Table 3, without the paper's numbers, which are of other videos; for those clips,
 KitchenMini's as .mp4 files, 55% of S + T with late fusion, where chance is 7%.
 """
