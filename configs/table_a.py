@@ -12,7 +12,7 @@ table took an hour, with fewer steps and the condition "elastic" besides:
 
 Result (results/table_a.json, which README shows): LeNet within two points of the paper in accuracy, the STN
 up to 5 above it, the DCN 2 to 3 below. After 3,000 steps in place of 1,000 (results/table_a_dcn.json, 93
-minutes for the DCN alone on busy cores) it tells 94.5% of single digits in place of 85.6%, but 0.3 to 0.9
+minutes for the DCN alone on busy cores) it tells 94.5% of single digits in place of 85.6%, but 0.4 to 0.9
 points fewer of the videos.
 """
 

@@ -15,9 +15,9 @@ The three runs can be made side by side, each on a core of its own, and combined
   python -m geoattn_jax.experiments.combine runs/table_b2_0 runs/table_b2_1 runs/table_b2_2 \
       --output results/table_b2.json
 
-Hardware: CPU cores. Time: 48 minutes a run on one core of four busy ones, with 3 GB of memory. Result:
-README. The paper's accuracies are of MPII Cooking's classes with VGG networks: compare the order of the
-columns alone.
+Hardware: CPU cores. Time: 53 minutes a run on one core of four busy ones, with 3 GB of memory. Result:
+README, where the rate of sstn_translation was 5e-4, not 2e-4 as now. The paper's accuracies are of MPII
+Cooking's classes with VGG networks: compare the order of the columns alone.
 """
 
 from geoattn_jax.experiments.config import Config

@@ -14,11 +14,12 @@ The runs can be made side by side, each on a core of its own with 2.5 GB of memo
   python -m geoattn_jax.experiments.combine runs/table_b3_0 runs/table_b3_1 runs/table_b3_2 \
       runs/table_b3_3 runs/table_b3_4 --output results/table_b3.json
 
-Hardware: CPU cores. Time: 45 minutes a run on one core of four busy ones. Result: results/table_b3.json and
-README. Both streams together are above each alone, as classes of motion show in the flow and those of texture
-and context in RGB; late fusion is above the best level; R_d is above R_h by far where R_h cuts off what tells
-the classes apart, at all levels in RGB and at the detail level in the flow. At its general level both show
-all that moves, and are equal. The paper's numbers are of MPII Cooking with VGG-16: compare the order alone.
+Hardware: CPU cores. Time: 45 minutes for each of five runs on one of four busy cores. Result:
+results/table_b3.json and README. Both streams together are above each alone, as classes of motion show in
+the flow and those of texture and context in RGB; late fusion is above the best level; R_d is above R_h by
+far where R_h cuts off what tells the classes apart, at all levels in RGB and at the detail level in the
+flow. At its general level both show all that moves, and are equal. The paper's numbers are of MPII Cooking
+with VGG-16: compare the order alone.
 """
 
 from geoattn_jax.experiments.config import Config
