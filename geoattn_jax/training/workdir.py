@@ -23,7 +23,8 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
     """Claims a folder for an experiment: a new or empty one, or one that this very config has started.
 
     While the context lasts no other process can open the folder; the claim ends with the process, however it
-    ends. What says to whom the folder belongs is the file geoattn_jax.json in it.
+    ends. What says to whom the folder belongs is the file geoattn_jax.json in it. An error before anything
+    else was written takes a new claim back, so that a mended config can have the folder.
 
     Args:
       path: the folder; it and its parents are created if missing.
@@ -41,12 +42,17 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
         try:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(folder))
-            _claim(folder, config)
+            is_new = _claim(folder, config)
         except OSError as error:
             raise WorkdirError(
                 f"workdir {folder} cannot be written to ({error}); give another folder"
             ) from error
-        yield folder
+        try:
+            yield folder
+        except Exception:
+            if is_new and [entry.name for entry in folder.iterdir()] == [MARKER]:
+                (folder / MARKER).unlink()
+            raise
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -72,13 +78,15 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     return config
 
 
-def _claim(folder: Path, config: dict[str, Any]) -> None:
+def _claim(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether the folder was nobody's before."""
     marker = folder / MARKER
     if marker.exists():
         _check_same_config(folder, config)
-    else:
-        _check_empty(folder)
-        write_text(marker, json.dumps({"format": FORMAT, "config": config}, indent=2))
+        return False
+    _check_empty(folder)
+    write_text(marker, json.dumps({"format": FORMAT, "config": config}, indent=2))
+    return True
 
 
 @contextlib.contextmanager

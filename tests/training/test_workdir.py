@@ -105,6 +105,22 @@ def test_an_error_of_the_run_is_its_own(tmp_path):
         raise OSError("disk full")
 
 
+@pytest.mark.parametrize(("written", "claimed_before"), [(False, False), (True, False), (False, True)])
+def test_only_a_new_claim_without_any_work_is_taken_back(tmp_path, written, claimed_before):
+    if claimed_before:
+        with open_workdir(tmp_path, {"seed": 0}):
+            pass
+
+    def fail(folder):
+        if written:
+            (folder / "work").touch()
+        raise RuntimeError("of the run")
+
+    with pytest.raises(RuntimeError, match="of the run"), open_workdir(tmp_path, {"seed": 0}) as folder:
+        fail(folder)
+    assert (tmp_path / "geoattn_jax.json").exists() == (written or claimed_before)
+
+
 def test_only_one_opens_a_folder_at_a_time(tmp_path):
     with open_workdir(tmp_path, CONFIG):
         program = (
