@@ -8,8 +8,7 @@ FOLDER holds a folder of .mp4 or .avi files for each class, at least three of ea
 where the most motion is, so the camera should stand still as the paper's does. Needs the extra `video`.
 
 Hardware: CPU cores. Time: 15 minutes on one of four busy cores for 574 clips of ten frames. Result: average
-precisions laid out as in Table 3, without the paper's numbers, which are of other videos; for those clips,
-KitchenMini's as .mp4 files, 55% of S + T with late fusion, where chance is 7%.
+precisions laid out as in Table 3, without the paper's numbers, which are of other videos.
 """
 
 from ml_collections import config_dict

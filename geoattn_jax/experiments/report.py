@@ -41,7 +41,10 @@ def summary(results: Results) -> str:
     minutes = origin["wall_seconds"] / 60
     packages = ", ".join(f"{name} {origin['packages'][name]}" for name in ("python", "jax"))
     seed = origin["seed"]
-    seeds = f"the mean of the seeds {', '.join(map(str, seed))}" if isinstance(seed, list) else f"seed {seed}"
+    if isinstance(seed, list):
+        seeds = f"a run, the mean of the seeds {', '.join(map(str, seed))}"
+    else:
+        seeds = f"seed {seed}"
     return (
         f"Training and the extraction of features took {minutes:.1f} minutes on {origin['device']} "
         f"({packages}), {seeds}.\n"

@@ -103,7 +103,7 @@ def test_table_3_has_levels_down_and_streams_across():
 def test_several_seeds_are_told(folder):
     results = read_results(folder / "small.json")
     combined = dataclasses.replace(results, provenance=results.provenance | {"seed": [4, 7]})
-    assert "(python 3.12.1, jax 0.10.2), the mean of the seeds 4, 7." in summary(combined)
+    assert "(python 3.12.1, jax 0.10.2), a run, the mean of the seeds 4, 7." in summary(combined)
 
 
 def test_a_missing_file_is_named(folder, capsys):
