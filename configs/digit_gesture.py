@@ -9,8 +9,8 @@ Result: the published table has this row (see configs/table_a.py). The paper's n
 misprint (LeNet's, to the last digit).
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.two_stage import paper_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.digits.two_stage import paper_config
 
 
 def get_config() -> Config:

@@ -19,8 +19,8 @@ The recipe was chosen on 2,000 of the training digits, left out of training. Aft
 decides better after the last frame than on average (95.2 against 94.7%).
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.end_to_end import base_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.digits.end_to_end import base_config
 
 
 def get_config() -> Config:

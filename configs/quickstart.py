@@ -6,8 +6,8 @@ Hardware: two CPU cores. Time: six minutes. Result: that of results/quickstart.j
 README shows; DCN-LSTM before LeNet-LSTM before STN-LSTM under every condition, as in the paper.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.two_stage import paper_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.digits.two_stage import paper_config
 
 
 def get_config() -> Config:

@@ -7,8 +7,8 @@ Hardware: CPU cores. Time: six minutes on one core. Result: results/sstn_kitchen
 with the STN, all of whose samples lie outside.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.supervised_attention import kitchen_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_2.experiment import kitchen_config
 
 
 def get_config() -> Config:

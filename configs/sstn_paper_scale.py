@@ -19,8 +19,8 @@ parameters and momentum, the rest the initial parameters and their copies. To tr
       --config.clips.train=112 --config.clips.validation=14 --config.clips.test=42
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.supervised_attention import kitchen_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_2.experiment import kitchen_config
 
 
 def get_config() -> Config:

@@ -16,8 +16,8 @@ minutes for the DCN alone on busy cores) it tells 94.5% of single digits in plac
 points fewer of the videos.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.two_stage import paper_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.digits.two_stage import paper_config
 
 
 def get_config() -> Config:

@@ -20,8 +20,8 @@ README, where the rate of sstn_translation was 5e-4, not 2e-4 as now. The paper'
 Cooking's classes with VGG networks: compare the order of the columns alone.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.supervised_attention import kitchen_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_2.experiment import kitchen_config
 
 
 def get_config() -> Config:

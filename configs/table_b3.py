@@ -22,8 +22,8 @@ flow. At its general level both show all that moves, and are equal. The paper's 
 with VGG-16: compare the order alone.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.six_streams import kitchen_streams_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
 
 
 def get_config() -> Config:

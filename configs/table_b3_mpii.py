@@ -7,8 +7,8 @@ FOLDER/downloads/manual holds the download, `annotations/detectionGroundtruth-1-
 name its place by --config.data.manual_dir=...); FOLDER gets what is made of it, once for all runs. The
 protocol is `fixed`, seven test subjects at once; --config.data.protocol=fold_1 to fold_7 test on one of them
 and train on all others, each in a workdir of its own, from which `python -m
-geoattn_jax.experiments.combine_folds` makes one table. --config.data.background=False leaves the background
-class out: the paper does not say whether it counts.
+geoattn_jax.experiments.table_3.combine_folds` makes one table. --config.data.background=False leaves the
+background class out: the paper does not say whether it counts.
 
 VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128 by
 sub-batches of 2, the paper's learning rates and dropout, 256 principal components. How long the paper trained
@@ -25,9 +25,9 @@ and the networks at this size on KitchenMini (sstn_paper_scale.py). table_b3_mpi
 """
 
 from geoattn_jax.data.levels import LEVEL_NAMES
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.mpii_clips import mpii_data
-from geoattn_jax.experiments.six_streams import kitchen_streams_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
+from geoattn_jax.experiments.table_3.sources.mpii import mpii_data
 
 
 def get_config() -> Config:

@@ -10,9 +10,9 @@ measurement on an enlarged video; the rest has not been run, for want of the dat
 in the same format.
 """
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.mpii_clips import mpii_data
-from geoattn_jax.experiments.six_streams import kitchen_streams_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
+from geoattn_jax.experiments.table_3.sources.mpii import mpii_data
 
 
 def get_config() -> Config:

@@ -13,8 +13,8 @@ precisions laid out as in Table 3, without the paper's numbers, which are of oth
 
 from ml_collections import config_dict
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.six_streams import kitchen_streams_config
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
 
 
 def get_config() -> Config:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from geoattn_jax.experiments.clips import CHANNELS
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS
 
 LENGTHS = {"train": (4, 2, 3, 1, 5), "validation": (2, 3), "test": (3, 1, 4)}
 

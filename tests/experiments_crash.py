@@ -32,7 +32,7 @@ import traceback
 import experiments_tiny as tiny
 import sklearn.datasets  # noqa: F401  slow to import, and needed by every run
 
-from geoattn_jax.experiments import pretraining, two_stage
+from geoattn_jax.experiments.digits import pretraining, two_stage
 from geoattn_jax.training.metrics import MetricsFile
 
 ROOT = Path(__file__).parents[1]

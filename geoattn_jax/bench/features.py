@@ -10,9 +10,9 @@ from jaxtyping import Float, Int, UInt8
 from geoattn_jax.bench.suite import OURS, Case, Contender, Suite
 from geoattn_jax.data.flow import Stream, stack_flow
 from geoattn_jax.data.levels import LEVELS, Level
-from geoattn_jax.experiments.frame_features import Trained, extract_features
-from geoattn_jax.experiments.guiding import AttentionTask
-from geoattn_jax.experiments.stream_frames import StreamFrames
+from geoattn_jax.experiments.attention.task import AttentionTask
+from geoattn_jax.experiments.table_3.features import Trained, extract_features
+from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
 from geoattn_jax.models.sstn import SSTN
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
-from geoattn_jax.experiments.rounds import Sequences, initial_rounds, rounds_phase, score_rounds
+from geoattn_jax.experiments.digits.lstm_rounds import Sequences, initial_rounds, rounds_phase, score_rounds
 from geoattn_jax.models.lenet import LeNet
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import Phase
@@ -27,7 +27,8 @@ Shan & Atanasov 2017, second stage: 100 sequences of 50 frames of 500 features (
 LSTM of 8 units, a dense layer from its 400 outputs to 100 classes; 20 updates by RMSProp on half of the
 sequences each, in an order of each training's own.
 
-- `geoattn_jax` trains all 300 in one program, `geoattn_jax.experiments.rounds`, with the loop's own step.
+- `geoattn_jax` trains all 300 in one program, `geoattn_jax.experiments.digits.lstm_rounds`, with the loop's
+  own step.
 - *torch* trains `torch.nn.LSTM` and `Linear` from the same initial parameters in the same orders, one
   training after another: ten of them, times 30.
 - Both times are without drawing the initial parameters. The contenders' losses after training must agree."""

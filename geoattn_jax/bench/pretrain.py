@@ -16,8 +16,8 @@ from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
 from geoattn_jax.data.digits import digit_pool, load_digits
 from geoattn_jax.data.scaled_digits import ScaledDigits
-from geoattn_jax.experiments.pools import Pools
-from geoattn_jax.experiments.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
 from geoattn_jax.layers import offset_labels
 from geoattn_jax.training import Phase
 from geoattn_jax.training.labels import by_module, label_parameters
@@ -30,7 +30,7 @@ METHOD = """\
 A step is the forward and backward pass of the cross-entropy and Adadelta's update, on 32 digits of 64x64
 pixels, stretched and shifted (drawing them is not timed). Every call takes the next step on the same images.
 
-- `geoattn_jax` is the step of the training loop, `geoattn_jax.experiments.pretraining`.
+- `geoattn_jax` is the step of the training loop, `geoattn_jax.experiments.digits.pretraining`.
 - *torch* is the same network in eager PyTorch; the DCN's layers resample by `grid_sample`, each channel as an
   image of its own. Of one thread and all, contiguous and channels-last, the fastest is timed: its name says
   which.

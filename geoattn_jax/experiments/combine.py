@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from geoattn_jax.experiments.config import Config
-from geoattn_jax.experiments.curves import Curve, draw, read_curves
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.digits.curves import Curve, draw, read_curves
 from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, Row, WorkdirError, read_results
 

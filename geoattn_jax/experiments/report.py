@@ -10,7 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-from geoattn_jax.experiments import paper_b, paper_b_streams
+from geoattn_jax.experiments.table_2 import published as paper_b
+from geoattn_jax.experiments.table_3 import published as paper_b_streams
 from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
 from geoattn_jax.training.results import markdown

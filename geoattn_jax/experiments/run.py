@@ -13,16 +13,16 @@ import rich.console
 import rich.markdown
 
 from geoattn_jax.data.video import VideoError
-from geoattn_jax.experiments.attention_pictures import draw_regions
-from geoattn_jax.experiments.config import Config, ConfigError, one_of
-from geoattn_jax.experiments.curves import draw_curves
-from geoattn_jax.experiments.end_to_end import EndToEnd
-from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.pictures import draw_pictures
-from geoattn_jax.experiments.six_streams import SixStreams
-from geoattn_jax.experiments.stream_pictures import draw_confusions
-from geoattn_jax.experiments.supervised_attention import SupervisedAttention
-from geoattn_jax.experiments.two_stage import TwoStage
+from geoattn_jax.experiments.core.config import Config, ConfigError, one_of
+from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.digits.curves import draw_curves
+from geoattn_jax.experiments.digits.end_to_end import EndToEnd
+from geoattn_jax.experiments.digits.pictures import draw_pictures
+from geoattn_jax.experiments.digits.two_stage import TwoStage
+from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
+from geoattn_jax.experiments.table_2.pictures import draw_regions
+from geoattn_jax.experiments.table_3.experiment import SixStreams
+from geoattn_jax.experiments.table_3.pictures import draw_confusions
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,

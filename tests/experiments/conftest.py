@@ -4,7 +4,8 @@ import compilation
 import jax
 import pytest
 
-from geoattn_jax.experiments import fitting, pretraining
+from geoattn_jax.experiments.core import fitting
+from geoattn_jax.experiments.digits import pretraining
 
 
 @pytest.fixture(scope="package", autouse=True)

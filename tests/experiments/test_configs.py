@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import pytest
 
 from geoattn_jax.experiments import run
-from geoattn_jax.experiments.attention_level import AttentionLevel
-from geoattn_jax.experiments.fitting import Fitting
-from geoattn_jax.experiments.kitchen_frames import Samples
-from geoattn_jax.experiments.supervised_attention import SupervisedAttention
+from geoattn_jax.experiments.attention.samples import Samples
+from geoattn_jax.experiments.attention.trainings import AttentionLevel
+from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.training import read_results
 from geoattn_jax.training.step import check_loss
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from geoattn_jax.experiments import paper_b, paper_b_streams
 from geoattn_jax.experiments.report import filled, main, summary
+from geoattn_jax.experiments.table_2 import published as paper_b
+from geoattn_jax.experiments.table_3 import published as paper_b_streams
 from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
 
 ROOT = Path(__file__).parents[2]

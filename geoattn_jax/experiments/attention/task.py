@@ -1,0 +1,325 @@
+"""The phases of supervised attention (Liu et al. 2019, section 3.2): guided first, then trained jointly.
+
+  guide   the localizer regresses theta_1 to theta_2 (L1); beside it the recognizer learns on crops
+  joint   cross-entropy of what the recognizer says of the region that the localizer chose; both learn
+
+A plain STN's localizer goes through the second phase only. In the controls the hard-coded region, or the one
+around what tells the classes apart, takes the localizer's place.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Measures, measure
+from geoattn_jax.experiments.attention.samples import Samples
+from geoattn_jax.models.sstn import SSTN
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import Params
+
+Region = Literal["attended", "hard_coded", "oracle"]
+Crops = Literal["jittered", "random"]
+
+CROPS = ("jittered", "random")
+JITTER = 1 / 16  # standard deviation in sides of the crop: 8 pixels at KitchenMini's detail level
+WARM_UP = 0.05  # of a phase's updates
+FOLLOWED = 4  # frames whose theta is recorded at every evaluation
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Where samples come from, see `KitchenFrames`.
+
+    Attributes:
+      level: at whose sizes.
+      channels: of the frames.
+      num_classes: how many there are.
+      panel_hw: height and width of the level's panel, pixels of the level; None if neither hands nor panels
+        are known, which are then left out of the metrics.
+    """
+
+    level: Level
+    channels: int
+    num_classes: int
+    panel_hw: tuple[float, float] | None
+
+    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        """Random samples, a function of the key."""
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """All samples of a split, the same ones every time, batch by batch."""
+
+
+class Outcome(NamedTuple):
+    """What became of each of some frames."""
+
+    correct: np.ndarray
+    theta: np.ndarray
+    measures: Measures
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
+class AttentionTask:
+    """Which action a frame shows, seen through one region of it.
+
+    Attributes:
+      model: the network.
+      frames: what it is trained and evaluated on.
+      batch_size: of an update.
+      sub_batches: into how many parts a batch is split, whose gradients are added up one after another.
+      evaluation_batch: how many frames are evaluated at a time.
+      optimizer: from a learning rate's schedule.
+    """
+
+    model: SSTN
+    frames: FrameSource
+    batch_size: int
+    sub_batches: int
+    evaluation_batch: int
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+
+    def initial_params(self, seed: int) -> Params:
+        """The parameters of "localizer", "transformer" (the theta layer) and "recognizer"."""
+
+        def init(key: PRNGKeyArray) -> Params:
+            frames = jnp.zeros((1, *self.frames.level.frame_hw, self.frames.channels), jnp.float32)
+            return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)["params"]
+
+        return jax.jit(init)(jax.random.key(seed))
+
+    def guide(
+        self,
+        *,
+        updates: int,
+        crops: Crops,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
+    ) -> Phase:
+        """Regressive guiding of the localizer, and pretraining of the recognizer on crops.
+
+        Args:
+          updates: how many.
+          crops: where the recognizer's crops lie: "random" is anywhere, as in the paper, "jittered" is around
+            the hard-coded region.
+          localizer_rate: learning rate.
+          recognizer_rate: likewise.
+          evaluate_every: updates from one evaluation to the next.
+        """
+
+        def loss(params, model_state, samples, key):
+            crop_key, *dropout_keys = jax.random.split(key, 3)
+            theta = self._apply(params, samples, dropout_keys[0], train=True, method="localize")
+            guiding = jnp.abs(theta - samples.theta_2).mean()
+            crop = self.model.apply(
+                {},
+                samples.frames,
+                samples.top_left,
+                recognizer_crops(crops, samples, crop_key),
+                method="attend",
+            )
+            logits = self.model.apply(
+                {"params": params}, crop, train=True, method="recognize", rngs={"dropout": dropout_keys[1]}
+            )
+            recognition = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
+            metrics = {"guiding": guiding, "crop_accuracy": _accuracy(logits, samples)}
+            metrics |= self._means(self._measure(theta, samples))
+            return guiding + recognition, (model_state, metrics)
+
+        return self._phase(
+            "guide", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region="attended"
+        )
+
+    def joint(
+        self,
+        *,
+        updates: int,
+        region: Region,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
+    ) -> Phase:
+        """Cross-entropy through the sampler; with another region only the recognizer learns."""
+
+        def loss(params, model_state, samples, key):
+            logits, theta = self._see(params, samples, key, region, train=True)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
+            metrics = {"accuracy": _accuracy(logits, samples), **self._means(self._measure(theta, samples))}
+            return losses.mean(), (model_state, metrics)
+
+        return self._phase(
+            "joint", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region=region
+        )
+
+    def outcome(self, params: Params, split: Split, region: Region) -> Outcome:
+        """Recognizes a frame of each clip of a split; nothing is dropped."""
+        batches = self.frames.evaluation(split, self.evaluation_batch)
+        parts = [self._outcome(params, samples, region) for samples in batches]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+    def theta(self, params: Params, samples: Samples, region: Region) -> Float[Array, "b 2 3"]:
+        """Where the recognizer looks."""
+        return self._outcome(params, samples, region).theta
+
+    def _phase(
+        self,
+        name: str,
+        loss: Callable,
+        updates: int,
+        localizer_rate: float,
+        recognizer_rate: float,
+        evaluate_every: int,
+        *,
+        region: Region,
+    ) -> Phase:
+        def batch(seed: int, step: int) -> Samples:
+            key = jax.random.fold_in(jax.random.key(seed), ("guide", "joint").index(name))
+            return self.frames.training(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
+
+        def optimizer(rate: float) -> optax.GradientTransformation:
+            warm_up = round(WARM_UP * updates)
+            update = self.optimizer(optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, updates))
+            if self.sub_batches == 1:
+                return update  # MultiSteps would keep a copy of the gradients all the same
+            return optax.MultiSteps(update, self.sub_batches).gradient_transformation()
+
+        optimizers = {"recognizer": optimizer(recognizer_rate)}
+        if region == "attended":
+            optimizers |= {label: optimizer(localizer_rate) for label in ("localizer", "transformer")}
+        return Phase(
+            name,
+            steps=updates * self.sub_batches,
+            batch=batch,
+            loss=loss,
+            optimizers=optimizers,
+            evaluate=partial(self._evaluate, region=region),
+            evaluate_every=evaluate_every * self.sub_batches,
+        )
+
+    def _evaluate(self, params: Params, model_state: dict, *, region: Region) -> dict[str, float]:
+        """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
+        del model_state
+        outcome = self.outcome(params, "validation", region)
+        followed = {
+            f"theta_{number}_{row}{column}": outcome.theta[number, row, column]
+            for number in range(min(FOLLOWED, len(outcome.theta)))
+            for row in range(2)
+            for column in range(3)
+        }
+        return {"accuracy": outcome.correct.mean(), **self._means(outcome.measures), **followed}
+
+    @partial(jax.jit, static_argnums=(0, 3))
+    def features(
+        self, params: Params, samples: Samples, region: Region, clips: Int[Array, " b"]
+    ) -> Float[Array, "b f"]:
+        """What the recognizer makes of each region before it classifies, see `SSTN.features`.
+
+        Args:
+          params: trained.
+          samples: the frames.
+          region: which one of each.
+          clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
+            frames of a clip the same, whatever the batch.
+        """
+        if region == "attended":
+            theta = self._apply(params, samples, jax.random.key(0), train=False, method="localize")
+        else:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
+            aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
+            theta = _control_theta(region, samples, aside, self.model.crop_hw)
+        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+        return self.model.apply({"params": params}, regions, method="features")
+
+    @partial(jax.jit, static_argnums=(0, 3))
+    def _outcome(self, params: Params, samples: Samples, region: Region) -> Outcome:
+        logits, theta = self._see(params, samples, jax.random.key(0), region, train=False)
+        correct = logits.argmax(-1) == samples.labels
+        return Outcome(correct, theta, self._measure(theta, samples), samples.labels)
+
+    def _see(
+        self, params: Params, samples: Samples, key: PRNGKeyArray, region: Region, *, train: bool
+    ) -> tuple[Float[Array, "b classes"], Float[Array, "b 2 3"]]:
+        """The logits of a region, and its theta."""
+        if region == "attended":
+            return self._apply(params, samples, key, train=train, method="__call__")
+        region_key, dropout_key = jax.random.split(key)
+        aside = jax.random.uniform(region_key, samples.hand.shape, minval=-1, maxval=1)
+        theta = _control_theta(region, samples, aside, self.model.crop_hw)
+        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+        logits = self.model.apply(
+            {"params": params}, regions, train=train, method="recognize", rngs={"dropout": dropout_key}
+        )
+        return logits, theta
+
+    def _apply(self, params: Params, samples: Samples, key: PRNGKeyArray, *, train: bool, method: str):
+        return self.model.apply(
+            {"params": params},
+            samples.frames,
+            samples.top_left,
+            train=train,
+            method=method,
+            rngs={"dropout": key},
+        )
+
+    def _measure(self, theta: Float[Array, "b 2 3"], samples: Samples) -> Measures:
+        return measure(
+            theta,
+            samples.theta_2,
+            samples.hand,
+            samples.panel,
+            crop_hw=self.model.crop_hw,
+            region_hw=self.model.region_hw,
+            panel_hw=self.frames.panel_hw or (1.0, 1.0),
+        )
+
+    def _means(self, measures: Measures) -> dict[str, Float[Array, ""]]:
+        """The means over all regions; of the hand's and the panel's, over those frames that have one."""
+        known = Measures._fields if self.frames.panel_hw else OF_ANY_REGION
+        return {name: jnp.nanmean(jnp.asarray(getattr(measures, name))) for name in known}
+
+
+def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
+    """The theta of random crops for the recognizer's pretraining, of the hard-coded region's size."""
+    shift = samples.theta_2[..., 2]
+    if crops == "jittered":
+        shift = shift + 2 * JITTER * jax.random.normal(key, shift.shape)
+    else:
+        room = 1 - samples.theta_2[0, 0, 0]
+        shift = room * jax.random.uniform(key, shift.shape, minval=-1, maxval=1)
+    return samples.theta_2.at[..., 2].set(shift)
+
+
+def _control_theta(
+    region: Region, samples: Samples, aside: Float[Array, "b 2"], crop_hw: tuple[int, int]
+) -> Float[Array, "b 2 3"]:
+    """Without a localizer. The hard-coded region is interpolated as an attended one is, not copied.
+
+    It lies up to half a pixel aside of theta_2, by `aside` from -1 to 1 along x and y.
+    """
+    if region == "oracle":
+        return _around_panel(samples, crop_hw)
+    return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))
+
+
+def _around_panel(samples: Samples, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
+    """The region around the panel; without one around the hand; without either the hard-coded region."""
+    theta = samples.theta_2
+    for position in (samples.hand, samples.panel):
+        centre = (2 * position + 1) / jnp.array(crop_hw, jnp.float32) - 1
+        found = ~jnp.isnan(position[:, :1])
+        theta = theta.at[..., 2].set(jnp.where(found, centre[:, ::-1], theta[..., 2]))
+    return theta
+
+
+def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:
+    return (logits.argmax(-1) == samples.labels).mean()

@@ -1,0 +1,205 @@
+"""All trainings of one level: which models there are, what they start from, where they are kept."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import optax
+from jaxtyping import Bool, Int
+
+from geoattn_jax.data.kitchen import CLASS_GROUPS
+from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
+from geoattn_jax.experiments.attention import published_weights as vgg
+from geoattn_jax.experiments.attention.samples import KitchenFrames
+from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Region
+from geoattn_jax.experiments.attention.theta_probe import class_from_theta
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.layers.spatial_transformer import ThetaMode
+from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
+from geoattn_jax.models.sstn import SSTN, ThetaStart
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A column of the table.
+
+    Attributes:
+      mode: which transformations theta can be.
+      start: how the theta layer starts.
+      guided: whether the localizer starts joint training guided, or as initialized.
+      joint: whether there is joint training at all.
+      region: what the recognizer sees; "hard_coded" and "oracle" are controls without a localizer.
+    """
+
+    mode: ThetaMode = "affine"
+    start: ThetaStart = "centred"
+    guided: bool = True
+    joint: bool = True
+    region: Region = "attended"
+
+
+MODELS = {
+    "stn_default": Model(start="default", guided=False),
+    "stn_small": Model(start="small", guided=False),
+    "stn_centred": Model(guided=False),
+    "sstn_guided": Model(joint=False),
+    "sstn": Model(),
+    "sstn_translation_guided": Model(mode="translation", joint=False),
+    "sstn_translation": Model(mode="translation"),
+    "hard_coded": Model(region="hard_coded"),
+    "oracle": Model(region="oracle"),
+}
+SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
+SIZES = tuple(LOCALIZERS)
+OPTIMIZERS = {
+    "adam": partial(optax.adam, b1=0.9, b2=0.99),
+    "momentum": partial(optax.sgd, momentum=0.9),
+}
+
+Numbers = dict[tuple[str, str], float]  # by protocol and metric
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionLevel:
+    """The trainings of one level.
+
+    Attributes:
+      config: of the experiment.
+      frames: what is trained and evaluated on.
+      fitting: trains, or reads what was trained.
+    """
+
+    config: Config
+    frames: FrameSource
+    fitting: Fitting
+    _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
+        """KitchenMini's frames at the level of that name, at the config's scale."""
+        sizes = SCALES[config.scale][level]
+        frames = KitchenFrames(
+            level=sizes,
+            seed=config.world_seed,
+            num_clips=config.clips.to_dict(),
+            frames_per_clip=config.frames_per_clip,
+            folder=fitting.workdir / level,
+        )
+        return cls(config, frames, fitting)
+
+    @property
+    def name(self) -> str:
+        """Of the level."""
+        return self.frames.level.name
+
+    def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
+        """A network and what it is trained on; always the same object, so that it is compiled once."""
+        key = localizer, mode, start
+        if key not in self._tasks:
+            self._tasks[key] = self._task(*key)
+        return self._tasks[key]
+
+    def _task(self, localizer: str, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
+        config, level, classes = self.config, self.frames.level, self.frames.num_classes
+        rates = config.dropout
+        if config.scale == "mini":
+            networks = (
+                LOCALIZERS[localizer](dropout_rate=rates.localizer),
+                RECOGNIZER(classes, dropout_rate=rates.recognizer),
+            )
+        else:
+            networks = (
+                vgg.NETWORKS[vgg.LOCALIZERS[localizer]](None, dropout_rate=rates.localizer),
+                vgg.NETWORKS[vgg.RECOGNIZER](classes, dropout_rate=rates.recognizer),
+            )
+        return AttentionTask(
+            model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw, mode=mode, start=start),
+            frames=self.frames,
+            batch_size=config.batch_size,
+            sub_batches=config.sub_batches,
+            evaluation_batch=config.evaluation_batch,
+            optimizer=OPTIMIZERS[config.optimizer],
+        )
+
+    def folder(self, localizer: str, seed: int) -> str:
+        """Where the trainings lie in the workdir."""
+        return f"{self.name}/{localizer}/seed_{seed}"
+
+    def initial_params(self, task: AttentionTask, seed: int) -> Params:
+        """Random ones, with published weights where the config names them."""
+        params = task.initial_params(seed)
+        if self.config.scale == "paper" and self.fitting.trains:
+            return vgg.with_weights(params, task.model, self.config.weights, channels=self.frames.channels)
+        return params
+
+    def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Params:
+        """After the first phase: a guided localizer and a pretrained recognizer."""
+        task = self.task(localizer, mode=mode, start="centred")
+        phase = task.guide(**self.config.guide.to_dict(), evaluate_every=self.config.evaluate_every)
+        folder = f"{self.folder(localizer, seed)}/guide_{mode}"
+        return self._fit(folder, [phase], self.initial_params(task, seed), seed)
+
+    def steps(self, localizer: str, name: str, seed: int) -> dict[str, int]:
+        """How many steps each training behind a model takes, by its folder in the workdir."""
+        config, model, folder = self.config, MODELS[name], self.folder(localizer, seed)
+        steps = {f"{folder}/guide_{model.mode}": config.guide.updates * config.sub_batches}
+        if model.joint:
+            steps[f"{folder}/{name}"] = config.joint.updates[self.name] * config.sub_batches
+        return steps
+
+    def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
+        """A model after all its phases."""
+        model, settings = MODELS[name], self.config.joint
+        task = self.task(localizer, mode=model.mode, start=model.start)
+        params = self.guided(localizer, model.mode, seed)
+        if not model.guided:
+            params = {**self.initial_params(task, seed), "recognizer": params["recognizer"]}
+        if not model.joint:
+            return task, params
+        phase = task.joint(
+            updates=settings.updates[self.name],
+            region=model.region,
+            localizer_rate=settings.localizer_rate[self.name],
+            recognizer_rate=settings.recognizer_rate,
+            evaluate_every=self.config.evaluate_every,
+        )
+        return task, self._fit(f"{self.folder(localizer, seed)}/{name}", [phase], params, seed)
+
+    def numbers(self, localizer: str, name: str, seed: int) -> Numbers:
+        """What one run comes to on the test clips."""
+        task, params = self.trained(localizer, name, seed)
+        region = MODELS[name].region
+        outcome = task.outcome(params, "test", region)
+        numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
+        for metric, values in outcome.measures._asdict().items():
+            numbers["unseen_subjects", metric] = float(np.nanmean(values))
+        if region == "attended":
+            seen = task.outcome(params, "train", region)
+            told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
+            numbers |= _accuracies("from_theta_alone", told, outcome.labels)
+        return numbers
+
+    def _fit(self, folder: str, phases: Sequence[Phase], params: Params, seed: int) -> Params:
+        config = self.config
+        trained = self.fitting.fit(
+            folder,
+            phases,
+            params,
+            {},
+            seed=seed,
+            batch_size=config.batch_size // config.sub_batches,
+            log_every=config.log_every,
+        )
+        return trained.params
+
+
+def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
+    """The accuracy on all classes, and on each group of them."""
+    accuracies = {(protocol, "accuracy"): float(correct.mean())}
+    for group, classes in CLASS_GROUPS.items():
+        accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
+    return accuracies

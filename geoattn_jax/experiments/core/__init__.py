@@ -1,0 +1,1 @@
+"""What every experiment is made of: checked configs, training that resumes, results."""

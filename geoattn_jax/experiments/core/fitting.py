@@ -1,0 +1,106 @@
+"""Where an experiment's parameters come from: training that resumes, or the checkpoints alone."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.training import (
+    Phase,
+    Trained,
+    WorkdirError,
+    cached_arrays,
+    load_trained,
+    read_metrics,
+    train,
+    trained_steps,
+)
+from geoattn_jax.training.phase import ModelState, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """Fits parameters in folders of a workdir, by training what is left to do or by reading checkpoints.
+
+    Attributes:
+      config: with `parallel`, `checkpoint_every` and `tensorboard`.
+      workdir: the experiment's folder.
+      trains: False to read the checkpoints of finished runs only.
+    """
+
+    config: Config
+    workdir: Path
+    trains: bool
+
+    def fit(
+        self,
+        name: str,
+        phases: Sequence[Phase],
+        params: Params,
+        model_state: ModelState,
+        *,
+        seed: int,
+        batch_size: int,
+        log_every: int,
+    ) -> Trained:
+        """The parameters and the model state after all phases.
+
+        Args:
+          name: of the run, its folder in the workdir.
+          phases: what to do.
+          params: the initial parameters.
+          model_state: the initial mutable state, such as flax's {"batch_stats": ...}; {} if there is none.
+          seed: of the run.
+          batch_size: of all phases; as many devices are used as divide it.
+          log_every: a line of metrics is written after every so many steps.
+
+        Raises: WorkdirError if the folder is damaged or, without training, the run is not finished.
+        """
+        config, directory = self.config, self.workdir / name
+        if self.trains:
+            return train(
+                phases,
+                params,
+                model_state,
+                seed=seed,
+                directory=directory,
+                parallel=config.parallel,
+                devices=devices_for(batch_size),
+                log_every=log_every,
+                checkpoint_every=config.checkpoint_every,
+                tensorboard=config.tensorboard,
+            )
+        self.require_finished({name: sum(phase.steps for phase in phases)})
+        return load_trained(directory, phases, params, model_state, seed=seed)
+
+    def require_finished(self, steps: Mapping[str, int]) -> None:
+        """Without training, checks that runs are finished; done for all of them before anything takes time.
+
+        Args:
+          steps: how many each run takes, by its name.
+
+        Raises: WorkdirError naming the first run that is not finished.
+        """
+        if self.trains:
+            return
+        for name, expected in steps.items():
+            done = trained_steps(self.workdir / name)
+            if done != expected:
+                raise WorkdirError(
+                    f"{self.workdir / name} has done {done} of {expected} steps; "
+                    f"run train.py on the same workdir to finish it"
+                )
+
+    def seconds(self) -> float:
+        """What the training and the stages between took, over all sessions that they needed."""
+        metrics = [read_metrics(path) for path in sorted(self.workdir.rglob("metrics.jsonl"))]
+        stages = [cached_arrays(path, dict) for path in sorted(self.workdir.rglob("*.npz"))]
+        return sum(rows[-1]["seconds"] for rows in metrics) + sum(float(one["seconds"]) for one in stages)
+
+
+def devices_for(batch_size: int) -> list[jax.Device]:
+    """As many local devices as split a batch evenly."""
+    devices = jax.local_devices()
+    return devices[: max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)]

@@ -1,0 +1,1 @@
+"""Paper A (Shan & Atanasov 2017): two-stage training on moving digits, and what lies past the paper."""

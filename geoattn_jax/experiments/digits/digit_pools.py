@@ -1,0 +1,26 @@
+"""The digits that an experiment's config names."""
+
+from typing import NamedTuple
+
+from geoattn_jax.data.digits import SPLITS, DigitPool, Split, digit_pool, load_digits
+from geoattn_jax.experiments.core.config import Config, ConfigError
+
+
+class Pools(NamedTuple):
+    """Digits of both splits on the device, and the mean pixel that is subtracted from all frames."""
+
+    by_split: dict[Split, DigitPool]
+    mean: float
+
+
+def load_pools(config: Config) -> Pools:
+    """Loads the digits that config.digits and config.data_dir name, for frames of config.frame_size.
+
+    Raises: ConfigError if they cannot be read.
+    """
+    try:
+        digits = {split: load_digits(config.digits, split, config.data_dir) for split in SPLITS}
+        by_split = {split: digit_pool(digits[split], frame_size=config.frame_size) for split in SPLITS}
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"config.data_dir (with config.digits={config.digits!r}): {error}") from error
+    return Pools(by_split, digits["train"].mean)

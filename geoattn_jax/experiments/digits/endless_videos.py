@@ -1,0 +1,196 @@
+"""Training on endless videos: a CNN that classifies their frames, and CNN and LSTM end to end on clips.
+
+The future work of Shan & Atanasov 2017. Both train the same parameters, those of `CNNLSTM`, first with the
+LSTM frozen. No video is ever seen twice.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from optax.contrib import MuonDimensionNumbers, muon
+
+from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
+from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.models.cnn_lstm import CNNLSTM
+from geoattn_jax.models.frame_cnn import mean_log_probabilities
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import ModelState, Params
+
+TEST_BATCH = 50  # clips
+WARM_UP = 200  # steps
+FIRST_CLIP = 2**30  # index of a stream far from that of the frames, so that clips show other videos
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedVideos:
+    """Which two digits a video shows.
+
+    Attributes:
+      model: gives logits of the video's class at every frame, with and without the LSTM.
+      pools: the digits.
+      clips: the test videos, with one frame of each setting.
+      seed: of the videos.
+    """
+
+    model: CNNLSTM
+    pools: Pools
+    clips: MovingDigits
+    seed: int
+
+    def initial(self) -> tuple[Params, ModelState]:
+        """The parameters, with the labels "cnn", "lstm" and "fc", and the CNN's statistics."""
+        video = jnp.zeros((1, 1, self.clips.frame_size, self.clips.frame_size, 1))
+        initialize = jax.jit(partial(self.model.init, train=False))
+        variables = initialize(jax.random.key(self.seed), video)
+        return variables["params"], {"batch_stats": variables["batch_stats"]}
+
+    def frames_phase(
+        self,
+        name: str,
+        *,
+        steps: int,
+        batch_size: int,
+        learning_rate: float,
+        curve_videos: int,
+        evaluate_every: int,
+    ) -> Phase:
+        """The CNN learns from single frames, each of another video.
+
+        Args:
+          name: of the phase.
+          steps: how many batches.
+          batch_size: frames in a batch.
+          learning_rate: the highest; see `_decaying`.
+          curve_videos: how many test clips the CNN is evaluated on while it learns.
+          evaluate_every: after how many steps.
+        """
+        stream = dataclasses.replace(self.clips, split="train", settings=1)
+
+        def loss(params, model_state, batch, key):
+            del key
+            (_, logits), model_state = self._train(params, model_state, batch)
+            cross_entropy, accuracy = _cross_entropy(logits, batch.labels)
+            return cross_entropy, (model_state, {"frame_accuracy": accuracy})
+
+        return Phase(
+            name,
+            steps=steps,
+            batch=lambda seed, step: self._render(stream, seed, step * batch_size, batch_size),
+            loss=loss,
+            optimizers={
+                "cnn": _muon(_decaying(learning_rate, steps), muon_weight_dimension_numbers=_convolutions)
+            },
+            evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["mean_pooling"]},
+            evaluate_every=evaluate_every,
+        )
+
+    def clips_phase(
+        self,
+        name: str,
+        *,
+        steps: int,
+        batch_size: int,
+        learning_rate: float,
+        cnn_learning_rate: float,
+        frame_loss: float,
+        curve_videos: int,
+        evaluate_every: int,
+    ) -> Phase:
+        """CNN and LSTM learn from clips with one frame of each setting.
+
+        Args:
+          name: of the phase.
+          steps: how many batches.
+          batch_size: clips in a batch.
+          learning_rate: of the LSTM and what follows it, the highest; see `_decaying`.
+          cnn_learning_rate: of the CNN.
+          frame_loss: weight of the loss of single frames, which keeps the CNN a frame classifier.
+          curve_videos: how many test clips the model is evaluated on while it learns.
+          evaluate_every: after how many steps.
+        """
+        stream = dataclasses.replace(self.clips, split="train")
+
+        def loss(params, model_state, batch, key):
+            del key
+            (logits, frame_logits), model_state = self._train(params, model_state, batch)
+            of_steps, accuracy = _cross_entropy(logits, batch.labels)
+            of_frames, frame_accuracy = _cross_entropy(frame_logits, batch.labels)
+            metrics = {"step_accuracy": accuracy, "frame_accuracy": frame_accuracy}
+            return of_steps + frame_loss * of_frames, (model_state, metrics)
+
+        head = _muon(_decaying(learning_rate, steps))
+        return Phase(
+            name,
+            steps=steps,
+            batch=lambda seed, step: self._render(stream, seed, FIRST_CLIP + step * batch_size, batch_size),
+            loss=loss,
+            optimizers={"cnn": optax.adamw(_decaying(cnn_learning_rate, steps)), "lstm": head, "fc": head},
+            evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["cnn_lstm"]},
+            evaluate_every=evaluate_every,
+        )
+
+    def accuracy(self, params: Params, model_state: ModelState, videos: int) -> dict[str, float]:
+        """The accuracy on the first test clips, of the mean over the frames and of the LSTM."""
+        correct = {"mean_pooling": 0, "cnn_lstm": 0}
+        for start in range(0, videos, TEST_BATCH):
+            batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
+            frames = batch.frames - self.pools.mean
+            found = _correct(self.model, params, model_state, frames, batch.labels)
+            correct = {name: count + int(found[name]) for name, count in correct.items()}
+        return {name: count / videos for name, count in correct.items()}
+
+    def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
+        indices = np.arange(start, start + count, dtype=np.int32)
+        return render_videos(video, self.pools.by_split[video.digits_split], seed, indices)
+
+    def _train(
+        self, params: Params, model_state: ModelState, batch: Videos
+    ) -> tuple[tuple[Float[Array, "b t c"], Float[Array, "b t c"]], ModelState]:
+        frames = batch.frames - self.pools.mean
+        return self.model.apply(
+            {"params": params, **model_state}, frames, train=True, mutable=["batch_stats"]
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _correct(
+    model: CNNLSTM,
+    params: Params,
+    model_state: ModelState,
+    frames: Float[Array, "b t h w 1"],
+    labels: Int[Array, " b"],
+) -> dict[str, Int[Array, ""]]:
+    """How many clips the mean over the frames gets right, and how many the LSTM."""
+    steps, alone = model.apply({"params": params, **model_state}, frames, train=False)
+    scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
+    return {name: (score.argmax(-1) == labels).sum() for name, score in scores.items()}
+
+
+def _cross_entropy(
+    logits: Float[Array, "b t c"], labels: Int[Array, " b"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The mean over all videos and frames, and the accuracy."""
+    labels = jnp.broadcast_to(labels[:, None], logits.shape[:2])
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.mean(), (logits.argmax(-1) == labels).mean()
+
+
+def _decaying(highest: float, steps: int) -> optax.Schedule:
+    """A learning rate that rises in the first steps and falls to zero as half a cosine."""
+    return optax.warmup_cosine_decay_schedule(0.0, highest, min(WARM_UP, steps // 10), steps)
+
+
+def _convolutions(params: Params) -> Params:
+    """The axes of a convolution's inputs and outputs; None for other parameters."""
+    axes = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    return jax.tree.map(lambda param: axes if param.ndim == 4 else None, params)
+
+
+# Muon (Jordan et al. 2024) moves a matrix equally far in all directions: unless told of other axes, whatever
+# has two. The rest learns by AdamW; the factor makes Muon's steps as large, so that one rate fits both.
+_muon = partial(muon, consistent_rms=0.2, weight_decay=1e-4, adam_weight_decay=1e-4)

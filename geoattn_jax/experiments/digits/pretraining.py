@@ -1,0 +1,102 @@
+"""Pretraining of a frame CNN on single digits, Scaled MNIST (Shan & Atanasov 2017, "Training details")."""
+
+import dataclasses
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from geoattn_jax.data.digits import Split
+from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
+from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.models.dcn_lenet import DCNLeNet
+from geoattn_jax.models.deform_lenet import DeformLeNet
+from geoattn_jax.models.lenet import LeNet
+from geoattn_jax.models.stn_lenet import STNLeNet
+from geoattn_jax.training import Phase
+from geoattn_jax.training.phase import Params
+
+CNNS = ("lenet", "stn", "dcn", "deform")
+TEST_FRAMES = 1000
+TEST_BATCH = 50
+
+
+def make_cnn(name: str, *, frame_size: int) -> nn.Module:
+    """A CNN by its name: those of the paper's Figure 1, and "deform", the one of its Eq. 1b."""
+    cnns = {
+        "lenet": LeNet,
+        "stn": partial(STNLeNet, output_hw=(frame_size // 2, frame_size // 2)),
+        "dcn": DCNLeNet,
+        "deform": DeformLeNet,
+    }
+    return cnns[name]()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
+class ScaledDigitsTask:
+    """Which digit a stretched and shifted image shows.
+
+    Attributes:
+      cnn: gives 10 logits.
+      pools: the digits that the images are drawn from.
+      frame_size: height and width, pixels.
+      seed: of the test images; training is given the run's.
+    """
+
+    cnn: nn.Module
+    pools: Pools
+    frame_size: int
+    seed: int
+
+    def initial_params(self) -> Params:
+        """The CNN's parameters under the label "cnn"."""
+        images = jnp.zeros((1, self.frame_size, self.frame_size, 1))
+        return {"cnn": jax.jit(self.cnn.init)(jax.random.key(self.seed), images)["params"]}
+
+    def phase(
+        self, name: str, *, steps: int, batch_size: int, learning_rate: float, evaluate_every: int
+    ) -> Phase:
+        """Adadelta on the cross-entropy of endless images, never the same one twice."""
+
+        def batch(seed: int, step: int) -> ScaledDigits:
+            return self._render("train", seed, step * batch_size, batch_size)
+
+        def loss(params, model_state, batch, key):
+            del key
+            logits = self._logits(params, batch)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+            accuracy = (logits.argmax(-1) == batch.labels).mean()
+            return losses.mean(), (model_state, {"accuracy": accuracy})
+
+        return Phase(
+            name,
+            steps=steps,
+            batch=batch,
+            loss=loss,
+            optimizers={"cnn": optax.adadelta(learning_rate, rho=0.95, eps=1e-8)},
+            evaluate=lambda params, model_state: {"accuracy": self.test_accuracy(params)},
+            evaluate_every=evaluate_every,
+        )
+
+    def test_accuracy(self, params: Params) -> float:
+        """The accuracy on a fixed set of images of the test digits."""
+        correct = 0
+        for start in range(0, TEST_FRAMES, TEST_BATCH):
+            images = self._render("test", self.seed, start, TEST_BATCH)
+            correct += int(self._correct(params, images))
+        return correct / TEST_FRAMES
+
+    def _render(self, split: Split, seed: int, start: int, count: int) -> ScaledDigits:
+        indices = np.arange(start, start + count, dtype=np.int32)
+        return render_scaled_digits(self.pools.by_split[split], seed, indices, frame_size=self.frame_size)
+
+    def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
+        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.pools.mean)
+
+    @partial(jax.jit, static_argnums=0)
+    def _correct(self, params: Params, images: ScaledDigits) -> jax.Array:
+        return (self._logits(params, images).argmax(-1) == images.labels).sum()

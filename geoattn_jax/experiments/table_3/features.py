@@ -1,0 +1,57 @@
+"""The FC6 features of every frame of every clip, for several models in one pass over the frames."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.attention.task import AttentionTask, Region
+from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.training.phase import Params
+
+
+class Trained(NamedTuple):
+    """A network, its parameters, and the region of the frames that it sees."""
+
+    task: AttentionTask
+    params: Params
+    region: Region
+
+
+def extract_features(
+    frames: StreamFrames, split: Split, models: Mapping[str, Trained], *, batch_size: int
+) -> dict[str, np.ndarray]:
+    """Every frame is read once; each batch goes through each network in one compiled call.
+
+    Args:
+      frames: one stream of the clips.
+      split: whose frames.
+      models: by name.
+      batch_size: frames at a time; the features do not depend on it.
+
+    Returns: by the model's name the features (n, f) of all n frames, in `StreamFrames.every_frame`'s order;
+      "lengths", how many of them each clip has; "seconds", the time that it took.
+    """
+    began = time.monotonic()
+    lengths = frames.source.lengths(split)
+    clips = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    parts = {name: [] for name in models}
+    for batch, samples in enumerate(frames.every_frame(split, batch_size)):
+        places = np.minimum(np.arange(batch_size) + batch * batch_size, len(clips) - 1)
+        for name, model in models.items():
+            features = model.task.features(model.params, samples, model.region, clips[places])
+            parts[name].append(np.asarray(features))
+    features = {name: np.concatenate(part)[: len(clips)] for name, part in parts.items()}
+    return features | {"lengths": lengths, "seconds": np.array(time.monotonic() - began)}
+
+
+def trajectories(
+    features: Float[np.ndarray, "n f"], lengths: Int[np.ndarray, " clips"]
+) -> Float[np.ndarray, "clips t f"]:
+    """The features clip by clip, zeros after the last frame of those that are shorter than the longest."""
+    clips = np.zeros((len(lengths), lengths.max(), features.shape[1]), features.dtype)
+    clips[np.arange(lengths.max()) < lengths[:, None]] = features
+    return clips

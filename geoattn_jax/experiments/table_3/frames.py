@@ -1,0 +1,154 @@
+"""One stream of a data set's clips as supervised attention sees it: frames, or the flows around them."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+from geoattn_jax.data.crops import centre_crops, crop, random_crops
+from geoattn_jax.data.flow import Stream, decode_stack
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import SPLITS, Split
+from geoattn_jax.experiments.attention.samples import (
+    Samples,
+    change_light,
+    normalize,
+    pixels,
+    portions,
+)
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource
+from geoattn_jax.ops.grid import crop_theta
+
+FRAMES_FOR_SCALE = 64  # from which the flow's root mean square is taken
+EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided by zero
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamFrames:
+    """A `guiding.FrameSource` of any data set.
+
+    RGB is normalized as KitchenMini's frames are. From every flow its mean over the picture is subtracted,
+    which is what a moving camera adds; then it is divided by the root mean square in training clips' regions.
+
+    Attributes:
+      source: the clips.
+      level: at whose sizes.
+      stream: which of the two.
+    """
+
+    source: ClipSource
+    level: Level
+    stream: Stream
+
+    panel_hw: ClassVar = None
+
+    @property
+    def channels(self) -> int:
+        """See `FrameSource`."""
+        return CHANNELS[self.stream]
+
+    @property
+    def num_classes(self) -> int:
+        """See `FrameSource`."""
+        return len(self.source.class_names)
+
+    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
+        """Random frames of random training clips, randomly cropped; RGB in randomly changed light."""
+        frame_key, light_key = jax.random.split(key)
+        samples = self._samples(*self._draw(frame_key, batch_size))
+        if self.stream == "rgb":
+            samples = samples._replace(frames=_relit(light_key, samples.frames))
+        return samples
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
+        lengths = self._lengths[split]
+        times = np.random.default_rng(0).integers(lengths)
+        for clips in portions(len(lengths), batch_size):
+            yield self._samples(split, clips, times[clips], centre_crops(self.level, len(clips)))
+
+    def every_frame(self, split: Split, batch_size: int) -> Iterator[Samples]:
+        """All frames of the first clip, of the second and so on, cropped in the middle.
+
+        Each batch is a full one; the last is filled up with the last clip's last frame.
+        """
+        lengths = self._lengths[split]
+        clips = np.repeat(np.arange(len(lengths)), lengths)
+        times = np.arange(len(clips)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        for start in range(0, len(clips), batch_size):
+            places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
+            yield self._samples(split, clips[places], times[places], centre_crops(self.level, batch_size))
+
+    @cached_property
+    def _labels(self) -> dict[Split, Int[np.ndarray, " n"]]:
+        return {split: self.source.labels(split).astype(np.int32) for split in SPLITS}
+
+    @cached_property
+    def _lengths(self) -> dict[Split, Int[np.ndarray, " n"]]:
+        return {split: self.source.lengths(split).astype(np.int32) for split in SPLITS}
+
+    @cached_property
+    def _root_mean_square(self) -> Float[Array, ""]:
+        """Of the flow in hard-coded regions of training clips, pixels."""
+        split, clips, times, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
+        stacks = self.source.read(split, self.level, "flow", clips, times)
+        window = self.source.windows(split, self.level, clips, times, np.asarray(top_left))
+        flow = decode_stack(stacks, bound=self.source.flow_bound)
+        regions = crop(flow, top_left + jnp.asarray(window, jnp.int32), self.level.window_hw)
+        return jnp.sqrt(jnp.mean(jnp.square(regions)) + EPSILON)
+
+    def _draw(
+        self, key: PRNGKeyArray, batch_size: int
+    ) -> tuple[Split, Int[np.ndarray, " b"], Int[np.ndarray, " b"], Int[Array, "b 2"]]:
+        """Training clips, a frame of each, and crops."""
+        clip_key, time_key, crop_key = jax.random.split(key, 3)
+        lengths = self._lengths["train"]
+        clips = np.asarray(jax.random.randint(clip_key, (batch_size,), 0, len(lengths)))
+        times = np.asarray(jax.random.randint(time_key, (batch_size,), 0, lengths[clips]))
+        return "train", clips, times, random_crops(crop_key, self.level, batch_size)
+
+    def _samples(
+        self,
+        split: Split,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[Array, "b 2"],
+    ) -> Samples:
+        where = split, self.level
+        read = self.source.read(*where, self.stream, clips, times)
+        window = self.source.windows(*where, clips, times, np.asarray(top_left))
+        if self.stream == "rgb":
+            frames = _normalized(read)
+        else:
+            frames = _scaled(read, self._root_mean_square, bound=self.source.flow_bound)
+        unknown = jnp.full((len(clips), 2), jnp.nan)
+        return Samples(
+            frames=frames,
+            top_left=top_left,
+            theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
+            hand=unknown,
+            panel=unknown,
+            labels=jnp.asarray(self._labels[split][clips]),
+        )
+
+
+@jax.jit
+def _normalized(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    return normalize(frames.astype(jnp.float32) / 255)
+
+
+@jax.jit
+def _relit(key: PRNGKeyArray, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    return normalize(change_light(key, pixels(frames)))
+
+
+@partial(jax.jit, static_argnames="bound")
+def _scaled(
+    stacks: UInt8[Array, "b h w c"], unit: Float[Array, ""], *, bound: float
+) -> Float[Array, "b h w c"]:
+    return decode_stack(stacks, bound=bound) / unit

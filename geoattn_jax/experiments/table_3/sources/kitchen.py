@@ -1,0 +1,140 @@
+"""KitchenMini's clips for the six streams: rendered when they are first asked for."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from geoattn_jax.data.flow import BOUND, STACK, Stream, encode_flow
+from geoattn_jax.data.kitchen import (
+    CLASS_GROUPS,
+    CLASS_NAMES,
+    NUM_FRAMES,
+    KitchenMini,
+    draw_scenes,
+    render_clips,
+)
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.attention.samples import portions, windows_of_crops
+from geoattn_jax.training import cached_arrays
+
+CLIPS_AT_ONCE = 20  # that are rendered
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KitchenClips:
+    """A `ClipSource` of generated clips, whose flow is the scene's own.
+
+    After a clip's last frame comes its first, so that the stack around every frame holds all of the clip's
+    flows. What was rendered is kept as long as the same stream of the same level is read; of the test clips
+    only the last ones are.
+
+    Attributes:
+      seed: of the world.
+      num_clips: of each split.
+      folder: keeps the hard-coded regions.
+    """
+
+    seed: int
+    num_clips: Mapping[Split, int]
+    folder: Path
+    _rendered: dict[tuple, UInt8[np.ndarray, "n ..."]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
+    _found: dict[tuple, Float[np.ndarray, "n crops 2"]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    class_names: ClassVar = CLASS_NAMES
+    class_groups: ClassVar = CLASS_GROUPS
+    flow_bound: ClassVar = BOUND / 7  # the levels are a seventh of the paper's
+
+    def labels(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        indices = np.arange(self.num_clips[split], dtype=np.int32)
+        return np.asarray(draw_scenes(KitchenMini(split), self.seed, indices).label)
+
+    def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return np.full(self.num_clips[split], NUM_FRAMES)
+
+    def read(
+        self,
+        split: Split,
+        level: Level,
+        stream: Stream,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+    ) -> UInt8[np.ndarray, "b h w c"]:
+        """See `ClipSource`."""
+        videos = [self._video(split, level, stream, clip) for clip in clips.tolist()]
+        if stream == "rgb":
+            return np.stack([video[time] for video, time in zip(videos, times, strict=True)])
+        around = (times[:, None] + np.arange(STACK) - STACK // 2) % NUM_FRAMES
+        stacks = [video.take(flows, axis=2) for video, flows in zip(videos, around, strict=True)]
+        return np.stack(stacks).reshape(len(clips), *level.frame_hw, 2 * STACK)
+
+    def windows(
+        self,
+        split: Split,
+        level: Level,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[np.ndarray, "b 2"],
+    ) -> Float[np.ndarray, "b 2"]:
+        """See `ClipSource`; the same for all frames of a clip."""
+        del times
+        return self._windows(split, level)[clips, top_left[:, 1]]
+
+    def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
+        """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""
+        portion, place = divmod(clip, CLIPS_AT_ONCE)
+        key = split, level.name, stream, portion
+        if key not in self._rendered:
+            for other in list(self._rendered):
+                if other[1:3] != key[1:3] or other[0] == split == "test":
+                    del self._rendered[other]
+            indices = CLIPS_AT_ONCE * portion + np.arange(CLIPS_AT_ONCE, dtype=np.int32)
+            self._rendered[key] = np.asarray(
+                _render(KitchenMini(split, level.name), self.seed, indices, stream, self.flow_bound)
+            )
+        return self._rendered[key][place]
+
+    def _windows(self, split: Split, level: Level) -> Float[np.ndarray, "n crops 2"]:
+        key = split, level.name
+        if key not in self._found:
+            kitchen = KitchenMini(split, level.name)
+
+            def find() -> dict[str, np.ndarray]:
+                began = time.monotonic()
+                parts = [
+                    windows_of_crops(kitchen, self.seed, indices)
+                    for indices in portions(self.num_clips[split], CLIPS_AT_ONCE)
+                ]
+                return {"windows": np.concatenate(parts), "seconds": np.array(time.monotonic() - began)}
+
+            path = self.folder / level.name / f"windows_{split}.npz"
+            self._found[key] = cached_arrays(path, find)["windows"]
+        return self._found[key]
+
+
+@partial(jax.jit, static_argnums=(0, 3, 4))
+def _render(
+    kitchen: KitchenMini,
+    seed: int | Int[Array, ""],
+    indices: Int[Array, " b"],
+    stream: Stream,
+    bound: float,
+) -> UInt8[Array, "b ..."]:
+    clips = render_clips(kitchen, seed, indices)
+    if stream == "rgb":
+        return jnp.round(255 * clips.frames).astype(jnp.uint8)
+    return jnp.moveaxis(encode_flow(clips.flow, bound=bound), 1, 3)

@@ -1,0 +1,98 @@
+"""The data sets that the six streams can be trained on, by the name that a config gives as data.source."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
+from geoattn_jax.data.mpii_annotations import PROTOCOLS
+from geoattn_jax.data.mpii_videos import KEEPING
+from geoattn_jax.data.splits import SPLITS
+from geoattn_jax.data.video_folder import load_video_folder
+from geoattn_jax.experiments.core import config as rules
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.table_3.sources.kitchen import KitchenClips
+from geoattn_jax.experiments.table_3.sources.mpii import MpiiClips
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
+from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_opencv
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set.
+
+    Attributes:
+      scales: those of its levels' sizes that it has, see `attention.trainings.SCALES`.
+      rules: of the keys in config.data besides `source`.
+      open: from config.data, and a folder for what it keeps between runs, to its clips.
+      in_table_3: whether the paper's numbers stand beside the results.
+    """
+
+    scales: Collection[str]
+    rules: Mapping[str, Rule]
+    open: Callable[[Config, Path], ClipSource]
+    in_table_3: bool = True
+
+
+def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
+    return KitchenClips(seed=data.world_seed, num_clips=data.clips.to_dict(), folder=folder)
+
+
+def _open_mpii(data: Config, folder: Path) -> MpiiClips:
+    """Prepares the data set, which takes long, unless that is done."""
+    del folder
+    try:
+        import tensorflow_datasets as tfds
+
+        from geoattn_jax.data.mpii_cooking import MpiiCooking, cooking_config
+    except ImportError as error:
+        raise ConfigError(
+            f"config.data.source='mpii_cooking' needs pip install 'geoattn-jax[tfds,video]' ({error})"
+        ) from error
+    kept = cooking_config(data.size, stride=data.stride, background=data.background)
+    builder = MpiiCooking(config=kept, data_dir=data.data_dir)
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data.manual_dir))
+        return MpiiClips.of_protocol(builder, data.protocol)
+    except (AssertionError, OSError, ValueError) as error:  # TFDS asserts that there is a manual_dir
+        raise ConfigError(f"config.data: {error}") from error
+
+
+def _open_videos(data: Config, folder: Path) -> VideoClips:
+    check_opencv()
+    try:
+        return VideoClips(load_video_folder(data.data_dir, seed=data.split_seed), folder)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"config.data.data_dir: {error}") from error
+
+
+EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
+
+SOURCES = {
+    "kitchen_mini": Source(
+        scales=("mini",),
+        rules={
+            "world_seed": rules.whole(0, 2**31 - 1),
+            **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
+        },
+        open=_open_kitchen,
+    ),
+    "mpii_cooking": Source(
+        scales=("mini", "paper"),
+        rules={
+            "size": rules.one_of(KEEPING),
+            "stride": rules.whole(1),
+            "background": rules.boolean(),
+            "protocol": rules.one_of(PROTOCOLS),
+            "data_dir": rules.optional_text(),
+            "manual_dir": rules.optional_text(),
+        },
+        open=_open_mpii,
+    ),
+    "video_folder": Source(
+        scales=("mini",),
+        rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
+        open=_open_videos,
+        in_table_3=False,
+    ),
+}

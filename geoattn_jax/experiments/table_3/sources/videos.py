@@ -1,0 +1,141 @@
+"""The clips of a folder of video files for the six streams."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from geoattn_jax.data.flow import Stream, stack_flow
+from geoattn_jax.data.levels import LEVELS, Level
+from geoattn_jax.data.splits import Split
+from geoattn_jax.data.video import import_opencv
+from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_windows
+from geoattn_jax.data.video_folder import VideoFolder
+from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.training.progress import Progress
+
+T = TypeVar("T")
+
+FLOW_HW = LEVELS["detail"].frame_hw  # at which flow is computed, for all levels
+FLOW_BOUND = 8.0  # pixels at any level: of 170, at 25 frames a second, a hand that is quick
+
+
+class Made(NamedTuple):
+    """What is made of a clip for a level, mapped into memory."""
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    flow: UInt8[np.ndarray, "t h w 2"]
+    windows: Float[np.ndarray, "t crops 2"]
+
+
+def check_opencv() -> None:
+    """Checks that video files can be read.
+
+    Raises: ConfigError if they cannot.
+    """
+    try:
+        import_opencv()
+    except ImportError as error:
+        raise ConfigError(str(error)) from error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoClips:
+    """A `ClipSource` of video files, at the sizes of KitchenMini's levels.
+
+    Frames are scaled to a level's size, whatever their shape. Flow is computed at the detail level's size and
+    scaled to the others'. All is made when it is first asked for, and kept; see `data.video_cache`.
+
+    Attributes:
+      videos: the files.
+      folder: keeps what is made of them.
+      flow_bound: see `ClipSource`.
+    """
+
+    videos: VideoFolder
+    folder: Path
+    flow_bound: float = FLOW_BOUND
+    _levels: dict[str, dict[Split, list[Made]]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    class_groups: ClassVar[Mapping[str, Sequence[int]]] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """See `ClipSource`."""
+        return self.videos.class_names
+
+    def labels(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return np.array([clip.label for clip in self.videos.clips[split]])
+
+    def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return np.array([len(flow) for flow in self._flows[split]])
+
+    def read(
+        self,
+        split: Split,
+        level: Level,
+        stream: Stream,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+    ) -> UInt8[np.ndarray, "b h w c"]:
+        """See `ClipSource`."""
+        made = self._made(level)[split]
+        pairs = [(made[clip], time) for clip, time in zip(clips, times, strict=True)]
+        if stream == "rgb":
+            return np.stack([one.frames[time] for one, time in pairs])
+        return np.concatenate([stack_flow(one.flow, np.array([time])) for one, time in pairs])
+
+    def windows(
+        self,
+        split: Split,
+        level: Level,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[np.ndarray, "b 2"],
+    ) -> Float[np.ndarray, "b 2"]:
+        """See `ClipSource`."""
+        made = self._made(level)[split]
+        places = zip(clips, times, top_left[:, 1], strict=True)
+        return np.stack([made[clip].windows[time, left] for clip, time, left in places])
+
+    @cached_property
+    def _flows(self) -> dict[Split, list[UInt8[np.ndarray, "t h w 2"]]]:
+        """At the size at which it is computed; of every clip."""
+        flow = partial(cached_flow, folder=self.folder, compute_hw=FLOW_HW, bound=self.flow_bound)
+        return self._of_every_clip("flow", flow)
+
+    def _made(self, level: Level) -> dict[Split, list[Made]]:
+        if level.name not in self._levels:
+            flow = {"compute_hw": FLOW_HW, "bound": self.flow_bound}
+
+            def make(path: Path) -> Made:
+                return Made(
+                    cached_frames(path, self.folder, resize_hw=level.frame_hw),
+                    cached_flow(path, self.folder, resize_hw=level.frame_hw, **flow),
+                    cached_windows(path, self.folder, level=level, **flow),
+                )
+
+            self._levels[level.name] = self._of_every_clip(f"{level.name}, frames and regions", make)
+        return self._levels[level.name]
+
+    def _of_every_clip(self, what: str, make: Callable[[Path], T]) -> dict[Split, list[T]]:
+        clips = [(split, clip.path) for split, clips in self.videos.clips.items() for clip in clips]
+        made, progress = {split: [] for split in self.videos.clips}, Progress()
+        try:
+            began = time.monotonic()
+            progress.start(f"{what} of videos", done=0, steps=len(clips), metric="seconds")
+            for number, (split, path) in enumerate(clips, 1):
+                made[split].append(make(path))
+                progress.update(number, time.monotonic() - began)
+        finally:
+            progress.close()
+        return made

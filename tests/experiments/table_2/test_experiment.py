@@ -1,0 +1,199 @@
+"""Paper B's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
+
+import dataclasses
+
+import experiments_runs as runs
+import experiments_tiny as tiny
+import jax
+import numpy as np
+import pytest
+
+from geoattn_jax.experiments import combine, run
+from geoattn_jax.experiments.attention import samples as kitchen_frames
+from geoattn_jax.experiments.attention import trainings as attention_level
+from geoattn_jax.experiments.attention.region_measures import Measures
+from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
+from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.table_2.experiment import rows_of
+from geoattn_jax.training import WorkdirError, read_results, write_results
+
+CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
+
+
+def config(**overrides):
+    return tiny.tiny_config(
+        "sstn_kitchen", **{"models__general__small": CHOSEN, "levels": ("general",)} | overrides
+    )
+
+
+def windows(kitchen, seed, indices):
+    """Stands for the search for hard-coded regions, which would take most of the time."""
+    level, rng = kitchen.sizes, np.random.default_rng([seed, *indices])
+    limits = np.array(level.crop_hw) - level.window_hw
+    return rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2)).astype(np.float32)
+
+
+def render(kitchen, seed, indices, per_clip):
+    """Stands for rendering: noise, every class equally often."""
+    level, rng, shape = kitchen.sizes, np.random.default_rng([seed, *indices]), (len(indices), per_clip)
+    frames = rng.integers(0, 256, (*shape, *level.frame_hw, 3), np.uint8)
+    hand, panel = (rng.uniform(0, level.frame_hw, (*shape, 2)).astype(np.float32) for _ in range(2))
+    return frames, hand, panel, indices % 14
+
+
+def crop_with_motion(kitchen, seed, index):
+    """Stands for a rendered clip and its motion."""
+    rng, hw = np.random.default_rng([seed, index]), kitchen.sizes.crop_hw
+    return rng.uniform(0, 1, (*hw, 3)), rng.uniform(0, 1, hw), np.zeros(2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frames_of_noise():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kitchen_frames, "windows_of_crops", windows)
+        patch.setattr(kitchen_frames, "_render", render)
+        patch.setattr(kitchen_frames, "_crop_with_motion", crop_with_motion)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    run.train_and_evaluate(config(), folder)
+    return folder
+
+
+def test_every_cell_is_there_beside_the_papers_number(finished):
+    cells = {(row.model, row.protocol, row.metric): row for row in runs.rows(finished)}
+    assert {row.table for row in cells.values()} == {"B2"}
+    assert {row.condition for row in cells.values()} == {"general, small"}
+    assert {row.n for row in cells.values()} == {1}
+    for model in CHOSEN:
+        protocols = {protocol for name, protocol, _ in cells if name == model}
+        probed = MODELS[model].region == "attended"
+        assert ("from_theta_alone, texture" in protocols) == probed
+        for metric in ("accuracy", *Measures._fields):
+            assert (model, "unseen_subjects", metric) in cells
+    printed = {model: cells[model, "unseen_subjects", "accuracy"].paper for model in CHOSEN}
+    assert printed == {"stn_default": 0.2902, "sstn": 0.2941, "sstn_guided": None, "hard_coded": None}
+    assert cells["sstn", "unseen_subjects, texture", "accuracy"].paper is None
+    # The controls' own regions: as close to theta_2 as half a pixel.
+    assert cells["hard_coded", "unseen_subjects", "theta_error"].mean < np.sqrt(0.5)
+    assert "[29.41]" in (finished / "table.md").read_text()
+
+
+def test_a_row_is_the_mean_of_the_runs():
+    one, other = ({("unseen_subjects", "accuracy"): 0.5, ("unseen_subjects", "scale"): n} for n in (1.0, 3.0))
+    accuracy, scale = rows_of("middle", "large", "sstn", [one, other])
+    assert (accuracy.condition, accuracy.mean, accuracy.n, accuracy.paper) == (
+        "middle, large",
+        0.5,
+        2,
+        0.3064,
+    )
+    assert (scale.mean, scale.std, scale.n, scale.paper) == (2.0, 1.0, 2, None)
+
+
+def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
+    one = read_results(finished / "results.json")
+    seeds = tmp_path / "0", tmp_path / "1"
+    for seed, folder in enumerate(seeds):
+        folder.mkdir()
+        rows_of_seed = [
+            dataclasses.replace(row, mean=float(seed)) for row in one.rows if row.metric == "accuracy"
+        ]
+        origin = {**one.provenance, "seed": seed}
+        write_results(folder, dataclasses.replace(one, provenance=origin, rows=rows_of_seed))
+    output = tmp_path / "table.json"
+    assert combine.main([*map(str, seeds), "--output", str(output)]) == 0
+    assert {(row.mean, row.std, row.n) for row in read_results(output).rows} == {(0.5, 0.5, 2)}
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.json"]  # no curves
+
+
+def test_the_figures_are_there(finished):
+    names = {path.name for path in (finished / "figures").iterdir()}
+    assert names == {
+        "general_motion.png",
+        "general_attended.png",
+        "general_accuracy.png",
+        "general_sstn_training.png",
+        "general_sstn_outlines.png",
+    }
+
+
+def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
+    """What joint training is given: SSTN the guided networks, STN a fresh localizer, all one recognizer."""
+    cut, given, fit = config(), {}, Fitting.fit
+
+    def watched(self, name, phases, params, *rest, **options):
+        given[name.rpartition("/")[2]] = params
+        return fit(self, name, phases, params, *rest, **options)
+
+    monkeypatch.setattr(Fitting, "fit", watched)
+    level = AttentionLevel.prepare(cut, "general", Fitting(cut, finished, trains=False))
+    for model in CHOSEN:
+        level.trained("small", model, 0)
+    guided = level.guided("small", "affine", 0)
+    assert set(given) == {"guide_affine", "stn_default", "sstn", "hard_coded"}
+    equal = {name: jax.tree.map(np.array_equal, params, guided) for name, params in given.items()}
+    assert all(jax.tree.leaves(equal["sstn"]) + jax.tree.leaves(equal["hard_coded"]))
+    assert all(jax.tree.leaves(equal["stn_default"]["recognizer"]))
+    layers = equal["stn_default"]["localizer"]["fc6"], equal["stn_default"]["transformer"]["theta"]
+    assert not any(layer["kernel"] for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "at_call"),
+    [
+        (kitchen_frames, "_draw", 6),  # in the middle of joint training
+        (attention_level, "class_from_theta", 2),  # while models are evaluated
+    ],
+)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, module, name, at_call):
+    runs.assert_it_ends_as(finished, config(), tmp_path, module, name, at_call=at_call)
+
+
+def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
+    runs.assert_evaluation_repeats(finished)
+
+
+def test_evaluation_needs_a_finished_training(tmp_path):
+    runs.begin(config(), tmp_path, kitchen_frames, "_draw", at_call=3)
+    with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
+        run.evaluate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"models__general__small": ("stn",)},
+            "config.models.general.small must be at least one of stn_default, stn_small",
+        ),
+        ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
+        ({"localizers": ("huge",)}, "config.localizers must be at least one of small, middle, large"),
+        ({"scale": "huge"}, "config.scale must be one of mini, paper"),
+        ({"clips__test": 41}, "config.clips.test must be a whole number, at least 42, got 41"),
+        ({"frames_per_clip": 11}, "config.frames_per_clip must be a whole number, from 1 to 10"),
+        ({"sub_batches": 3}, "config.sub_batches must divide config.batch_size=4, got 3"),
+        (
+            {"dropout__recognizer": 1.0},
+            "config.dropout.recognizer must be a number from 0 to below 1, got 1.0",
+        ),
+        ({"guide__crops": "centred"}, "config.guide.crops must be one of jittered, random"),
+        (
+            {"joint__localizer_rate__middle": 0.0},
+            "config.joint.localizer_rate.middle must be a number above 0",
+        ),
+        ({"optimizer": "sgd"}, "config.optimizer must be one of adam, momentum"),
+    ],
+)
+def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_model_is_another():
+    assert len(set(MODELS.values())) == len(MODELS)

@@ -1,0 +1,100 @@
+"""The features of all frames: as one by one, whatever the batch; and clip by clip."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clip_sources import LENGTHS, NoisyClips
+
+from geoattn_jax.data.levels import Level
+from geoattn_jax.experiments.attention.region_measures import centre_of
+from geoattn_jax.experiments.attention.task import AttentionTask
+from geoattn_jax.experiments.table_3.features import Trained, extract_features, trajectories
+from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.models.sstn import SSTN
+
+LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
+
+
+class Network(nn.Module):
+    """The smallest localizer; with `outputs` a recognizer whose features are the region itself."""
+
+    outputs: int | None = None
+
+    def setup(self):
+        self.dense = nn.Dense(self.outputs or 5)
+
+    def __call__(self, images, *, train):
+        return self.dense(self.features(images))
+
+    def features(self, images):
+        return images.reshape(images.shape[0], -1)
+
+
+@pytest.fixture(scope="module", params=["rgb", "flow"])
+def frames(request):
+    return StreamFrames(NoisyClips(), LEVEL, request.param)
+
+
+def models(frames):
+    task = AttentionTask(
+        model=SSTN(Network(), Network(3), LEVEL.crop_hw, LEVEL.window_hw),
+        frames=frames,
+        batch_size=2,
+        sub_batches=1,
+        evaluation_batch=2,
+        optimizer=optax.sgd,
+    )
+    params = jax.tree.map(lambda leaf: leaf + 0.01, task.initial_params(0))
+    return {name: Trained(task, params, name) for name in ("attended", "hard_coded")}
+
+
+def test_features_do_not_depend_on_the_batch(frames):
+    found = {
+        size: extract_features(frames, "test", models(frames), batch_size=size) for size in (1, 3, 8, 11)
+    }
+    for size, features in found.items():
+        assert set(features) == {"attended", "hard_coded", "lengths", "seconds"}
+        np.testing.assert_array_equal(features["lengths"], LENGTHS["test"])
+        for name in ("attended", "hard_coded"):
+            assert features[name].shape == (8, 36 * frames.channels)
+            np.testing.assert_allclose(features[name], found[1][name], rtol=1e-4, atol=1e-4, err_msg=size)
+
+
+def test_features_are_those_of_the_regions(frames):
+    trained = models(frames)
+    found = extract_features(frames, "test", trained, batch_size=4)
+    (samples,) = frames.every_frame("test", 8)
+    task, params, _ = trained["attended"]
+    theta = task.theta(params, samples, "attended")
+    regions = task.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+    np.testing.assert_allclose(found["attended"], regions.reshape(8, -1), rtol=1e-4, atol=1e-4)
+    # The hard-coded one lies up to half a pixel aside, each clip's elsewhere, so it is not a copy.
+    key = jax.random.key(0)
+    for n, clip in enumerate([0, 0, 0, 1, 2, 2, 2, 2]):
+        aside = jax.random.uniform(jax.random.fold_in(key, clip), (2,), minval=-1, maxval=1)
+        theta = samples.theta_2[n : n + 1].at[..., 2].add(aside / 12)
+        region = task.model.apply(
+            {}, samples.frames[n : n + 1], samples.top_left[n : n + 1], theta, method="attend"
+        )
+        np.testing.assert_allclose(found["hard_coded"][n], region.ravel(), rtol=1e-4, atol=1e-4)
+
+
+def test_control_regions_lie_up_to_half_a_pixel_aside(frames):
+    task, params, region = models(frames)["hard_coded"]
+    (samples,) = frames.every_frame("test", 8)
+    theta = task.theta(params, samples, region)
+    aside = np.abs(centre_of(theta, LEVEL.crop_hw) - centre_of(samples.theta_2, LEVEL.crop_hw))
+    assert np.all(aside <= 0.5 + 1e-4)
+    assert aside.max() > 0.25
+
+
+def test_trajectories_are_filled_up_with_zeros():
+    features = jnp.arange(1, 13, dtype=jnp.float32).reshape(6, 2)
+    clips = trajectories(np.asarray(features), np.array([1, 3, 2]))
+    np.testing.assert_array_equal(
+        clips,
+        [[[1, 2], [0, 0], [0, 0]], [[3, 4], [5, 6], [7, 8]], [[9, 10], [11, 12], [0, 0]]],
+    )
