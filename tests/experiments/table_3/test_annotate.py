@@ -113,7 +113,7 @@ def test_a_large_video_is_scaled_to_the_page_and_may_become_a_gif(finished, tmp_
 @pytest.fixture(scope="module")
 def eval_py():
     """eval.py as a module, which defines its flags when it is loaded."""
-    spec = importlib.util.spec_from_file_location("eval_py", Path(__file__).parents[2] / "eval.py")
+    spec = importlib.util.spec_from_file_location("eval_py", Path(__file__).parents[3] / "eval.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
