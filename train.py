@@ -7,11 +7,14 @@ where it stopped. Each file in configs/ says what to expect of it. All keys, suc
 their values stand in the workdir's geoattn_jax.json.
 """
 
+import argparse
+import runpy
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
+from geoattn_jax.experiments.core.keys import unknown_key
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
@@ -34,14 +37,20 @@ def parse_flags(arguments: list[str]) -> list[str]:
         remaining = app.parse_flags_with_usage(arguments)
         _CONFIG.value.copy_and_resolve_references()
         return remaining
-    except (AttributeError, ImportError, OSError, SyntaxError) as error:
-        if error.args and isinstance(error.args[0], KeyError):
-            unknown = ". ".join(error.args[0].args[0].splitlines())
-            sys.exit(f"train.py: the config has no key {unknown}")
-        reason = str(error).splitlines()[-1].strip()
-        sys.exit(f"train.py: --config cannot be read ({reason}); give a file in configs/, or one like them")
-    except (KeyError, TypeError, ValueError) as error:
-        sys.exit(f"train.py: a flag cannot be used: {error.args[0]}")
+    except (AttributeError, ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
+        sys.exit(f"train.py: {_reason(error, arguments)}")
+
+
+def _reason(error: Exception, arguments: list[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", default="")
+    file = parser.parse_known_args(arguments)[0].config
+    try:
+        config = runpy.run_path(file)["get_config"]()
+    except Exception as unreadable:
+        reason = str(unreadable).splitlines()[-1].strip()
+        return f"--config={file} cannot be read ({reason}); give a file in configs/, or one like them"
+    return unknown_key(config, arguments) or f"a flag cannot be used: {error.args[0]}"
 
 
 if __name__ == "__main__":

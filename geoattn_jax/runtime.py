@@ -60,7 +60,7 @@ def tune_cpu(*, allocator: bool = True) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    _log.info("CPU settings: %s", describe(os.environ))
+    _log.debug("CPU settings: %s", describe(os.environ))
 
 
 def uses_cpu(environment: Mapping[str, str]) -> bool:
@@ -114,6 +114,6 @@ def xla_accepts(flag: str) -> bool:
 
 
 def describe(environment: Mapping[str, str]) -> str:
-    """XLA's flags and the allocator's settings on one line, for logs and reports."""
+    """XLA's flags and the allocator's settings on one line, for the log and for `results.json`."""
     variables = {"XLA_FLAGS": environment.get("XLA_FLAGS", ""), **allocator_settings(environment)}
     return " ".join(f"{name}={value!r}" for name, value in variables.items())

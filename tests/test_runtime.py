@@ -10,7 +10,8 @@ from geoattn_jax import runtime
 
 PROGRAM = """
 import logging, os, sys
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig()
+logging.getLogger("geoattn_jax").setLevel({level!r})
 from geoattn_jax import runtime
 print("start", os.getpid(), sys.argv[1:], flush=True)
 runtime.tune_cpu(allocator={allocator})
@@ -26,11 +27,11 @@ TUNING_VARIABLES = (
 )
 
 
-def run(allocator=True, **environment):
+def run(allocator=True, level="DEBUG", **environment):
     """Runs PROGRAM with these variables and none of the developer's own settings."""
     inherited = {name: value for name, value in os.environ.items() if name not in TUNING_VARIABLES}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(allocator=allocator), "an argument", "--flag=1"],
+        [sys.executable, "-c", PROGRAM.format(allocator=allocator, level=level), "an argument", "--flag=1"],
         env={**inherited, "JAX_PLATFORMS": "cpu", **environment},
         capture_output=True,
         text=True,
@@ -111,3 +112,7 @@ def test_without_the_allocator_the_program_goes_on():
     result = run(allocator=False)
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["start", "end"]
     assert "CPU settings: XLA_FLAGS=" in result.stderr
+
+
+def test_the_settings_are_not_shown_unless_asked_for():
+    assert "CPU settings" not in run(level="INFO").stderr

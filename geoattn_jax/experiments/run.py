@@ -65,12 +65,14 @@ def ending_in_one_line(program: str) -> Iterator[None]:
 def prepare_process() -> None:
     """Sets this process up; a program calls it first, before JAX computes.
 
-    Shows this package's own lines, and of the libraries' the warnings only; on a CPU starts the program over
-    with other settings (see `tune_cpu`); keeps compiled programs.
+    Shows this package's own lines (with --verbosity=1 the debugging ones too), and of the libraries' the
+    warnings only; on a CPU starts the program over with other settings (see `tune_cpu`); keeps compiled
+    programs.
     """
+    debugs = absl.logging.get_verbosity() >= absl.logging.DEBUG
     absl.logging.set_verbosity(absl.logging.WARNING)
     logger = logging.getLogger("geoattn_jax")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG if debugs else logging.INFO)
     logger.propagate = False
     logger.addHandler(logging.StreamHandler())
     tune_cpu()

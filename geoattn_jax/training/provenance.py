@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from geoattn_jax.runtime import describe
+
 PACKAGES = ("geoattn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
@@ -19,12 +21,14 @@ def provenance(*, seed: int, wall_seconds: float) -> dict[str, Any]:
       seed: of the run.
       wall_seconds: what the run took.
 
-    Returns: {"commit", "packages", "device", "seed", "wall_seconds"}; see `commit`.
+    Returns: {"commit", "packages", "device", "settings", "seed", "wall_seconds"}; see `commit` and
+      `runtime.describe`.
     """
     return {
         "commit": commit(),
         "packages": {"python": platform.python_version(), **_versions()},
         "device": _device(),
+        "settings": describe(os.environ),
         "seed": seed,
         "wall_seconds": round(wall_seconds, 1),
     }

@@ -127,12 +127,14 @@ def test_the_programs(tmp_path):
     for file in ("results.json", "table.md", "figures/sequences.png"):
         assert str(tmp_path / "run" / file) in done.stdout
     assert "lenet: pretraining: 2/2 steps, loss 2." in done.stderr
+    assert "CPU settings" not in done.stderr
     assert "lenet, normal: LSTM: 2/2 steps, mean loss 4." in done.stderr  # chance of 100 classes: log(100)
     results = tmp_path / "run" / "results.json"
     rows = read_results(results).rows
     results.unlink()
-    done = program("eval.py", "--workdir=run", folder=tmp_path)
+    done = program("eval.py", "--workdir=run", "--verbosity=1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "CPU settings: XLA_FLAGS=" in done.stderr
     assert read_results(results).rows == rows
 
 
@@ -160,14 +162,19 @@ def test_an_interrupted_program_says_how_to_go_on(tmp_path):
         (
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.round=3"],
-            """train.py: the config has no key 'round'. Did you mean "rounds" instead of "round"?\n""",
+            "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
+            "config.lstm are batch_size, epochs, learning_rate, rounds, units\n",
         ),
         (
             "train.py",
-            ["--config=nowhere.py", "--workdir=run", "--config.seed=3"],
-            "train.py: --config cannot be read ([Errno 2] No such file or directory: 'nowhere.py'); give",
+            ["--config=/nowhere.py", "--workdir=run", "--config.seed=3"],
+            "train.py: --config=/nowhere.py cannot be read ([Errno 2] No such file or directory: '/nowhere.py'",
         ),
-        ("train.py", [f"--config={ROOT}/README.md", "--workdir=run"], "train.py: --config cannot be read ("),
+        (
+            "train.py",
+            [f"--config={ROOT}/README.md", "--workdir=run"],
+            f"train.py: --config={ROOT}/README.md cannot be",
+        ),
         ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
         ("train.py", [CONFIG, "--workdir=run", "--config.lstm.rounds=many"], "lstm.rounds"),
         (

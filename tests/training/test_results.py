@@ -117,11 +117,13 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read_results(path)
 
 
-def test_provenance_says_what_ran_and_where():
+def test_provenance_says_what_ran_and_where(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_some_flag=3")
     found = provenance(seed=7, wall_seconds=12.345)
     assert found["seed"] == 7
     assert found["wall_seconds"] == 12.3
     assert found["packages"]["jax"] == jax.__version__
     assert found["device"].startswith("8 x ")
+    assert "XLA_FLAGS='--xla_some_flag=3'" in found["settings"]
     assert found["commit"] is None or len(found["commit"].removesuffix("-dirty")) == 40
     json.dumps(found)

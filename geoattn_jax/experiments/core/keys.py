@@ -1,0 +1,45 @@
+"""What to say of a flag such as --config.lstm.round=3 when the config has no such key."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from geoattn_jax.experiments.core.config import Config
+
+PREFIX = "--config."
+
+
+def unknown_key(config: Config, arguments: Sequence[str]) -> str | None:
+    """One line about the first flag that names a key which the config does not have; None if there is none.
+
+    It names the nearest right key, and the keys of the deepest group that the flag got right.
+
+    Args:
+      config: as its file gives it.
+      arguments: of the program.
+    """
+    for argument in arguments:
+        key = argument.removeprefix(PREFIX).partition("=")[0]
+        if not argument.startswith(PREFIX) or key in set(_keys(config)):
+            continue
+        group, name = _deepest_group(config, key)
+        nearest = difflib.get_close_matches(key, list(_keys(config)), n=1)
+        hint = f" Did you mean config.{nearest[0]}?" if nearest else ""
+        return f"the config has no key {key!r}.{hint} The keys of {name} are {', '.join(sorted(group))}"
+    return None
+
+
+def _keys(config: Config, prefix: str = "") -> Iterator[str]:
+    """All keys, those of groups too, since a group can be given as a whole."""
+    for name, value in config.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Config):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def _deepest_group(config: Config, key: str) -> tuple[Config, str]:
+    group, name = config, "config"
+    for part in key.split(".")[:-1]:
+        if not isinstance(group.get(part), Config):
+            break
+        group, name = group[part], f"{name}.{part}"
+    return group, name
