@@ -12,6 +12,6 @@ def use_compilation_cache() -> None:
     What the user has chosen stays: a folder (JAX_COMPILATION_CACHE_DIR or `jax.config`), or none at all
     (JAX_ENABLE_COMPILATION_CACHE=false).
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(home) / "geoattn_jax" / "xla"))

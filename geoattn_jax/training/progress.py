@@ -22,7 +22,6 @@ class Progress:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task: rich.progress.TaskID | None = None
         self._next_line = 0.0
         self._bar.start()
 

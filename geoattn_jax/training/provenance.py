@@ -79,4 +79,4 @@ def _device() -> str:
 
 def _cores() -> int:
     # Where the system can tell, the cores this process may use, not those of the machine.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
