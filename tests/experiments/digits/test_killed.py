@@ -10,7 +10,7 @@ import pytest
 
 from geoattn_jax.training import read_metrics, read_results
 
-SCRIPT = Path(__file__).parents[1] / "experiments_crash.py"
+SCRIPT = Path(__file__).parents[2] / "experiments_crash.py"
 
 
 @pytest.fixture(scope="module")
