@@ -10,8 +10,7 @@ clip with the regions of each level and the top classes, and a picture of some o
 
 from absl import app, flags
 
-from geoattn_jax.experiments.run import ending_in_one_line, evaluate, prepare_process
-from geoattn_jax.experiments.table_3.annotate import annotate
+from geoattn_jax.experiments.run import annotate, ending_in_one_line, evaluate, prepare_process
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A folder in which train.py has finished.", required=True)
 _VIDEO = flags.DEFINE_string("video", None, "A video file to annotate.")

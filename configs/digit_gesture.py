@@ -10,7 +10,7 @@ misprint (LeNet's, to the last digit).
 """
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.digits.two_stage import paper_config
+from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 
 
 def get_config() -> Config:

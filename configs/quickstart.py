@@ -7,7 +7,7 @@ README shows; DCN-LSTM before LeNet-LSTM before STN-LSTM under every condition, 
 """
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.digits.two_stage import paper_config
+from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 
 
 def get_config() -> Config:

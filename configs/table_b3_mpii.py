@@ -7,7 +7,7 @@ FOLDER/downloads/manual holds the download, `annotations/detectionGroundtruth-1-
 name its place by --config.data.manual_dir=...); FOLDER gets what is made of it, once for all runs. The
 protocol is `fixed`, seven test subjects at once; --config.data.protocol=fold_1 to fold_7 test on one of them
 and train on all others, each in a workdir of its own, from which `python -m
-geoattn_jax.experiments.table_3.combine_folds` makes one table. --config.data.background=False leaves the
+geoattn_jax.experiments.combine` makes one table. --config.data.background=False leaves the
 background class out: the paper does not say whether it counts.
 
 VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128 by

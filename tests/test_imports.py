@@ -19,13 +19,21 @@ DIRECTIONS = {
     "experiments": {"ops", "layers", "models", "data", "training", "descriptors", "figures"},
     "bench": {"ops", "layers", "models", "data", "training", "descriptors", "experiments"},
 }
+# Likewise the rooms of experiments/; its own modules, such as the registry, may import all of them.
+ROOMS = {
+    "core": set(),
+    "digits": {"core"},
+    "attention": {"core"},
+    "table_2": {"core", "attention"},
+    "table_3": {"core", "attention"},
+}
 ROOT_MODULES = {"files", "runtime"}  # imported by anybody; they import nothing of the package
 
 
-def imported_parts(source: Path, package: Path = PACKAGE) -> set[str]:
-    """The parts of geoattn_jax that one source file imports; `.` stands for the package's own root."""
+def imported_names(source: Path, package: Path = PACKAGE) -> set[str]:
+    """What one source file imports, by its whole name."""
     here = ("geoattn_jax", *source.relative_to(package).with_suffix("").parts)
-    parts = set()
+    found = set()
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -35,11 +43,18 @@ def imported_parts(source: Path, package: Path = PACKAGE) -> set[str]:
             names = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for name in names:
-            root, _, rest = name.partition(".")
-            if root == "geoattn_jax":
-                parts.add(rest.partition(".")[0] or ".")
-    return parts
+        found |= set(names)
+    return found
+
+
+def imported_parts(source: Path, package: Path = PACKAGE, inside: str = "geoattn_jax") -> set[str]:
+    """The parts of a package that one source file imports; `.` stands for the package's own root."""
+    names = [f"{name}." for name in imported_names(source, package)]
+    return {
+        name.removeprefix(f"{inside}.").partition(".")[0] or "."
+        for name in names
+        if name.startswith(f"{inside}.")
+    }
 
 
 def sources() -> list[Path]:
@@ -55,6 +70,23 @@ def test_imports_follow_the_directions(source):
     assert not forbidden, (
         f"{source.name} in {part}/ must not import {sorted(forbidden)}; allowed: {sorted(allowed)}"
     )
+
+
+EXPERIMENTS = PACKAGE / "experiments"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [source for source in sources() if source.is_relative_to(EXPERIMENTS)],
+    ids=lambda path: str(path.relative_to(EXPERIMENTS)),
+)
+def test_imports_between_rooms_follow_the_directions(source):
+    room, *inner = source.relative_to(EXPERIMENTS).parts
+    if not inner:
+        return
+    assert room in ROOMS, f"{room}/ is not in ROOMS: say what it may import"
+    forbidden = imported_parts(source, inside="geoattn_jax.experiments") - ROOMS[room] - {room}
+    assert not forbidden, f"{source.name} in {room}/ must not import {sorted(forbidden)}"
 
 
 @pytest.mark.parametrize(

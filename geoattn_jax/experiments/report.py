@@ -10,14 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from geoattn_jax.experiments.table_2 import published as paper_b
-from geoattn_jax.experiments.table_3 import published as paper_b_streams
+from geoattn_jax.experiments.registry import experiment_named
 from geoattn_jax.files import write_text
 from geoattn_jax.training import Results, WorkdirError, read_results
-from geoattn_jax.training.results import markdown
 
-# How an experiment's rows are shown, if not all of them, metric by metric.
-TABLES = {"supervised_attention": paper_b.tables, "six_streams": paper_b_streams.tables}
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -30,7 +26,7 @@ def filled(text: str, folder: Path) -> str:
     def block(match: re.Match) -> str:
         name = match[1]
         results = read_results(folder / f"{name}.json")
-        tables = TABLES.get(results.experiment, markdown)(results.rows)
+        tables = experiment_named(results.experiment).tables(results.rows)
         return f"<!-- results: {name} -->\n{summary(results)}\n{tables}<!-- /results -->"
 
     return BLOCK.sub(block, text)

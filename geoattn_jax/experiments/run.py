@@ -12,17 +12,10 @@ import absl.logging
 import rich.console
 import rich.markdown
 
-from geoattn_jax.data.video import VideoError
-from geoattn_jax.experiments.core.config import Config, ConfigError, one_of
+from geoattn_jax.data.video import WRITABLE, VideoError
+from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
-from geoattn_jax.experiments.digits.curves import draw_curves
-from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.experiments.digits.pictures import draw_pictures
-from geoattn_jax.experiments.digits.two_stage import TwoStage
-from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
-from geoattn_jax.experiments.table_2.pictures import draw_regions
-from geoattn_jax.experiments.table_3.experiment import SixStreams
-from geoattn_jax.experiments.table_3.pictures import draw_confusions
+from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,
@@ -35,18 +28,6 @@ from geoattn_jax.training import (
     write_results,
 )
 
-EXPERIMENTS = {
-    "two_stage": TwoStage,
-    "end_to_end": EndToEnd,
-    "supervised_attention": SupervisedAttention,
-    "six_streams": SixStreams,
-}
-PICTURES = {
-    "two_stage": draw_pictures,
-    "end_to_end": draw_curves,
-    "supervised_attention": draw_regions,
-    "six_streams": draw_confusions,
-}
 INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
 
 
@@ -97,20 +78,52 @@ def evaluate(workdir: str | os.PathLike) -> None:
     _run(Config(read_config(workdir)), workdir, trains=False)
 
 
+def annotate(
+    workdir: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike | None
+) -> list[Path]:
+    """Draws what a finished run makes of a video file into a video, and some of its frames into a picture.
+
+    Args:
+      workdir: a folder in which train.py has finished an experiment that can.
+      video: the file.
+      out: the file to write, ".mp4" or ".gif"; None is figures/NAME.mp4 in the workdir.
+
+    Returns: the files that were written.
+    Raises: WorkdirError if the folder holds no finished training, ConfigError if its experiment cannot or out
+      is another kind of file, VideoError naming the video if it cannot be used.
+    """
+    config = Config(read_config(workdir))
+    experiment, video = experiment_of(config), Path(video).absolute()
+    if experiment.annotate is None:
+        able = ", ".join(one.name for one in EXPERIMENTS.values() if one.annotate)
+        raise ConfigError(
+            f"--video needs a workdir of the experiment {able}; {workdir} is of {experiment.name}"
+        )
+    folder = Path(workdir).absolute()
+    out = folder / "figures" / f"{video.stem}.mp4" if out is None else Path(out)
+    if out.suffix not in WRITABLE or out.absolute() == video:
+        raise ConfigError(f"--out must end in .mp4 or .gif and be another file than --video, got {out}")
+    fitting = Fitting(config, folder, trains=False)
+    prepared = experiment.start(config, fitting)
+    with open_workdir(folder, config.to_dict()):
+        fitting.check_finished(prepared.plan)
+        return experiment.annotate(prepared, video, out)
+
+
 def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
-    name = config.get("experiment")
-    rule = one_of(EXPERIMENTS)
-    if not rule.holds(name):
-        raise ConfigError(f"config.experiment must be {rule.expected}, got {name!r}")
-    experiment = EXPERIMENTS[name].prepare(config)
+    experiment = experiment_of(config)
+    fitting = Fitting(config, Path(workdir).absolute(), trains)
+    prepared = experiment.start(config, fitting)
     if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
         raise ConfigError("config.tensorboard=True needs tensorboardX: pip install tensorboardX")
     with open_workdir(workdir, config.to_dict()) as folder:
-        fitting = Fitting(config, folder, trains)
-        rows = list(experiment.rows(fitting))
+        if not trains:
+            fitting.check_finished(prepared.plan)
+        measured = prepared.measure()
         origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
-        write_results(folder, Results(name, config.to_dict(), origin, rows))
-        pictures = PICTURES[name](experiment, fitting)
+        results = Results(experiment.name, config.to_dict(), origin, prepared.rows(measured))
+        write_results(folder, results, tables=experiment.tables)
+        pictures = experiment.draw(prepared, measured)
     show(folder, pictures)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,30 @@ class Results:
             )
 
 
-def write_results(directory: Path, results: Results) -> None:
+def markdown(rows: Iterable[Row]) -> str:
+    """The rows as tables, one per table, protocol and metric: conditions down, models across.
+
+    A cell holds mean ± standard deviation and, in brackets, the paper's number; fractions are in percent.
+    """
+    tables: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        tables.setdefault((row.table, row.protocol, row.metric), []).append(row)
+    return "\n".join(_table(table) for table in tables.values())
+
+
+def write_results(
+    directory: Path, results: Results, *, tables: Callable[[Sequence[Row]], str] = markdown
+) -> None:
     """Writes `results.json` and `table.md`, each at once.
 
     Args:
       directory: where to; it must exist.
       results: what to write; config and provenance anything that JSON can hold.
+      tables: lays the rows out.
     """
     content = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
     write_text(directory / "results.json", f"{content}\n")
-    write_text(directory / "table.md", markdown(results.rows))
+    write_text(directory / "table.md", tables(results.rows))
 
 
 def read_results(path: Path) -> Results:
@@ -120,17 +134,6 @@ def read_results(path: Path) -> Results:
         return Results(**content, rows=rows)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WorkdirError(f"{path} cannot be read as results: {error}; train again, or repair it") from error
-
-
-def markdown(rows: Iterable[Row]) -> str:
-    """The rows as tables, one per table, protocol and metric: conditions down, models across.
-
-    A cell holds mean ± standard deviation and, in brackets, the paper's number; fractions are in percent.
-    """
-    tables: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        tables.setdefault((row.table, row.protocol, row.metric), []).append(row)
-    return "\n".join(_table(table) for table in tables.values())
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -14,7 +14,6 @@ import pytest
 
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.attention.samples import Samples
-from geoattn_jax.experiments.attention.trainings import AttentionLevel
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.training import read_results
@@ -65,8 +64,7 @@ def test_two_steps_of_streams(tmp_path):
 def test_the_papers_scale_by_its_shapes(tmp_path):
     """VGG-16 twice takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("sstn_paper_scale")
-    SupervisedAttention.prepare(config)
-    level = AttentionLevel.prepare(config, "detail", Fitting(config, tmp_path, trains=True))
+    level = SupervisedAttention.prepare(config, Fitting(config, tmp_path, trains=True)).levels["detail"]
     task = level.task("large", mode="affine", start="centred")
     params = jax.eval_shape(lambda: task.initial_params(0))
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}

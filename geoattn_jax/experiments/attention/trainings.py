@@ -9,13 +9,13 @@ import optax
 from jaxtyping import Bool, Int
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
-from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
+from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.experiments.attention import published_weights as vgg
-from geoattn_jax.experiments.attention.samples import KitchenFrames
 from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Region
 from geoattn_jax.experiments.attention.theta_probe import class_from_theta
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
 from geoattn_jax.models.sstn import SSTN, ThetaStart
@@ -68,28 +68,17 @@ class AttentionLevel:
     """The trainings of one level.
 
     Attributes:
-      config: of the experiment.
+      plan: the stages of the experiment, with the settings that each may read.
+      config: what all trainings read; see `attention.stages`.
       frames: what is trained and evaluated on.
       fitting: trains, or reads what was trained.
     """
 
+    plan: Plan
     config: Config
     frames: FrameSource
     fitting: Fitting
     _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
-
-    @classmethod
-    def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
-        """KitchenMini's frames at the level of that name, at the config's scale."""
-        sizes = SCALES[config.scale][level]
-        frames = KitchenFrames(
-            level=sizes,
-            seed=config.world_seed,
-            num_clips=config.clips.to_dict(),
-            frames_per_clip=config.frames_per_clip,
-            folder=fitting.workdir / level,
-        )
-        return cls(config, frames, fitting)
 
     @property
     def name(self) -> str:
@@ -125,10 +114,6 @@ class AttentionLevel:
             optimizer=OPTIMIZERS[config.optimizer],
         )
 
-    def folder(self, localizer: str, seed: int) -> str:
-        """Where the trainings lie in the workdir."""
-        return f"{self.name}/{localizer}/seed_{seed}"
-
     def initial_params(self, task: AttentionTask, seed: int) -> Params:
         """Random ones, with published weights where the config names them."""
         params = task.initial_params(seed)
@@ -139,35 +124,30 @@ class AttentionLevel:
     def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Params:
         """After the first phase: a guided localizer and a pretrained recognizer."""
         task = self.task(localizer, mode=mode, start="centred")
-        phase = task.guide(**self.config.guide.to_dict(), evaluate_every=self.config.evaluate_every)
-        folder = f"{self.folder(localizer, seed)}/guide_{mode}"
+        folder = guide_folder(self.name, localizer, mode, seed)
+        settings = self.plan.settings(folder)
+        phase = task.guide(**settings.guide.to_dict(), evaluate_every=settings.evaluate_every)
         return self._fit(folder, [phase], self.initial_params(task, seed), seed)
-
-    def steps(self, localizer: str, name: str, seed: int) -> dict[str, int]:
-        """How many steps each training behind a model takes, by its folder in the workdir."""
-        config, model, folder = self.config, MODELS[name], self.folder(localizer, seed)
-        steps = {f"{folder}/guide_{model.mode}": config.guide.updates * config.sub_batches}
-        if model.joint:
-            steps[f"{folder}/{name}"] = config.joint.updates[self.name] * config.sub_batches
-        return steps
 
     def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
         """A model after all its phases."""
-        model, settings = MODELS[name], self.config.joint
+        model = MODELS[name]
         task = self.task(localizer, mode=model.mode, start=model.start)
         params = self.guided(localizer, model.mode, seed)
         if not model.guided:
             params = {**self.initial_params(task, seed), "recognizer": params["recognizer"]}
         if not model.joint:
             return task, params
+        folder = joint_folder(self.name, localizer, name, seed)
+        settings = self.plan.settings(folder)
         phase = task.joint(
-            updates=settings.updates[self.name],
+            updates=settings.joint.updates[self.name],
             region=model.region,
-            localizer_rate=settings.localizer_rate[self.name],
-            recognizer_rate=settings.recognizer_rate,
-            evaluate_every=self.config.evaluate_every,
+            localizer_rate=settings.joint.localizer_rate[self.name],
+            recognizer_rate=settings.joint.recognizer_rate,
+            evaluate_every=settings.evaluate_every,
         )
-        return task, self._fit(f"{self.folder(localizer, seed)}/{name}", [phase], params, seed)
+        return task, self._fit(folder, [phase], params, seed)
 
     def numbers(self, localizer: str, name: str, seed: int) -> Numbers:
         """What one run comes to on the test clips."""
@@ -195,6 +175,21 @@ class AttentionLevel:
             log_every=config.log_every,
         )
         return trained.params
+
+
+def guide_folder(level: str, localizer: str, mode: ThetaMode, seed: int) -> str:
+    """Where the workdir has what models share: guided localizers and pretrained recognizers."""
+    return f"{run_folder(level, localizer, seed)}/guide_{mode}"
+
+
+def joint_folder(level: str, localizer: str, name: str, seed: int) -> str:
+    """Where the workdir has a model's joint training."""
+    return f"{run_folder(level, localizer, seed)}/{name}"
+
+
+def run_folder(level: str, localizer: str, seed: int) -> str:
+    """Where the workdir has the trainings of one run."""
+    return f"{level}/{localizer}/seed_{seed}"
 
 
 def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:

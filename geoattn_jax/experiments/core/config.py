@@ -92,7 +92,7 @@ def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
 
     Raises: ConfigError naming the key, what came and what was expected.
     """
-    values = _flatten(config)
+    values = flatten(config)
     unknown, missing = sorted(values.keys() - rules.keys()), sorted(rules.keys() - values.keys())
     if unknown or missing:
         raise ConfigError(
@@ -106,11 +106,36 @@ def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
             raise ConfigError(f"config.{key} must be {rule.expected}, got {values[key]!r}")
 
 
-def _flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    """The values by their whole names, such as lstm.rounds."""
     flat = {}
     for key, value in config.items():
         if isinstance(value, Config):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def is_below(name: str, keys: Collection[str]) -> bool:
+    """Whether a key is one of some keys, or below one of them."""
+    return any(name == key or name.startswith(f"{key}.") for key in keys)
+
+
+def restrict(config: Config, keys: Collection[str]) -> Config:
+    """The part of a config that some keys, and all keys below them, make up; others raise AttributeError.
+
+    Raises: KeyError if the config has no such key.
+    """
+    values, part = flatten(config), {}
+    missing = [key for key in keys if not any(is_below(name, [key]) for name in values)]
+    if missing:
+        raise KeyError(f"the config has no {', '.join(missing)}")
+    for name, value in values.items():
+        if is_below(name, keys):
+            *groups, last = name.split(".")
+            group = part
+            for one in groups:
+                group = group.setdefault(one, {})
+            group[last] = value
+    return Config(part).lock()

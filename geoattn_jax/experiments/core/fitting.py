@@ -1,12 +1,13 @@
 """Where an experiment's parameters come from: training that resumes, or the checkpoints alone."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.training import (
     Phase,
     Trained,
@@ -72,26 +73,24 @@ class Fitting:
                 checkpoint_every=config.checkpoint_every,
                 tensorboard=config.tensorboard,
             )
-        self.require_finished({name: sum(phase.steps for phase in phases)})
+        self._check_finished(name, sum(phase.steps for phase in phases))
         return load_trained(directory, phases, params, model_state, seed=seed)
 
-    def require_finished(self, steps: Mapping[str, int]) -> None:
-        """Without training, checks that runs are finished; done for all of them before anything takes time.
+    def check_finished(self, plan: Plan) -> None:
+        """Checks that all trainings of a plan are finished; done before anything takes time.
 
-        Args:
-          steps: how many each run takes, by its name.
-
-        Raises: WorkdirError naming the first run that is not finished.
+        Raises: WorkdirError naming the first one that is not finished.
         """
-        if self.trains:
-            return
-        for name, expected in steps.items():
-            done = trained_steps(self.workdir / name)
-            if done != expected:
-                raise WorkdirError(
-                    f"{self.workdir / name} has done {done} of {expected} steps; "
-                    f"run train.py on the same workdir to finish it"
-                )
+        for name, expected in plan.training_steps().items():
+            self._check_finished(name, expected)
+
+    def _check_finished(self, name: str, expected: int) -> None:
+        done = trained_steps(self.workdir / name)
+        if done != expected:
+            raise WorkdirError(
+                f"{self.workdir / name} has done {done} of {expected} steps; "
+                f"run train.py on the same workdir to finish it"
+            )
 
     def seconds(self) -> float:
         """What the training and the stages between took, over all sessions that they needed."""

@@ -9,16 +9,21 @@ that classifies single frames, evaluated by the mean over time of their log-prob
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
+from jaxtyping import Float
 
+from geoattn_jax.data.moving_digits import MovingDigits
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule
 from geoattn_jax.experiments.core.fitting import Fitting
-from geoattn_jax.experiments.digits import two_stage
+from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.digits import two_stage_plan
 from geoattn_jax.experiments.digits.endless_videos import StreamedVideos
-from geoattn_jax.experiments.digits.two_stage import TwoStage, paper_config
+from geoattn_jax.experiments.digits.two_stage import TwoStage
+from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.training import PMAP_AXIS, Row, Trained
 
@@ -42,7 +47,19 @@ OWN_RULES: dict[str, Rule] = {
     "clips.cnn_learning_rate": rules.positive(),
     "clips.frame_loss": rules.positive(),
 }
-SHARED_RULES = {key: rule for key, rule in two_stage.RULES.items() if key not in ("experiment", "protocol")}
+SHARED_RULES = {
+    key: rule for key, rule in two_stage_plan.RULES.items() if key not in ("experiment", "protocol")
+}
+RULES = OWN_RULES | SHARED_RULES
+CLIPS = (
+    "seed",
+    "digits",
+    "frame_size",
+    "video",
+    "clips.units",
+)  # what endless videos and the model depend on
+
+Cell = tuple[str, str, str]  # protocol, condition, model
 
 
 def base_config() -> Config:
@@ -73,116 +90,185 @@ def base_config() -> Config:
     return config.lock()
 
 
+def stages(config: Config) -> list[Stage]:
+    """Those of the paper's experiment under each protocol, and for each cell those of endless videos."""
+    found = [
+        stage.renamed(partial(_place, protocol), lambda key: None if key == "protocol" else key)
+        for protocol in config.protocols
+        for stage in two_stage_plan.stages(_paper(config, protocol))
+    ]
+    curve = ("curve", *WATCHING)
+    for protocol, condition in cells(config.protocols, config.conditions):
+        frames = Stage(
+            f"{protocol}/{condition}/frames",
+            reads=(
+                *CLIPS,
+                f"frames.steps.{protocol}",
+                "frames.batch_size",
+                "frames.learning_rate",
+            ),
+            uses=curve,
+            data=("train",),
+            steps=config.frames.steps[protocol],
+        )
+        clips = Stage(
+            f"{protocol}/{condition}/clips",
+            reads=(
+                *CLIPS,
+                f"clips.steps.{protocol}",
+                "clips.batch_size",
+                "clips.learning_rate",
+                "clips.cnn_learning_rate",
+                "clips.frame_loss",
+            ),
+            uses=curve,
+            after=(frames.path,),
+            steps=config.clips.steps[protocol],
+        )
+        found += [frames, clips]
+    return found
+
+
+def make_end_to_end_plan(config: Config) -> Plan:
+    """The stages of a config."""
+    return make_plan(
+        config,
+        stages(config),
+        results=("protocols", "conditions", "models", "test_videos", "parallel", *CLIPS),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class EndToEnd:
     """The experiment of one config.
 
     Attributes:
-      config: checked.
+      plan: its stages.
       two_stage: the paper's experiment on the same videos, by protocol.
+      fitting: trains, or reads what was trained.
     """
 
-    config: Config
+    plan: Plan
     two_stage: dict[str, TwoStage]
+    fitting: Fitting
 
     @classmethod
-    def prepare(cls, config: Config) -> "EndToEnd":
-        """Checks a config and loads the digits.
+    def prepare(cls, config: Config, fitting: Fitting) -> "EndToEnd":
+        """Checks what the rules cannot say, and loads the digits.
 
         Raises: ConfigError naming the key.
         """
-        rules.check_config(config, OWN_RULES | SHARED_RULES)
-        return cls(config, {name: TwoStage.prepare(_paper(config, name)) for name in config.protocols})
+        papers = {}
+        for protocol in config.protocols:
+            second = dataclasses.replace(fitting, workdir=fitting.workdir / protocol)
+            paper = TwoStage.prepare(_paper(config, protocol), fitting)
+            papers[protocol] = dataclasses.replace(paper, second=second)
+        return cls(make_end_to_end_plan(config), papers, fitting)
 
-    def steps(self) -> dict[str, int]:
-        """How many steps each training takes, by its folder in the workdir."""
-        steps = {}
-        for protocol, paper in self.two_stage.items():
-            for name, count in paper.steps().items():
-                steps[name if name.endswith("pretrain") else f"{protocol}/{name}"] = count
-        for protocol, condition in cells(self.config):
-            steps[f"{protocol}/{condition}/frames"] = self.config.frames.steps[protocol]
-            steps[f"{protocol}/{condition}/clips"] = self.config.clips.steps[protocol]
-        return steps
+    def measure(self) -> dict[Cell, Float[np.ndarray, " rounds"]]:
+        """Trains what is not trained yet; the accuracies of every round, or of the one training."""
+        results, measured = self.plan.results, {}
+        for protocol, condition in cells(results.protocols, results.conditions):
+            paper = self.two_stage[protocol]
+            for name in results.models:
+                scores = paper.scores(name, condition, paper.pretrained(name))
+                measured[protocol, condition, f"{name}_lstm"] = np.asarray(scores.accuracy, np.float64)
+            frames = self.frames(protocol, condition)
+            for model, trained in (
+                ("mean_pooling", frames),
+                ("cnn_lstm", self.clips(protocol, condition, frames)),
+            ):
+                accuracy = self._task(results, protocol, condition).accuracy(
+                    trained.params, trained.model_state, results.test_videos
+                )
+                measured[protocol, condition, model] = np.array([accuracy[model]])
+        for cell, accuracies in measured.items():
+            _log.info("%s: %.2f%%", ", ".join(cell), 100 * accuracies.mean())
+        return measured
 
-    def rows(self, fitting: Fitting) -> Iterator[Row]:
-        """Trains what `fitting` has not trained yet and evaluates it."""
-        fitting.require_finished(self.steps())
-        for protocol, condition in cells(self.config):
-            yield from self._two_stages(protocol, condition, fitting)
-            task, trained = self.task(protocol, condition), self.frames(protocol, condition, fitting)
-            accuracy = task.accuracy(trained.params, trained.model_state, self.config.test_videos)
-            yield _row("mean_pooling", protocol, condition, np.array([accuracy["mean_pooling"]]))
-            trained = self.clips(protocol, condition, trained, fitting)
-            accuracy = task.accuracy(trained.params, trained.model_state, self.config.test_videos)
-            yield _row("cnn_lstm", protocol, condition, np.array([accuracy["cnn_lstm"]]))
+    def rows(self, measured: dict[Cell, Float[np.ndarray, " rounds"]]) -> list[Row]:
+        """A row for each protocol, condition and model."""
+        return [
+            Row("A2", model, condition, protocol, "accuracy", float(one.mean()), float(one.std()), len(one))
+            for (protocol, condition, model), one in measured.items()
+        ]
 
-    def task(self, protocol: str, condition: str) -> StreamedVideos:
-        """What is trained on streamed videos."""
-        config, videos = self.config, self.two_stage[protocol].videos(condition, "test")
-        clips = dataclasses.replace(videos, frames_per_setting=1, stride=videos.frames_per_setting)
-        model = CNNLSTM(
-            num_classes=len(clips.classes),
-            lstm_units=config.clips.units,
-            axis_name=PMAP_AXIS if config.parallel == "pmap" else None,
-        )
-        return StreamedVideos(model, self.two_stage[protocol].pools, clips, config.seed)
-
-    def frames(self, protocol: str, condition: str, fitting: Fitting) -> Trained:
+    def frames(self, protocol: str, condition: str) -> Trained:
         """The CNN, trained on single frames; the LSTM as it starts."""
-        config, settings = self.config, self.config.frames
-        task = self.task(protocol, condition)
+        folder = f"{protocol}/{condition}/frames"
+        settings = self.plan.settings(folder)
+        task = self._task(settings, protocol, condition)
         phase = task.frames_phase(
             f"{protocol}, {condition}: frames",
-            steps=settings.steps[protocol],
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            curve_videos=config.curve.videos,
-            evaluate_every=config.curve.every,
+            steps=settings.frames.steps[protocol],
+            batch_size=settings.frames.batch_size,
+            learning_rate=settings.frames.learning_rate,
+            curve_videos=settings.curve.videos,
+            evaluate_every=settings.curve.every,
         )
-        return fitting.fit(
-            f"{protocol}/{condition}/frames",
+        return self.fitting.fit(
+            folder,
             [phase],
             *task.initial(),
-            seed=config.seed,
-            batch_size=settings.batch_size,
-            log_every=config.log_every,
+            seed=settings.seed,
+            batch_size=settings.frames.batch_size,
+            log_every=settings.log_every,
         )
 
-    def clips(self, protocol: str, condition: str, start: Trained, fitting: Fitting) -> Trained:
+    def clips(self, protocol: str, condition: str, start: Trained) -> Trained:
         """CNN and LSTM, trained end to end from the CNN of `frames`."""
-        config, settings = self.config, self.config.clips
-        phase = self.task(protocol, condition).clips_phase(
+        folder = f"{protocol}/{condition}/clips"
+        settings = self.plan.settings(folder)
+        phase = self._task(settings, protocol, condition).clips_phase(
             f"{protocol}, {condition}: clips",
-            steps=settings.steps[protocol],
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            cnn_learning_rate=settings.cnn_learning_rate,
-            frame_loss=settings.frame_loss,
-            curve_videos=config.curve.videos,
-            evaluate_every=config.curve.every,
+            steps=settings.clips.steps[protocol],
+            batch_size=settings.clips.batch_size,
+            learning_rate=settings.clips.learning_rate,
+            cnn_learning_rate=settings.clips.cnn_learning_rate,
+            frame_loss=settings.clips.frame_loss,
+            curve_videos=settings.curve.videos,
+            evaluate_every=settings.curve.every,
         )
-        return fitting.fit(
-            f"{protocol}/{condition}/clips",
+        return self.fitting.fit(
+            folder,
             [phase],
             start.params,
             start.model_state,
-            seed=config.seed,
-            batch_size=settings.batch_size,
-            log_every=config.log_every,
+            seed=settings.seed,
+            batch_size=settings.clips.batch_size,
+            log_every=settings.log_every,
         )
 
-    def _two_stages(self, protocol: str, condition: str, fitting: Fitting) -> Iterator[Row]:
-        paper = self.two_stage[protocol]
-        second = dataclasses.replace(fitting, workdir=fitting.workdir / protocol)
-        for name in self.config.models:
-            scores = paper.scores(name, condition, paper.pretrained(name, fitting), second)
-            yield _row(f"{name}_lstm", protocol, condition, np.asarray(scores.accuracy, np.float64))
+    def task(self, protocol: str, condition: str) -> StreamedVideos:
+        """What is trained on streamed videos."""
+        return self._task(self.plan.results, protocol, condition)
+
+    def _task(self, settings: Config, protocol: str, condition: str) -> StreamedVideos:
+        one_of_each_setting = {"frames_per_setting": 1, "stride": settings.video.frames_per_setting}
+        clips = MovingDigits(
+            condition,
+            protocol,
+            "test",
+            frame_size=settings.frame_size,
+            settings=settings.video.settings,
+            **one_of_each_setting,
+        )
+        model = CNNLSTM(
+            num_classes=len(clips.classes),
+            lstm_units=settings.clips.units,
+            axis_name=PMAP_AXIS if settings.parallel == "pmap" else None,
+        )
+        return StreamedVideos(model, self.two_stage[protocol].pools, clips, settings.seed)
 
 
-def cells(config: Config) -> Iterator[tuple[str, str]]:
+def cells(protocols: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every protocol with every condition."""
-    return itertools.product(config["protocols"], config["conditions"])
+    return itertools.product(protocols, conditions)
+
+
+def _place(protocol: str, path: str) -> str:
+    """Where the workdir has what the two stages have in `path`."""
+    return path if path.endswith("pretrain") else f"{protocol}/{path}"
 
 
 def _paper(config: Config, protocol: str) -> Config:
@@ -190,9 +276,3 @@ def _paper(config: Config, protocol: str) -> Config:
     values = config.to_dict()
     shared = {key.partition(".")[0] for key in SHARED_RULES}
     return Config({key: values[key] for key in shared} | {"experiment": "two_stage", "protocol": protocol})
-
-
-def _row(model: str, protocol: str, condition: str, accuracies: np.ndarray) -> Row:
-    mean, std = float(accuracies.mean()), float(accuracies.std())
-    _log.info("%s, %s, %s: %.2f%%", protocol, condition, model, 100 * mean)
-    return Row("A2", model, condition, protocol, "accuracy", mean, std, len(accuracies))

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from geoattn_jax.data.moving_digits import draw_scenes, render
-from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.digits.two_stage import TwoStage
 from geoattn_jax.figures import elastic, learning_curves, sample_sequences, sampling_points, transformer_pairs
 from geoattn_jax.training import read_metrics
@@ -18,23 +17,24 @@ BORDER = 4  # pixels: closer to it no background is taken, so that its mark is s
 DEFORMABLE = {"dcn": "offset2", "deform": "conv2"}
 
 
-def draw_pictures(experiment: TwoStage, fitting: Fitting) -> list[Path]:
+def draw_pictures(experiment: TwoStage, measured: object) -> list[Path]:
     """Draws all figures that the config's models and conditions allow; returns their files."""
-    folder, models = fitting.workdir / "figures", experiment.config.models
-    drawn = [_sequences(folder, experiment), *_curves(folder, experiment, fitting.workdir)]
-    if "elastic" in experiment.config.conditions:
+    del measured
+    folder, results = experiment.fitting.workdir / "figures", experiment.plan.results
+    drawn = [_sequences(folder, experiment), *_curves(folder, experiment)]
+    if "elastic" in results.conditions:
         drawn.append(_elastic(folder, experiment))
-    for name in models:
+    for name in results.models:
         if name == "stn":
-            drawn.append(_transformer(folder, experiment, fitting))
+            drawn.append(_transformer(folder, experiment))
         elif name in DEFORMABLE:
-            drawn.append(_positions(folder, experiment, fitting, name))
+            drawn.append(_positions(folder, experiment, name))
     return drawn
 
 
 def _sequences(folder: Path, experiment: TwoStage) -> Path:
     path = folder / "sequences.png"
-    sample_sequences(path, {name: _frames(experiment, name) for name in experiment.config.conditions})
+    sample_sequences(path, {name: _frames(experiment, name) for name in experiment.plan.results.conditions})
     return path
 
 
@@ -42,18 +42,18 @@ def _frames(experiment: TwoStage, condition: str) -> Float[np.ndarray, "t h w"]:
     return np.asarray(experiment.render(condition, "test", VIDEO).frames[0, ..., 0])
 
 
-def _curves(folder: Path, experiment: TwoStage, workdir: Path) -> list[Path]:
+def _curves(folder: Path, experiment: TwoStage) -> list[Path]:
     """The models' curves: of the pretraining, and of the LSTM under each condition."""
 
     def curves(training: str, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        names = experiment.config.models
+        names, workdir = experiment.plan.results.models, experiment.fitting.workdir
         return {name: _curve(workdir / name / training / "metrics.jsonl", metric) for name in names}
 
     paths = [folder / "pretraining.png"]
     learning_curves(
         paths[0], curves("pretrain", "eval_accuracy"), ylabel="accuracy on unseen digits", title="Pretraining"
     )
-    for condition in experiment.config.conditions:
+    for condition in experiment.plan.results.conditions:
         paths.append(folder / f"lstm_{condition}.png")
         learning_curves(
             paths[-1],
@@ -72,7 +72,9 @@ def _curve(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _elastic(folder: Path, experiment: TwoStage) -> Path:
     path, video = folder / "elastic.png", experiment.videos("elastic", "test")
-    scene = draw_scenes(video, experiment.pools.by_split[video.digits_split], experiment.config.seed, VIDEO)
+    scene = draw_scenes(
+        video, experiment.pools.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
+    )
     deformed, original = (
         np.asarray(render(shown, video.frame_size)[0, 0, ..., 0])
         for shown in (scene, scene._replace(field=None))
@@ -81,9 +83,9 @@ def _elastic(folder: Path, experiment: TwoStage) -> Path:
     return path
 
 
-def _transformer(folder: Path, experiment: TwoStage, fitting: Fitting) -> Path:
-    path, params = folder / "transformer.png", experiment.pretrained("stn", fitting)
-    inputs = {name: _frames(experiment, name)[0] for name in experiment.config.conditions}
+def _transformer(folder: Path, experiment: TwoStage) -> Path:
+    path, params = folder / "transformer.png", experiment.pretrained("stn")
+    inputs = {name: _frames(experiment, name)[0] for name in experiment.plan.results.conditions}
     images = jnp.stack(list(inputs.values()))[..., None] - experiment.pools.mean
     cnn = experiment.task("stn").cnn
     regions, _ = cnn.apply({"params": params["cnn"]}, images, method="transform")
@@ -92,12 +94,14 @@ def _transformer(folder: Path, experiment: TwoStage, fitting: Fitting) -> Path:
     return path
 
 
-def _positions(folder: Path, experiment: TwoStage, fitting: Fitting, name: str) -> Path:
+def _positions(folder: Path, experiment: TwoStage, name: str) -> Path:
     """Where the last deformable layer reads, from the middle of the two digits and from the background."""
-    path, params = folder / f"{name}_positions.png", experiment.pretrained(name, fitting)
-    condition = experiment.config.conditions[-1]
+    path, params = folder / f"{name}_positions.png", experiment.pretrained(name)
+    condition = experiment.plan.results.conditions[-1]
     video = experiment.videos(condition, "test")
-    scene = draw_scenes(video, experiment.pools.by_split[video.digits_split], experiment.config.seed, VIDEO)
+    scene = draw_scenes(
+        video, experiment.pools.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
+    )
     frame = _frames(experiment, condition)[0]
     offsets = _offsets(experiment, name, params, frame)
     inner = frame[BORDER:-BORDER, BORDER:-BORDER]

@@ -16,6 +16,8 @@ from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
+from geoattn_jax.experiments.attention.samples import KitchenFrames
+from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS, check_batches, training_stages
 from geoattn_jax.experiments.attention.task import CROPS
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
@@ -26,8 +28,9 @@ from geoattn_jax.experiments.attention.trainings import (
     Numbers,
 )
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.core.config import Config, Rule, restrict
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.published import printed
 from geoattn_jax.training import Row
 from geoattn_jax.training.parallel import PARALLELISMS
@@ -70,6 +73,11 @@ RULES: dict[str, Rule] = {
     "checkpoint_every": rules.whole(1),
     "tensorboard": rules.boolean(),
 }
+SELECTION = ("levels", "localizers", "models")
+FRAMES = ("scale", "world_seed", "clips", "frames_per_clip")
+
+Cell = tuple[LevelName, str, str]  # level, localizer, model
+Measured = dict[Cell, list[Numbers]]  # of each run
 
 
 def kitchen_config() -> Config:
@@ -120,57 +128,102 @@ def kitchen_config() -> Config:
     )
 
 
+def stages(config: Config) -> list[Stage]:
+    """The hard-coded regions of each level, and all trainings."""
+    found = []
+    for level, split in itertools.product(config.levels, SPLITS):
+        found.append(Stage(f"{level}/windows_{split}.npz", reads=("world_seed", f"clips.{split}")))
+    for (level, localizer, name), seed in itertools.product(cells(config), seeds(config)):
+        found += training_stages(
+            config,
+            level,
+            localizer,
+            name,
+            seed,
+            frames=("world_seed", "clips.train", "frames_per_clip"),
+            evaluation_frames=("clips.validation", "clips.test"),
+        )
+    return found
+
+
+def make_supervised_attention_plan(config: Config) -> Plan:
+    """The stages of a config."""
+    return make_plan(config, stages(config), results=("seed", "runs", *SELECTION, "evaluation_batch"))
+
+
 @dataclasses.dataclass(frozen=True)
 class SupervisedAttention:
     """The experiment of one config.
 
     Attributes:
-      config: checked.
+      plan: its stages.
+      levels: the trainings of each level.
     """
 
-    config: Config
-    _levels: dict[LevelName, AttentionLevel] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    plan: Plan
+    levels: dict[LevelName, AttentionLevel]
 
     @classmethod
-    def prepare(cls, config: Config) -> "SupervisedAttention":
-        """Checks a config.
+    def prepare(cls, config: Config, fitting: Fitting) -> "SupervisedAttention":
+        """Checks what the rules cannot say.
 
         Raises: ConfigError naming the key.
         """
-        rules.check_config(config, RULES)
-        if config.batch_size % config.sub_batches:
-            raise ConfigError(
-                f"config.sub_batches must divide config.batch_size={config.batch_size}, "
-                f"got {config.sub_batches}"
-            )
+        check_batches(config)
         check_weights(config, config.localizers)
-        return cls(config)
+        plan = make_supervised_attention_plan(config)
+        trainings = restrict(config, (*NETWORKS, *EVALUATION, *WATCHING))
+        frames = restrict(config, FRAMES)
+        return cls(
+            plan,
+            {
+                name: AttentionLevel(plan, trainings, kitchen_frames(frames, name, fitting), fitting)
+                for name in config.levels
+            },
+        )
 
-    def level(self, name: LevelName, fitting: Fitting) -> AttentionLevel:
-        """The trainings of a level; its frames are rendered once."""
-        if name not in self._levels:
-            self._levels[name] = AttentionLevel.prepare(self.config, name, fitting)
-        return self._levels[name]
+    def measure(self) -> Measured:
+        """Trains what is not trained yet and evaluates it."""
+        measured = {}
+        for cell in cells(self.plan.results):
+            measured[cell] = []
+            for seed in seeds(self.plan.results):
+                level, localizer, model = cell
+                numbers = self.levels[level].numbers(localizer, model, seed)
+                accuracy = numbers["unseen_subjects", "accuracy"]
+                _log.info("%s, seed %d: %.1f%%", ", ".join(cell), seed, 100 * accuracy)
+                measured[cell].append(numbers)
+        return measured
 
-    def rows(self, fitting: Fitting) -> Iterator[Row]:
-        """Trains what `fitting` has not trained yet and evaluates it."""
-        config = self.config
-        seeds = range(config.seed, config.seed + config.runs)
-        cells = [
-            (name, localizer, model)
-            for name in config.levels
-            for localizer in config.localizers
-            for model in config.models[name][localizer]
-        ]
-        for (name, localizer, model), seed in itertools.product(cells, seeds):
-            fitting.require_finished(self.level(name, fitting).steps(localizer, model, seed))
-        for name, localizer, model in cells:
-            level, runs = self.level(name, fitting), []
-            for seed in seeds:
-                runs.append(level.numbers(localizer, model, seed))
-                accuracy = runs[-1]["unseen_subjects", "accuracy"]
-                _log.info("%s, %s, %s, seed %d: %.1f%%", name, localizer, model, seed, 100 * accuracy)
-            yield from rows_of(name, localizer, model, runs)
+    def rows(self, measured: Measured) -> list[Row]:
+        """Of all cells."""
+        return [row for cell, runs in measured.items() for row in rows_of(*cell, runs)]
+
+
+def kitchen_frames(config: Config, name: LevelName, fitting: Fitting) -> KitchenFrames:
+    """KitchenMini's frames at the level of that name, at the config's scale."""
+    return KitchenFrames(
+        level=SCALES[config.scale][name],
+        seed=config.world_seed,
+        num_clips=config.clips.to_dict(),
+        frames_per_clip=config.frames_per_clip,
+        folder=fitting.workdir / name,
+    )
+
+
+def cells(config: Config) -> list[Cell]:
+    """All that are to be trained."""
+    return [
+        (level, localizer, model)
+        for level in config.levels
+        for localizer in config.localizers
+        for model in config.models[level][localizer]
+    ]
+
+
+def seeds(config: Config) -> range:
+    """One for each run."""
+    return range(config.seed, config.seed + config.runs)
 
 
 def rows_of(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:

@@ -14,8 +14,8 @@ from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.experiments.attention.region_measures import corners_of
 from geoattn_jax.experiments.attention.samples import Samples, pixels
 from geoattn_jax.experiments.attention.task import FOLLOWED, AttentionTask
-from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
-from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel, run_folder
+from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.figures import attended_regions, learning_curves, motion_window, region_outlines
 from geoattn_jax.training import read_metrics
@@ -23,16 +23,17 @@ from geoattn_jax.training import read_metrics
 STAGES = 6  # of joint training that are shown
 
 
-def draw_regions(experiment: SupervisedAttention, fitting: Fitting) -> list[Path]:
+def draw_regions(experiment: SupervisedAttention, measured: object) -> list[Path]:
     """Draws all figures, from the first run of each model; returns their files."""
-    folder, drawn = fitting.workdir / "figures", []
-    for name in experiment.config.levels:
-        level = experiment.level(name, fitting)
-        batch = next(level.frames.evaluation("test", experiment.config.evaluation_batch))
+    del measured
+    drawn, results = [], experiment.plan.results
+    for level in experiment.levels.values():
+        folder = level.fitting.workdir / "figures"
+        batch = next(level.frames.evaluation("test", results.evaluation_batch))
         clip = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
         samples = jax.tree.map(lambda leaf, clip=clip: leaf[clip : clip + 1], batch)
-        drawn += [_motion(folder, level, clip), *_joint_training(folder, level)]
-        drawn += [_after_training(folder, level, samples), *_curves(folder, level)]
+        drawn += [_motion(folder, level, clip), *_joint_training(folder, level, results)]
+        drawn += [_after_training(folder, level, results, samples), *_curves(folder, level, results)]
     return drawn
 
 
@@ -43,17 +44,17 @@ def _motion(folder: Path, level: AttentionLevel, clip: int) -> Path:
     return path
 
 
-def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
+def _joint_training(folder: Path, level: AttentionLevel, results: Config) -> list[Path]:
     """Figure 7: some validation frames' regions from the guided ones on, as the metrics recorded them."""
-    drawn, run = [], _first_run(level)
+    drawn, run = [], _first_run(level, results)
     samples = next(level.frames.evaluation("validation", FOLLOWED))
-    for name in _first_models(level):
+    for name in _first_models(level, results):
         model = MODELS[name]
         if not (model.guided and model.joint and model.region == "attended"):
             continue
         *_, guided = _recorded(run / f"guide_{model.mode}", len(samples.labels)).values()
         stages = _evenly({"guided": guided, **_recorded(run / name, len(samples.labels))})
-        task = level.task(level.config.localizers[0], mode=model.mode, start=model.start)
+        task = level.task(results.localizers[0], mode=model.mode, start=model.start)
         regions = {heading: _regions(task, samples, theta) for heading, theta in stages.items()}
         rows = {
             f"frame {number}": {heading: images[number] for heading, images in regions.items()}
@@ -68,15 +69,15 @@ def _joint_training(folder: Path, level: AttentionLevel) -> list[Path]:
     return drawn
 
 
-def _after_training(folder: Path, level: AttentionLevel, samples: Samples) -> Path:
+def _after_training(folder: Path, level: AttentionLevel, results: Config, samples: Samples) -> Path:
     """Figure 8: a frame's region by every model (down) that all localizers (across) have."""
-    config, rows = level.config, {}
-    for name in _first_models(level):
-        if not all(name in config.models[level.name][localizer] for localizer in config.localizers):
+    rows = {}
+    for name in _first_models(level, results):
+        if not all(name in results.models[level.name][localizer] for localizer in results.localizers):
             continue
         rows[name] = {}
-        for localizer in config.localizers:
-            task, params = level.trained(localizer, name, config.seed)
+        for localizer in results.localizers:
+            task, params = level.trained(localizer, name, results.seed)
             theta = task.theta(params, samples, MODELS[name].region)
             (rows[name][localizer],) = _regions(task, samples, theta)
     path = folder / f"{level.name}_attended.png"
@@ -84,12 +85,12 @@ def _after_training(folder: Path, level: AttentionLevel, samples: Samples) -> Pa
     return path
 
 
-def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
+def _curves(folder: Path, level: AttentionLevel, results: Config) -> list[Path]:
     """The validation accuracy over joint training, with the first localizer."""
     curves = {}
-    for name in _first_models(level):
+    for name in _first_models(level, results):
         if MODELS[name].joint:
-            rows = _evaluations(_first_run(level) / name)
+            rows = _evaluations(_first_run(level, results) / name)
             curves[name] = tuple(
                 np.array([row[key] for row in rows]) for key in ("phase_step", "eval_accuracy")
             )
@@ -100,13 +101,13 @@ def _curves(folder: Path, level: AttentionLevel) -> list[Path]:
     return [path]
 
 
-def _first_models(level: AttentionLevel) -> tuple[str, ...]:
+def _first_models(level: AttentionLevel, results: Config) -> tuple[str, ...]:
     """Those trained with the first localizer."""
-    return tuple(level.config.models[level.name][level.config.localizers[0]])
+    return tuple(results.models[level.name][results.localizers[0]])
 
 
-def _first_run(level: AttentionLevel) -> Path:
-    return level.fitting.workdir / level.folder(level.config.localizers[0], level.config.seed)
+def _first_run(level: AttentionLevel, results: Config) -> Path:
+    return level.fitting.workdir / run_folder(level.name, results.localizers[0], results.seed)
 
 
 def _evaluations(run: Path) -> list[dict[str, Any]]:

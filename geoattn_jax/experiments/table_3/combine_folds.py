@@ -1,42 +1,60 @@
-r"""Combines the six streams' runs on the seven folds of MPII Cooking Activities:
+"""The six streams' runs on different folds of MPII Cooking Activities as one table."""
 
-  python -m geoattn_jax.experiments.table_3.combine_folds runs/mpii_fold_1 runs/mpii_fold_2 runs/mpii_fold_3 \
-      runs/mpii_fold_4 runs/mpii_fold_5 runs/mpii_fold_6 runs/mpii_fold_7 --output results/table_b3_mpii.json
-
-In the file, `mean_average_precision` and `accuracy` are means and standard deviations over the folds, and
-`pooled_mean_average_precision` is that of the test clips of all folds together. The test clips are classified
-anew, from the features in the workdirs.
-"""
-
-import argparse
 import dataclasses
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
+from geoattn_jax.experiments.core.combination import (
+    Combination,
+    CombineError,
+    FinishedRun,
+    check_same,
+    combine_seeds,
+    mean_rows,
+)
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
-from geoattn_jax.experiments.table_3.experiment import Cell, Scores, SixStreams, rows_of
-from geoattn_jax.files import write_text
-from geoattn_jax.training import Results, Row, WorkdirError, read_results
-
-RunScores = Mapping[Cell, Scores]
+from geoattn_jax.experiments.table_3.experiment import SixStreams
+from geoattn_jax.experiments.table_3.scores import RunScores, Scores, rows_of
+from geoattn_jax.training import Results
 
 
-class FoldsError(ValueError):
-    """Runs that are not those of different folds."""
+def combine_streams(runs: Sequence[FinishedRun]) -> Combination:
+    """Of different folds their means and their clips together; otherwise the mean over the seeds.
+
+    Raises: CombineError if the runs differ in anything else.
+    """
+    folds = [run.results for run in runs]
+    if len({_protocol(fold) for fold in folds}) == 1:
+        return combine_seeds(runs)
+    check_folds(folds)
+    return Combination(combine_folds(folds, [scores_of(run) for run in runs]))
 
 
-def scores_of(workdir: Path, results: Results) -> list[RunScores]:
-    """The scores of a finished run's test clips, for each seed."""
-    experiment = SixStreams.prepare(Config(results.config))
+def check_folds(folds: Sequence[Results]) -> None:
+    """Checks that runs are of different folds, and differ in nothing else.
+
+    Raises: CombineError.
+    """
+    protocols = [_protocol(fold) for fold in folds]
+    if len(set(protocols)) < len(protocols) or not all(name.startswith("fold_") for name in protocols):
+        raise CombineError(f"the runs' config.data.protocol must be different folds, got {protocols}")
+    for fold in folds[1:]:
+        check_same("the runs", *(_without_fold(one) for one in (folds[0], fold)), without={})
+
+
+def scores_of(run: FinishedRun) -> list[RunScores]:
+    """The scores of a finished run's test clips, for each seed, from the features in its workdir.
+
+    Raises: WorkdirError if a training is not finished.
+    """
+    config = Config(run.results.config)
     # As for training, of which nothing is left to do: so the features are read instead of extracted.
-    for _ in experiment.rows(Fitting(experiment.config, workdir, trains=True)):
-        pass
-    return list(experiment.scores.values())
+    fitting = Fitting(config, run.workdir.absolute(), trains=True)
+    experiment = SixStreams.prepare(config, fitting)
+    fitting.check_finished(experiment.plan)
+    return list(experiment.measure().values())
 
 
 def combine_folds(folds: Sequence[Results], scores: Sequence[Sequence[RunScores]]) -> Results:
@@ -45,68 +63,30 @@ def combine_folds(folds: Sequence[Results], scores: Sequence[Sequence[RunScores]
     Args:
       folds: the results of each.
       scores: of each, for each seed; see `scores_of`.
-
-    Raises: FoldsError if two runs have the same fold, or differ in anything else.
     """
-    protocols = [fold.config.get("data", {}).get("protocol", "") for fold in folds]
-    if len(set(protocols)) < len(protocols) or not all(name.startswith("fold_") for name in protocols):
-        raise FoldsError(f"the runs' config.data.protocol must be different folds, got {protocols}")
-    for fold in folds[1:]:
-        for what, before, now in (
-            ("config", _without_fold(folds[0]), _without_fold(fold)),
-            ("commit", folds[0].provenance["commit"], fold.provenance["commit"]),
-        ):
-            if before != now:
-                raise FoldsError(f"the runs must have the same {what}, got {before} and {now}")
-    rows = [_mean(rows) for rows in zip(*(fold.rows for fold in folds), strict=True)]
+    rows = mean_rows([fold.rows for fold in folds])
     pooled = [_pooled(runs) for runs in zip(*scores, strict=True)]
     for row in rows_of({}, pooled):
         if row.metric == "mean_average_precision":
             rows.append(dataclasses.replace(row, metric="pooled_mean_average_precision"))
+    protocols = [_protocol(fold) for fold in folds]
     config = {**folds[0].config, "data": {**folds[0].config["data"], "protocol": protocols}}
     seconds = sum(fold.provenance["wall_seconds"] for fold in folds)
     provenance = {**folds[0].provenance, "wall_seconds": round(seconds, 1)}
     return Results(folds[0].experiment, config, provenance, rows)
 
 
-def _without_fold(results: Results) -> dict:
-    return {**results.config, "data": {**results.config["data"], "protocol": None}}
+def _protocol(fold: Results) -> str:
+    return fold.config.get("data", {}).get("protocol", "")
 
 
-def _mean(rows: Sequence[Row]) -> Row:
-    means = np.array([row.mean for row in rows])
-    return dataclasses.replace(rows[0], mean=float(means.mean()), std=float(means.std()), n=len(rows))
+def _without_fold(fold: Results) -> Results:
+    data = {**fold.config["data"], "protocol": None}
+    return dataclasses.replace(fold, config={**fold.config, "data": data})
 
 
-def _pooled(folds: Sequence[RunScores]) -> dict[Cell, Scores]:
+def _pooled(folds: Sequence[RunScores]) -> RunScores:
     return {
         cell: Scores(*map(np.concatenate, zip(*(fold[cell] for fold in folds), strict=True)))
         for cell in folds[0]
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Combines the runs; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m geoattn_jax.experiments.table_3.combine_folds",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("workdirs", type=Path, nargs="+", help="of finished runs, a fold each")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="JSON file to write, in an existing folder"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        folds = [read_results(workdir / "results.json") for workdir in options.workdirs]
-        scores = [scores_of(workdir, fold) for workdir, fold in zip(options.workdirs, folds, strict=True)]
-        results = combine_folds(folds, scores)
-    except (FoldsError, OSError, WorkdirError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    write_text(options.output, f"{json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

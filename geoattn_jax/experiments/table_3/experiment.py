@@ -9,31 +9,40 @@ makes of every frame. `clips` holds what the data set keeps.
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
-from pathlib import Path
-from typing import NamedTuple, get_args
+from collections.abc import Mapping
+from functools import cache
+from typing import get_args
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import Split
-from geoattn_jax.descriptors import accuracy, average_precision, fit_svm, fuse, mean_average_precision
+from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
+from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS, check_batches
 from geoattn_jax.experiments.attention.task import CROPS
 from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.experiments.table_3.published import REGIONS, printed_precision
+from geoattn_jax.experiments.table_3.plan import (
+    features_file,
+    make_six_streams_plan,
+    of_stream,
+    seeds,
+    stream_stages,
+)
+from geoattn_jax.experiments.table_3.published import REGIONS
+from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScores, Scores, rows_of
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
+from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.models.small import RECOGNIZER
 from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
@@ -41,13 +50,6 @@ from geoattn_jax.training.parallel import PARALLELISMS
 
 _log = logging.getLogger(__name__)
 
-# The table's columns: which streams' descriptors a level's classifier gets.
-COMBINATIONS: dict[str, tuple[Stream, ...]] = {
-    "spatial": ("rgb",),
-    "temporal": ("flow",),
-    "spatial_temporal": ("rgb", "flow"),
-}
-FUSED = "late_fusion"
 UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
@@ -146,19 +148,6 @@ def kitchen_streams_config() -> Config:
     )
 
 
-class Scores(NamedTuple):
-    """Of the test clips.
-
-    Attributes:
-      values: for each class.
-      labels: their classes.
-    """
-
-    values: Float[np.ndarray, "n classes"]
-    labels: Int[np.ndarray, " n"]
-
-
-Cell = tuple[str, str, str]  # combination of streams, level or FUSED, model
 Streams = dict[tuple[LevelName, Stream], AttentionLevel]
 
 
@@ -167,97 +156,58 @@ class SixStreams:
     """The experiment of one config.
 
     Attributes:
-      config: checked.
-      scores: of each run by cell, once there are rows.
+      plan: its stages.
+      source: the clips.
+      streams: the trainings of all six streams.
+      fitting: trains, or reads what was trained.
     """
 
-    config: Config
-    scores: dict[int, dict[Cell, Scores]] = dataclasses.field(default_factory=dict, init=False, repr=False)
-    _sources: dict[Path, ClipSource] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    plan: Plan
+    source: ClipSource
+    streams: Streams
+    fitting: Fitting
 
     @classmethod
-    def prepare(cls, config: Config) -> "SixStreams":
-        """Checks a config.
+    def prepare(cls, config: Config, fitting: Fitting) -> "SixStreams":
+        """Checks what the rules cannot say, and finds the clips.
 
         Raises: ConfigError naming the key.
         """
-        name = config.get("data", {}).get("source")
-        rule = RULES["data.source"]
-        if not rule.holds(name):
-            raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
-        rules.check_config(config, RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()})
-        if config.scale not in SOURCES[name].scales:
-            scales = ", ".join(SOURCES[name].scales)
-            raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
-        if config.pooling.components > UNITS[config.scale]:
-            raise ConfigError(
-                f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
-                f"has features, got {config.pooling.components}"
-            )
-        if config.batch_size % config.sub_batches:
-            raise ConfigError(
-                f"config.sub_batches must divide config.batch_size={config.batch_size}, "
-                f"got {config.sub_batches}"
-            )
-        check_weights(config, [config.localizer])
-        return cls(config)
+        check(config)
+        source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
+        streams = streams_of(config, source, fitting)
+        return cls(make_six_streams_plan(config), source, streams, fitting)
 
-    @property
-    def seeds(self) -> range:
-        """One for each run."""
-        return range(self.config.seed, self.config.seed + self.config.runs)
-
-    def source(self, fitting: Fitting) -> ClipSource:
-        """The clips."""
-        folder = fitting.workdir / "clips"
-        if folder not in self._sources:
-            self._sources[folder] = SOURCES[self.config.data.source].open(self.config.data, folder)
-        return self._sources[folder]
-
-    def rows(self, fitting: Fitting) -> Iterator[Row]:
-        """Trains what `fitting` has not trained yet and evaluates it."""
-        source = self.source(fitting)
-        streams = self.streams(source, fitting)
-        for seed in self.seeds:
-            self.scores[seed] = self.test_scores(streams, seed)
-            for cell, scores in self.scores[seed].items():
+    def measure(self) -> dict[int, RunScores]:
+        """Trains what is not trained yet; the scores of the test clips, by the run's seed."""
+        measured = {}
+        for seed in seeds(self.plan.results):
+            measured[seed] = self.test_scores(seed)
+            for cell, scores in measured[seed].items():
                 precision = mean_average_precision(*scores)
                 _log.info("seed %d: %s: mAP %.1f%%", seed, ", ".join(cell), 100 * precision)
-        rows = rows_of(source.class_groups, list(self.scores.values()))
-        if SOURCES[self.config.data.source].in_table_3:
-            yield from rows
-        else:
-            yield from (dataclasses.replace(row, paper=None) for row in rows)
+        return measured
 
-    def streams(self, source: ClipSource, fitting: Fitting) -> Streams:
-        """The trainings of all six streams on some data set, which without training must be finished.
+    def rows(self, measured: dict[int, RunScores]) -> list[Row]:
+        """Table 3's cells, beside the paper's if the data could be."""
+        rows = list(rows_of(self.source.class_groups, list(measured.values())))
+        if SOURCES[self.plan.results.data.source].in_table_3:
+            return rows
+        return [dataclasses.replace(row, paper=None) for row in rows]
 
-        Raises: WorkdirError naming the first training that is not finished.
-        """
-        streams = {
-            (level, stream): self._level(level, stream, source, fitting)
-            for level, stream in itertools.product(self.config.levels, STREAMS)
-        }
-        for (_, stream), level in streams.items():
-            for name, seed in itertools.product(self.config.models, self.seeds):
-                steps = level.steps(self.config.localizer, name, seed)
-                fitting.require_finished({f"{stream}/{folder}": count for folder, count in steps.items()})
-        return streams
-
-    def test_scores(self, streams: Streams, seed: int) -> dict[Cell, Scores]:
+    def test_scores(self, seed: int) -> RunScores:
         """Of one run: a classifier for each level, and the mean of their scores."""
-        config = self.config
-        source = next(iter(streams.values())).frames.source
-        labels = {split: source.labels(split) for split in ("train", "test")}
-        descriptors = {place: self._descriptors(level, seed) for place, level in streams.items()}
+        results = self.plan.results
+        labels = {split: self.source.labels(split) for split in ("train", "test")}
+        descriptors = {place: self._descriptors(*place, seed) for place in self.streams}
         scores = {}
-        for model, (combination, together) in itertools.product(config.models, COMBINATIONS.items()):
+        for model, (combination, together) in itertools.product(results.models, COMBINATIONS.items()):
             of_levels = {}
-            for level in config.levels:
+            for level in results.levels:
                 pairs = [descriptors[level, stream][model] for stream in together]
                 train, test = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
                 classifier = fit_svm(
-                    train, labels["train"], num_classes=len(source.class_names), c=config.svm_c
+                    train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
                 )
                 of_levels[level] = classifier.scores(test)
             of_levels[FUSED] = fuse(list(of_levels.values()))
@@ -265,83 +215,88 @@ class SixStreams:
                 scores[combination, level, model] = Scores(values, labels["test"])
         return scores
 
-    def _level(self, name: LevelName, stream: Stream, source: ClipSource, fitting: Fitting) -> AttentionLevel:
-        """The trainings of one of the six streams."""
-        values = self.config.to_dict()
-        return AttentionLevel(
-            Config(values | values[stream]),
-            StreamFrames(source, SCALES[self.config.scale][name], stream),
-            dataclasses.replace(fitting, workdir=fitting.workdir / stream),
-        )
+    def of_video(self, video: ClipSource) -> "SixStreams":
+        """The same networks, and the clips of another source in the place of the test clips."""
+        source = WithVideo(self.source, video)
+        streams = {
+            place: dataclasses.replace(level, frames=dataclasses.replace(level.frames, source=source))
+            for place, level in self.streams.items()
+        }
+        return dataclasses.replace(self, source=source, streams=streams)
 
-    def _descriptors(self, level: AttentionLevel, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _descriptors(
+        self, name: LevelName, stream: Stream, seed: int
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The descriptors of the training and of the test clips, by model."""
-        config, frames = self.config, level.frames
+        results, level = self.plan.results, self.streams[name, stream]
+        frames = level.frames
 
         @cache
         def models() -> dict[str, Trained]:
-            trained = {name: level.trained(config.localizer, name, seed) for name in config.models}
+            trained = {model: level.trained(results.localizer, model, seed) for model in results.models}
             return {name: Trained(*one, MODELS[name].region) for name, one in trained.items()}
 
         def features(split: Split) -> dict[str, np.ndarray]:
             """Kept in the workdir for training, of the test clips computed anew to evaluate."""
 
-            def extract() -> dict[str, np.ndarray]:
-                _log.info("%s, %s: features of the %s clips", frames.level.name, frames.stream, split)
-                return extract_features(frames, split, models(), batch_size=config.evaluation_batch)
+            file = features_file(stream, name, results.localizer, seed, split)
+            settings = self.plan.settings(file)
 
-            folder = level.fitting.workdir / level.folder(config.localizer, seed)
-            path = folder / f"features_{split}.npz"
-            return cached_arrays(path, extract) if level.fitting.trains or split == "train" else extract()
+            def extract() -> dict[str, np.ndarray]:
+                _log.info("%s, %s: features of the %s clips", name, stream, split)
+                return extract_features(frames, split, models(), batch_size=settings.evaluation_batch)
+
+            kept = self.fitting.trains or split == "train"
+            return cached_arrays(self.fitting.workdir / file, extract) if kept else extract()
 
         train, test = features("train"), features("test")
         return {
-            name: describe_clips(
-                *(ClipFeatures(split[name], split["lengths"]) for split in (train, test)),
-                **config.pooling.to_dict(),
+            model: describe_clips(
+                *(ClipFeatures(split[model], split["lengths"]) for split in (train, test)),
+                **results.pooling.to_dict(),
             )
-            for name in config.models
+            for model in results.models
         }
 
 
-def rows_of(
-    class_groups: Mapping[str, Sequence[int]], runs: Sequence[Mapping[Cell, Scores]]
-) -> Iterator[Row]:
-    """From the scores of all runs: Table 3's cells, those of groups of classes, and accuracies."""
-    measures = {("", "mean_average_precision"): lambda scores: mean_average_precision(*scores)}
-    for group, labels in class_groups.items():
-        measures[f", {group}", "mean_average_precision"] = partial(_precision_of, list(labels))
-    measures["", "accuracy"] = lambda scores: accuracy(*scores)
-    for ((suffix, metric), measure), combination in itertools.product(measures.items(), COMBINATIONS):
-        yield from _rows(combination, suffix, metric, measure, runs)
+def rules_of(config: Config) -> Mapping[str, Rule]:
+    """What the values must be, those of the config's data set included.
+
+    Raises: ConfigError if there is no such data set.
+    """
+    name, rule = config.get("data", {}).get("source"), RULES["data.source"]
+    if not rule.holds(name):
+        raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
+    return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
 
 
-def _precision_of(labels: list[int], scores: Scores) -> float:
-    return float(np.nanmean(average_precision(*scores)[labels]))
+def check(config: Config) -> None:
+    """Checks what the rules cannot say.
 
-
-def _rows(
-    combination: str,
-    suffix: str,
-    metric: str,
-    measure: Callable[[Scores], float],
-    runs: Sequence[Mapping[Cell, Scores]],
-) -> Iterator[Row]:
-    """A metric of all levels and models."""
-    for cell in runs[0]:
-        streams, level, model = cell
-        if streams != combination:
-            continue
-        values = np.array([measure(run[cell]) for run in runs])
-        is_table_3 = metric == "mean_average_precision" and not suffix
-        yield Row(
-            table="B3",
-            model=model,
-            condition=level,
-            protocol=f"{combination}{suffix}",
-            metric=metric,
-            mean=float(values.mean()),
-            std=float(values.std()),
-            n=len(values),
-            paper=printed_precision(combination, level, model) if is_table_3 else None,
+    Raises: ConfigError naming the key.
+    """
+    name = config.data.source
+    if config.scale not in SOURCES[name].scales:
+        scales = ", ".join(SOURCES[name].scales)
+        raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
+    if config.pooling.components > UNITS[config.scale]:
+        raise ConfigError(
+            f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
+            f"has features, got {config.pooling.components}"
         )
+    check_batches(config)
+    check_weights(config, [config.localizer])
+
+
+def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:
+    """The trainings of all six streams on some data set."""
+    streams = {}
+    for stream in STREAMS:
+        settings = of_stream(config, stream)
+        plan = make_plan(settings, stream_stages(config, stream), results=())
+        trainings = restrict(settings, (*NETWORKS, *EVALUATION, *WATCHING))
+        inside = dataclasses.replace(fitting, workdir=fitting.workdir / stream)
+        for name in config.levels:
+            frames = StreamFrames(source, SCALES[config.scale][name], stream)
+            streams[name, stream] = AttentionLevel(plan, trainings, frames, inside)
+    return streams

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from functools import partial
+from pathlib import Path
 
 import experiments_runs as runs
 import experiments_tiny as tiny
@@ -13,12 +14,13 @@ import pytest
 
 from geoattn_jax.experiments import combine, run
 from geoattn_jax.experiments.core import fitting
+from geoattn_jax.experiments.core.combination import CombineError, FinishedRun, combine_seeds
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.digits import endless_videos as streaming
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.training import read_results, trained_steps
+from geoattn_jax.training import Results, Row, read_results, trained_steps
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
@@ -26,6 +28,11 @@ CELL = ("new_digits", "rotation_scaling")
 
 def config(**overrides):
     return tiny.tiny_config("end_to_end", **{"digits": "sklearn", "protocols": ("new_digits",)} | overrides)
+
+
+def experiment(folder):
+    """What evaluation makes of a folder."""
+    return EndToEnd.prepare(config(), Fitting(config(), folder, trains=False))
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +55,11 @@ def test_every_cell_is_there(finished):
 def test_the_trainings_are_those_that_evaluation_asks_for(finished):
     found = [path.parent for path in finished.rglob("checkpoints")]
     steps = {str(folder.relative_to(finished)): trained_steps(folder) for folder in found}
-    assert EndToEnd.prepare(config()).steps() == steps
+    assert experiment(finished).plan.training_steps() == steps
 
 
 def test_the_curves_go_on_from_the_cnn_to_the_lstm(finished):
-    curves = read_curves(finished, config())
+    curves = read_curves(finished, config().protocols, config().conditions)
     assert list(curves) == [f"new_digits, rotation_scaling, {model}" for model in MODELS[1:]]
     assert [curve.accuracy.shape for curve in curves.values()] == [(2,), (2,)]
     minutes = np.concatenate([curve.minutes for curve in curves.values()])
@@ -66,7 +73,7 @@ def changed(before, after):
 
 
 def test_the_lstm_learns_in_the_second_phase_only(finished):
-    start, _ = EndToEnd.prepare(config()).task(*CELL).initial()
+    start, _ = experiment(finished).task(*CELL).initial()
     frames, clips = trained(finished)
     assert changed(start, frames.params) == {"cnn"}
     assert changed(frames.params, clips.params) == {"cnn", "lstm", "fc"}
@@ -74,7 +81,8 @@ def test_the_lstm_learns_in_the_second_phase_only(finished):
 
 
 def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
-    task = EndToEnd.prepare(config(video__settings=3, video__frames_per_setting=2)).task(*CELL)
+    settings = config(video__settings=3, video__frames_per_setting=2)
+    task = EndToEnd.prepare(settings, Fitting(settings, Path("nowhere"), trains=True)).task(*CELL)
     curve = {"curve_videos": 1, "evaluate_every": 1}
     frames = task.frames_phase("frames", steps=2, batch_size=5, learning_rate=1.0, **curve)
     clips = task.clips_phase(
@@ -88,7 +96,7 @@ def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
 
 def test_accuracy_is_that_of_single_videos(monkeypatch):
     monkeypatch.setattr(streaming, "TEST_BATCH", 4)  # the last batch is smaller
-    task = EndToEnd.prepare(config()).task(*CELL)
+    task = experiment(Path("nowhere")).task(*CELL)
     params, state = jax.tree.map(
         lambda leaf: leaf + 0.3 * jnp.sin(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape),
         task.initial(),
@@ -117,10 +125,8 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, at
 
 def trained(folder):
     """All that a finished run has learned."""
-    experiment = EndToEnd.prepare(config())
-    reader = Fitting(experiment.config, folder, trains=False)
-    frames = experiment.frames(*CELL, reader)
-    return frames, experiment.clips(*CELL, frames, reader)
+    frames = experiment(folder).frames(*CELL)
+    return frames, experiment(folder).clips(*CELL, frames)
 
 
 def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
@@ -132,8 +138,9 @@ def test_devices_train_as_one(tmp_path, monkeypatch):
     results = {}
     for parallel, count in (("jit", 1), ("pmap", 2)):
         monkeypatch.setattr(fitting, "devices_for", lambda batch_size, n=count: jax.local_devices()[:n])
-        experiment = EndToEnd.prepare(config(parallel=parallel))
-        result = experiment.frames(*CELL, Fitting(experiment.config, tmp_path / parallel, trains=True))
+        settings = config(parallel=parallel)
+        fitting_there = Fitting(settings, tmp_path / parallel, trains=True)
+        result = EndToEnd.prepare(settings, fitting_there).frames(*CELL)
         results[parallel] = result.params, result.model_state
     jax.tree.map(
         lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4), *results.values()
@@ -161,15 +168,20 @@ def result(seed, accuracy):
     """The results of one run in which everything has the same accuracy."""
     template = [("mean_pooling", "new_digits"), ("cnn_lstm", "new_motion")]
     made = [
-        combine.Row("A2", model, "rotation_scaling", protocol, "accuracy", accuracy, 0.01 * seed, 1 + seed)
+        Row("A2", model, "rotation_scaling", protocol, "accuracy", accuracy, 0.01 * seed, 1 + seed)
         for model, protocol in template
     ]
     origin = {"commit": "abc", "seed": seed, "wall_seconds": 60.0 * seed}
-    return combine.Results("end_to_end", {"seed": seed, "frames": 3}, origin, made)
+    return FinishedRun(Path("nowhere"), Results("end_to_end", {"seed": seed, "frames": 3}, origin, made))
+
+
+def changed_result(seed, **changes):
+    run = result(seed, 0.7)
+    return run._replace(results=dataclasses.replace(run.results, **changes))
 
 
 def test_combined_rows_are_of_runs():
-    combined = combine.combine([result(3, 0.9), result(1, 0.5), result(2, 0.7)])
+    combined = combine_seeds([result(3, 0.9), result(1, 0.5), result(2, 0.7)]).results
     assert [row.model for row in combined.rows] == ["mean_pooling", "cnn_lstm"]
     for row in combined.rows:
         np.testing.assert_allclose((row.mean, row.std, row.n), (0.7, np.sqrt(0.08 / 3), 3))
@@ -181,16 +193,16 @@ def test_combined_rows_are_of_runs():
     ("other", "message"),
     [
         (result(1, 0.7), r"must have different seeds, got \[1, 1\]"),
-        (dataclasses.replace(result(2, 0.7), config={"seed": 2, "frames": 4}), "seeds 1 and 2 .*same config"),
-        (dataclasses.replace(result(2, 0.7), experiment="two_stage"), "must have the same experiment"),
+        (changed_result(2, config={"seed": 2, "frames": 4}), "seeds 1 and 2 .*same config"),
+        (changed_result(2, experiment="two_stage"), "must have the same experiment"),
         (
-            dataclasses.replace(result(2, 0.7), provenance=result(2, 0.7).provenance | {"commit": None}),
+            changed_result(2, provenance={"commit": None, "seed": 2, "wall_seconds": 120.0}),
             "same commit, got abc and None",
         ),
     ],
 )
 def test_only_repetitions_are_combined(other, message):
-    with pytest.raises(combine.CombineError, match=message):
+    with pytest.raises(CombineError, match=message):
         combine.combine([result(1, 0.5), other])
 
 
@@ -199,7 +211,7 @@ def test_the_program_that_combines(finished, tmp_path, capsys):
     assert combine.main([str(finished), "--output", str(output)]) == 0
     assert [row.mean for row in read_results(output).rows] == [row.mean for row in runs.rows(finished)]
     written = json.loads((tmp_path / "two_curves.json").read_text())
-    expected = read_curves(finished, config())
+    expected = read_curves(finished, config().protocols, config().conditions)
     assert {curve["curve"]: curve["accuracy"] for curve in written} == {
         name: curve.accuracy.tolist() for name, curve in expected.items()
     }

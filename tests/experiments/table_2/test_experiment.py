@@ -12,10 +12,10 @@ from geoattn_jax.experiments import combine, run
 from geoattn_jax.experiments.attention import samples as kitchen_frames
 from geoattn_jax.experiments.attention import trainings as attention_level
 from geoattn_jax.experiments.attention.region_measures import Measures
-from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
+from geoattn_jax.experiments.attention.trainings import MODELS
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
-from geoattn_jax.experiments.table_2.experiment import rows_of
+from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows_of
 from geoattn_jax.training import WorkdirError, read_results, write_results
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
@@ -131,7 +131,7 @@ def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
         return fit(self, name, phases, params, *rest, **options)
 
     monkeypatch.setattr(Fitting, "fit", watched)
-    level = AttentionLevel.prepare(cut, "general", Fitting(cut, finished, trains=False))
+    level = SupervisedAttention.prepare(cut, Fitting(cut, finished, trains=False)).levels["general"]
     for model in CHOSEN:
         level.trained("small", model, 0)
     guided = level.guided("small", "affine", 0)

@@ -1,14 +1,16 @@
 """The folds of MPII Cooking in one table: means over folds, and all test clips pooled."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from geoattn_jax.experiments.combine import main
+from geoattn_jax.experiments.core.combination import CombineError, FinishedRun
 from geoattn_jax.experiments.table_3 import combine_folds
-from geoattn_jax.experiments.table_3.combine_folds import FoldsError, main
-from geoattn_jax.experiments.table_3.experiment import COMBINATIONS, FUSED, Scores, rows_of
+from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, Scores, rows_of
 from geoattn_jax.training import Results, write_results
 
 CELLS = [
@@ -39,9 +41,7 @@ def workdirs(tmp_path, monkeypatch):
     for fold, folder in enumerate(folders):
         folder.mkdir()
         write_results(folder, results_of(fold))
-    monkeypatch.setattr(
-        combine_folds, "scores_of", lambda workdir, results: [scores_of_fold(folders.index(workdir))]
-    )
+    monkeypatch.setattr(combine_folds, "scores_of", lambda run: [scores_of_fold(folders.index(run.workdir))])
     return folders
 
 
@@ -73,14 +73,14 @@ def test_means_over_folds_and_pooled_clips(tmp_path, workdirs):
 @pytest.mark.parametrize(
     ("other", "what"),
     [
-        (results_of(0), "must be different folds"),
+        (results_of(0), "must have different seeds"),
         (results_of(1, data={"protocol": "fixed"}), "must be different folds"),
         (results_of(1, seed=3), "must have the same config"),
     ],
 )
 def test_other_runs_are_refused(other, what):
-    with pytest.raises(FoldsError, match=what):
-        combine_folds.combine_folds([results_of(0), other], [[scores_of_fold(0)], [scores_of_fold(1)]])
+    with pytest.raises(CombineError, match=what):
+        combine_folds.combine_streams([FinishedRun(Path("nowhere"), one) for one in (results_of(0), other)])
 
 
 def test_an_unfinished_run_is_named(tmp_path, workdirs, capsys):

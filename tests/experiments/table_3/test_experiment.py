@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from geoattn_jax.experiments import run
+from geoattn_jax.experiments.attention.trainings import joint_folder
 from geoattn_jax.experiments.core import fitting
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_3 import experiment as six_streams
-from geoattn_jax.experiments.table_3.experiment import Scores, SixStreams, rows_of
+from geoattn_jax.experiments.table_3.experiment import SixStreams
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.experiments.table_3.published import printed_precision
+from geoattn_jax.experiments.table_3.scores import Scores, rows_of
 from geoattn_jax.experiments.table_3.sources import kitchen as kitchen_clips
 from geoattn_jax.training import WorkdirError
 
@@ -158,10 +160,10 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
 
 def test_every_stream_is_trained_by_its_own_settings(tmp_path):
     cut = config(flow__joint__localizer_rate__general=7.0, rgb__dropout__recognizer=0.25)
-    experiment = SixStreams.prepare(cut)
-    workdir = Fitting(cut, tmp_path, trains=True)
-    source = experiment.source(workdir)
-    rgb, flow = (experiment._level("general", stream, source, workdir) for stream in ("rgb", "flow"))
-    assert [one.config.joint.localizer_rate.general for one in (rgb, flow)] == [1e-3, 7.0]
+    streams = SixStreams.prepare(cut, Fitting(cut, tmp_path, trains=True)).streams
+    rgb, flow = (streams["general", stream] for stream in ("rgb", "flow"))
+    folder = joint_folder("general", "small", "sstn", 0)
+    settings = [one.plan.settings(folder) for one in (rgb, flow)]
+    assert [one.joint.localizer_rate.general for one in settings] == [1e-3, 7.0]
     models = [one.task("small", mode="affine", start="centred").model for one in (rgb, flow)]
     assert [model.recognizer.dropout_rate for model in models] == [0.25, 0.2]

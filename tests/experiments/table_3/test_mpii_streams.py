@@ -15,12 +15,11 @@ from mpii_files import moving_square, write_annotations, write_video
 from geoattn_jax.data.levels import PAPER_LEVELS
 from geoattn_jax.descriptors import mean_average_precision
 from geoattn_jax.experiments import run
-from geoattn_jax.experiments.attention.trainings import AttentionLevel
-from geoattn_jax.experiments.core.config import Config, ConfigError
+from geoattn_jax.experiments.core.combination import FinishedRun
+from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_3.combine_folds import scores_of
-from geoattn_jax.experiments.table_3.experiment import SixStreams
-from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.experiments.table_3.experiment import check, streams_of
 from geoattn_jax.training import read_results
 
 # What they are called, and how a square moves meanwhile, (dy, dx) pixels a frame.
@@ -78,27 +77,25 @@ def test_from_the_download_to_the_table(tmp_path):
     with np.load(workdir / "flow" / "general" / "small" / "seed_0" / "features_test.npz") as features:
         assert features["lengths"].tolist() == 2 * len(CATEGORIES) * [FRAMES // 2]
         assert len(features["sstn"]) == features["lengths"].sum()
-    (scores,) = scores_of(workdir, results)
+    (scores,) = scores_of(FinishedRun(workdir, results))
     again = [mean_average_precision(*scores[row.protocol, row.condition, row.model]) for row in rows]
     np.testing.assert_allclose(again, [row.mean for row in rows])
 
 
 def test_a_missing_download_is_named(tmp_path):
-    experiment = SixStreams.prepare(tiny_config(tmp_path))
     with pytest.raises(ConfigError, match=r"config\.data: (?s:.*)detectionGroundtruth-1-0\.csv"):
-        next(experiment.rows(Fitting(experiment.config, tmp_path / "workdir", trains=True)))
+        run.train_and_evaluate(tiny_config(tmp_path), tmp_path / "workdir")
+    assert not (tmp_path / "workdir").exists()
 
 
 def test_the_papers_scale_by_its_shapes(tmp_path):
     """Twice VGG-16 takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("table_b3_mpii")
-    SixStreams.prepare(config)
+    check(config)
     assert (config.rgb.dropout.recognizer, config.flow.dropout.recognizer) == (0.85, 0.5)
-    values, fitting = config.to_dict(), Fitting(config, tmp_path, trains=True)
-    frames = StreamFrames(NoisyClips(), PAPER_LEVELS["detail"], "flow")
-    task = AttentionLevel(Config(values | values["flow"]), frames, fitting).task(
-        "large", mode="affine", start="centred"
-    )
+    streams = streams_of(config, NoisyClips(), Fitting(config, tmp_path, trains=True))
+    task = streams["detail", "flow"].task("large", mode="affine", start="centred")
+    assert task.model.crop_hw == PAPER_LEVELS["detail"].crop_hw
     params = jax.eval_shape(lambda: task.initial_params(0))
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
     more_channels = (20 - 3) * 3 * 3 * 64

@@ -5,12 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
+from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
-from geoattn_jax.data.splits import SPLITS
+from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.data.video_folder import load_video_folder
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.core.stages import Stage
 from geoattn_jax.experiments.table_3.sources.kitchen import KitchenClips
 from geoattn_jax.experiments.table_3.sources.mpii import MpiiClips
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
@@ -24,14 +26,28 @@ class Source:
     Attributes:
       scales: those of its levels' sizes that it has, see `attention.trainings.SCALES`.
       rules: of the keys in config.data besides `source`.
+      split_keys: those of config.data on which the clips of a split depend, besides what the files hold.
       open: from config.data, and a folder for what it keeps between runs, to its clips.
       in_table_3: whether the paper's numbers stand beside the results.
+      kept_windows: whether the hard-coded regions of each split and level are kept in the workdir.
     """
 
     scales: Collection[str]
     rules: Mapping[str, Rule]
+    split_keys: Callable[[Split], tuple[str, ...]]
     open: Callable[[Config, Path], ClipSource]
     in_table_3: bool = True
+    kept_windows: bool = False
+
+    def reads(self, split: Split) -> tuple[str, ...]:
+        """The keys of the config on which the clips of a split depend."""
+        return ("data.source", *(f"data.{key}" for key in self.split_keys(split)))
+
+    def stages(self, level: LevelName, split: Split) -> list[Stage]:
+        """What the source keeps in the workdir under a name that does not tell from what it was made."""
+        if not self.kept_windows:
+            return []
+        return [Stage(f"clips/{level}/windows_{split}.npz", reads=self.reads(split))]
 
 
 def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
@@ -75,7 +91,9 @@ SOURCES = {
             "world_seed": rules.whole(0, 2**31 - 1),
             **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
         },
+        split_keys=lambda split: ("world_seed", f"clips.{split}"),
         open=_open_kitchen,
+        kept_windows=True,
     ),
     "mpii_cooking": Source(
         scales=("mini", "paper"),
@@ -87,11 +105,13 @@ SOURCES = {
             "data_dir": rules.optional_text(),
             "manual_dir": rules.optional_text(),
         },
+        split_keys=lambda split: ("size", "stride", "background", "protocol"),
         open=_open_mpii,
     ),
     "video_folder": Source(
         scales=("mini",),
         rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
+        split_keys=lambda split: ("split_seed",),
         open=_open_videos,
         in_table_3=False,
     ),

@@ -1,0 +1,133 @@
+"""The settings of paper A's experiment, and the stages that read them."""
+
+from ml_collections import config_dict
+
+from geoattn_jax.data.digits import SOURCES, SPLITS, Split
+from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits
+from geoattn_jax.experiments.core import config as rules
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.digits.lstm_rounds import num_updates
+from geoattn_jax.experiments.digits.pretraining import CNNS
+from geoattn_jax.training.parallel import PARALLELISMS
+
+RULES: dict[str, Rule] = {
+    "experiment": rules.one_of(["two_stage"]),
+    "seed": rules.whole(0, 2**31 - 1),
+    "digits": rules.one_of(SOURCES),
+    "data_dir": rules.optional_text(),
+    "frame_size": rules.whole(28),
+    "video.settings": rules.whole(1),
+    "video.frames_per_setting": rules.whole(1),
+    "models": rules.some_of(CNNS),
+    "conditions": rules.some_of(CONDITIONS),
+    "protocol": rules.one_of(PROTOCOLS),
+    **{f"pretrain.steps.{name}": rules.whole(1) for name in CNNS},
+    "pretrain.batch_size": rules.whole(1),
+    "pretrain.learning_rate": rules.positive(),
+    "pretrain.evaluate_every": rules.whole(1),
+    "lstm.rounds": rules.whole(1),
+    "lstm.epochs": rules.whole(1),
+    "lstm.batch_size": rules.whole(1),
+    "lstm.units": rules.whole(1),
+    "lstm.learning_rate": rules.positive(),
+    "parallel": rules.one_of(PARALLELISMS),
+    "log_every": rules.whole(1),
+    "checkpoint_every": rules.whole(1),
+    "tensorboard": rules.boolean(),
+}
+
+DIGITS = ("seed", "digits", "frame_size")  # what single digits depend on
+VIDEOS = (*DIGITS, "protocol", "video")
+
+
+def paper_config() -> Config:
+    """The paper's settings, from which the files in configs/ depart."""
+    epochs, digits = 5, 60_000
+    steps = epochs * digits // 32
+    return Config(
+        {
+            "experiment": "two_stage",
+            "seed": 0,
+            "digits": "mnist",
+            "data_dir": config_dict.placeholder(str),  # the folder of MNIST's IDX files
+            "frame_size": 64,
+            "video": {"settings": 10, "frames_per_setting": 5},
+            "models": ("lenet", "stn", "dcn"),
+            "conditions": ("normal", "rotation", "scaling", "rotation_scaling"),
+            "protocol": "interleaved",
+            "pretrain": {
+                "batch_size": 32,
+                "learning_rate": 1.0,
+                "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
+                "evaluate_every": 500,
+            },
+            "lstm": {"rounds": 300, "epochs": 10, "batch_size": 50, "units": 8, "learning_rate": 1e-3},
+            "parallel": "jit",
+            "log_every": 10,
+            "checkpoint_every": 500,
+            "tensorboard": False,
+        }
+    )
+
+
+def stages(config: Config) -> list[Stage]:
+    """Pretraining, the features of all frames, and the rounds."""
+    found, lstm = [], config.lstm
+    updates = num_updates(num_classes(config.protocol), epochs=lstm.epochs, batch_size=lstm.batch_size)
+    for name in config.models:
+        pretraining = Stage(
+            f"{name}/pretrain",
+            reads=(*DIGITS, f"pretrain.steps.{name}", "pretrain.batch_size", "pretrain.learning_rate"),
+            uses=("pretrain.evaluate_every", *WATCHING),
+            data=("train",),
+            steps=config.pretrain.steps[name],
+        )
+        found.append(pretraining)
+        for condition in config.conditions:
+            features = {
+                split: Stage(
+                    features_file(name, condition, split),
+                    reads=VIDEOS,
+                    after=(pretraining.path,),
+                    data=(MovingDigits(condition, config.protocol, split).digits_split,),
+                )
+                for split in SPLITS
+            }
+            rounds = Stage(
+                f"{name}/{condition}/lstm",
+                reads=("seed", "protocol", "lstm"),
+                uses=WATCHING,
+                after=(features["train"].path,),
+                steps=updates,
+            )
+            found += [*features.values(), rounds]
+    return found
+
+
+def make_two_stage_plan(config: Config) -> Plan:
+    """The stages of a config."""
+    return make_plan(config, stages(config), results=("models", "conditions", *VIDEOS))
+
+
+def check(config: Config) -> None:
+    """Checks what the rules cannot say.
+
+    Raises: ConfigError naming the key.
+    """
+    num_videos = num_classes(config.protocol)
+    if num_videos % config.lstm.batch_size:
+        raise ConfigError(
+            f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
+            f"the protocol {config.protocol!r}), got {config.lstm.batch_size}"
+        )
+
+
+def features_file(name: str, condition: str, split: Split) -> str:
+    """Where the workdir has the features of a CNN."""
+    return f"{name}/{condition}/{split}.npz"
+
+
+def num_classes(protocol: str) -> int:
+    """As many as there are videos, to train on and to test on."""
+    return len(MovingDigits("normal", protocol, "train").classes)

@@ -1,0 +1,73 @@
+"""A run's training clips and a video file as the only test clip, as one source."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from geoattn_jax.data.flow import Stream
+from geoattn_jax.data.levels import Level
+from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WithVideo:
+    """A `ClipSource` of a run's training clips, and one video as the only test clip.
+
+    Attributes:
+      run: the run's data set.
+      video: whose test clip is taken.
+    """
+
+    run: ClipSource
+    video: ClipSource
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """See `ClipSource`."""
+        return self.run.class_names
+
+    @property
+    def class_groups(self) -> Mapping[str, Sequence[int]]:
+        """See `ClipSource`."""
+        return self.run.class_groups
+
+    @property
+    def flow_bound(self) -> float:
+        """See `ClipSource`."""
+        return self.run.flow_bound
+
+    def labels(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return self._of(split).labels(split)
+
+    def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
+        """See `ClipSource`."""
+        return self._of(split).lengths(split)
+
+    def read(
+        self,
+        split: Split,
+        level: Level,
+        stream: Stream,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+    ) -> UInt8[np.ndarray, "b h w c"]:
+        """See `ClipSource`."""
+        return self._of(split).read(split, level, stream, clips, times)
+
+    def windows(
+        self,
+        split: Split,
+        level: Level,
+        clips: Int[np.ndarray, " b"],
+        times: Int[np.ndarray, " b"],
+        top_left: Int[np.ndarray, "b 2"],
+    ) -> Float[np.ndarray, "b 2"]:
+        """See `ClipSource`."""
+        return self._of(split).windows(split, level, clips, times, top_left)
+
+    def _of(self, split: Split) -> ClipSource:
+        return self.video if split == "test" else self.run
