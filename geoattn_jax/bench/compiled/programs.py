@@ -80,23 +80,29 @@ def lower_op(
       function: of the arrays, to one.
       shapes: of the arrays.
       devices: which it is lowered for.
-      differentiated: whether to give the gradients of all arrays, too, for a given gradient of the output.
+      differentiated: whether to give the gradients of all float arrays, too, for one of the output.
       whole: which of the arrays every device has whole.
     """
     mesh = Mesh(np.asarray(devices), ("batch",))
     split, copied = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
     shardings = [copied if place in whole else split for place in range(len(shapes))]
 
-    def both(output_gradient: jax.Array, *arrays: jax.Array) -> tuple:
-        output, pullback = jax.vjp(function, *arrays)
-        return output, *pullback(output_gradient)
-
     if not differentiated:
         return jax.jit(function, in_shardings=shardings, out_shardings=split).lower(*shapes)
+
+    floats = [place for place, shape in enumerate(shapes) if jnp.issubdtype(shape.dtype, jnp.floating)]
+
+    def both(output_gradient: jax.Array, *arrays: jax.Array) -> tuple:
+        output, pullback = jax.vjp(function, *arrays)
+        gradients = pullback(output_gradient)
+        return output, *(gradients[place] for place in floats)
+
     output = jax.eval_shape(function, *shapes)
-    return jax.jit(both, in_shardings=[split, *shardings], out_shardings=(split, *shardings)).lower(
-        jax.ShapeDtypeStruct(output.shape, output.dtype), *shapes
-    )
+    return jax.jit(
+        both,
+        in_shardings=[split, *shardings],
+        out_shardings=(split, *(shardings[place] for place in floats)),
+    ).lower(jax.ShapeDtypeStruct(output.shape, output.dtype), *shapes)
 
 
 def network_programs(name: str, devices: Devices) -> Iterator[Compilation]:

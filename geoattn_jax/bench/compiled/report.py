@@ -51,8 +51,8 @@ def costs_table(record: dict[str, Any]) -> str:
     """Every program's costs; of one that does not compile why."""
     on_tpu = record["platform"] == "tpu"
     header = [
-        "", "mode", "dtype", "devices", "M cycles" if on_tpu else "launches", "M gathered", "M scattered", "GFLOP",
-        "MiB moved", "temporary MiB", "argument MiB", "collectives",
+        "", "mode", "dtype", "devices", "M cycles" if on_tpu else "launches", "M gathered", "M scattered",
+        "GFLOP", "MiB moved", "temporary MiB", "argument MiB", "collectives",
     ]  # fmt: skip
     rows = []
     for row in record["results"]:
@@ -62,7 +62,7 @@ def costs_table(record: dict[str, Any]) -> str:
             continue
         collectives = ", ".join(f"{count} {kind}" for kind, count in row["collectives"].items())
         numbers = [
-            row["cycles"] / _MILLION if on_tpu else row["launches"],
+            (row["cycles"] or 0) / _MILLION if on_tpu else float(row["launches"]),
             row["gathered_indices"] / _MILLION,
             row["scattered_indices"] / _MILLION,
             row["flops"] / 1e9,
