@@ -37,12 +37,13 @@ def compiled(program: Compilation) -> dict[str, Any]:
     lowered = program.lower()
     try:
         executable = lowered.compile()
+        text = executable.as_text()
     except jax.errors.JaxRuntimeError as error:
         return {**row, "error": str(error).partition("\n")[0]}
     memory = executable.memory_analysis()
     return {
         **row,
-        **described(lowered.as_text(dialect="hlo"), executable.as_text()),
+        **described(lowered.as_text(dialect="hlo"), text),
         "temporary_bytes": memory.temp_size_in_bytes,
         "argument_bytes": memory.argument_size_in_bytes,
     }

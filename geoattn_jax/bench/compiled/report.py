@@ -48,7 +48,7 @@ def section(file_name: str, record: dict[str, Any]) -> str:
 
 
 def costs_table(record: dict[str, Any]) -> str:
-    """Every program's costs; of one that does not compile why."""
+    """Every program's costs; of one that failed why."""
     on_tpu = record["platform"] == "tpu"
     header = [
         "", "mode", "dtype", "devices", "M cycles" if on_tpu else "launches", "M gathered", "M scattered",
@@ -58,7 +58,7 @@ def costs_table(record: dict[str, Any]) -> str:
     for row in record["results"]:
         start = [row["workload"], row["mode"], row["dtype"], str(row["devices"])]
         if "error" in row:
-            rows.append([*start, f"does not compile: {row['error']}", *[""] * (len(header) - 5)])
+            rows.append([*start, f"failed: {row['error']}", *[""] * (len(header) - 5)])
             continue
         collectives = ", ".join(f"{count} {kind}" for kind, count in row["collectives"].items())
         numbers = [

@@ -89,10 +89,10 @@ def test_a_gpu_has_launches_in_place_of_cycles():
     assert "M cycles" not in header
 
 
-def test_float64_and_what_does_not_compile_are_said():
+def test_float64_and_failures_are_said():
     assert "| 2 all-reduce; computes in float64 |" in report.costs_table(record(row(float64=True)))
     failed = {key: row()[key] for key in ("workload", "mode", "dtype", "devices")}
-    assert "does not compile: no memory" in report.costs_table(record({**failed, "error": "no memory"}))
+    assert "failed: no memory" in report.costs_table(record({**failed, "error": "no memory"}))
 
 
 def test_equal_loops_share_a_row():
