@@ -34,7 +34,8 @@ class Costs:
     Attributes:
       cycles: the compiler's estimate; None where it writes none, for a GPU.
       bytes: read and written by instructions, from their shapes; a fusion's own intermediates do not count.
-      gathered, scattered: indices of all gathers and scatters.
+      gathered, scattered: indices of all gathers and scatters; trips of loops over indices count as
+        scattered.
       launches: instructions run one after another; on a GPU about the number of kernels.
       collectives: how many of each kind.
       loops: every `while`.
@@ -66,33 +67,33 @@ class Step:
 def costs(program: Program) -> Costs:
     """Adds up a compiled program."""
     steps = list(executed(program))
+    run = [step for step in steps if step.instruction.opcode not in _FREE]
     loops = [
         read_loop(step.frame, step.instruction, step.times)
         for step in steps
         if step.instruction.opcode == "while"
     ]
-    run = [step for step in steps if step.instruction.opcode not in _FREE]
     estimates = [
         int(number) * step.times for step in run for number in _ESTIMATE.findall(step.instruction.attributes)
     ]
-    counts = Counter()
+    indices, collectives = Counter(), Counter()
     for step in run:
         for instruction, computation in _with_fused(program, step.instruction, step.frame.computation):
-            if instruction.opcode in ("gather", "scatter"):
-                counts[instruction.opcode] += step.times * _indices(instruction, computation)
-            counts[instruction.opcode.removesuffix("-start")] += (
-                step.times if instruction.opcode.removesuffix("-start") in COLLECTIVES else 0
-            )
+            kind = instruction.opcode.removesuffix("-start")
+            if kind in ("gather", "scatter"):
+                indices[kind] += step.times * _indices(instruction, computation)
+            elif kind in COLLECTIVES:
+                collectives[kind] += step.times
     walked = sum(loop.times * (loop.trips or 1) for loop in loops if loop.takes_index_by_index)
     return Costs(
         cycles=sum(estimates) if estimates else None,
         bytes=sum(
             step.times * moved_bytes(program, step.instruction, step.frame.computation) for step in run
         ),
-        gathered=counts["gather"],
-        scattered=counts["scatter"] + walked,
+        gathered=indices["gather"],
+        scattered=indices["scatter"] + walked,
         launches=sum(step.times for step in run if not step.instruction.opcode.endswith("-done")),
-        collectives={kind: counts[kind] for kind in COLLECTIVES if counts[kind]},
+        collectives=dict(sorted(collectives.items())),
         loops=loops,
     )
 

@@ -137,7 +137,6 @@ def compiles_for_this_machine(monkeypatch):
     monkeypatch.setattr(target, "devices_of", lambda platform, topology: jax.devices())
     monkeypatch.setattr(programs, "WORKLOADS", {"W": Workload("a thing", described)})
     monkeypatch.setattr(compilation, "WORKLOADS", programs.WORKLOADS)
-    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
 
 
 @pytest.mark.usefixtures("compiles_for_this_machine")
