@@ -22,6 +22,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 XLA_FLAG = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 NEVER = 1 << 40  # bytes; a threshold above every buffer
@@ -44,7 +45,8 @@ def tune_cpu(*, allocator: bool = True) -> None:
 
     Where the C library's settings are missing the program starts over, with the same arguments and the same
     process id. Does nothing where JAX will use an accelerator: where JAX_PLATFORMS names one or, without
-    that variable, where a plugin for one is installed (set JAX_PLATFORMS=cpu to run on the CPU there).
+    that variable, where one is found with the package that drives it (set JAX_PLATFORMS=cpu to run on the CPU
+    there).
 
     Args:
       allocator: whether to set the C library's allocator as well as XLA's flag.
@@ -63,13 +65,39 @@ def tune_cpu(*, allocator: bool = True) -> None:
     _log.debug("CPU settings: %s", describe(os.environ))
 
 
-def uses_cpu(environment: Mapping[str, str]) -> bool:
-    """Whether JAX will compute on the CPU, judged without starting it."""
+def uses_cpu(environment: Mapping[str, str], *, root: Path = Path("/")) -> bool:
+    """Whether JAX will compute on the CPU, judged without starting it.
+
+    A package that drives an accelerator is no accelerator: libtpu and the CUDA plugin are also installed to
+    compile for devices that are elsewhere. As JAX does, this looks for the device itself.
+
+    Args:
+      environment: the process's variables.
+      root: of the file system whose device files are looked at.
+    """
     platforms = environment.get("JAX_PLATFORMS")
     if platforms:
         return platforms.split(",")[0] == "cpu"
+    if importlib.util.find_spec("libtpu") and ("JAX_FORCE_TPU_INIT" in environment or _has_tpu(root)):
+        return False
     plugins = importlib.metadata.entry_points(group="jax_plugins")
-    return not plugins and importlib.util.find_spec("libtpu") is None
+    return all("cuda" in plugin.name and not _has_nvidia_gpu(root) for plugin in plugins)
+
+
+def _has_tpu(root: Path) -> bool:
+    """Whether there are a TPU's device files, or a PCI device of Google's that is no disk or network card."""
+    if any(root.glob("dev/accel[0-9]*")) or any(root.glob("dev/vfio/[0-9]*")):
+        return True
+    return any(
+        (device / "vendor").read_text().strip() == "0x1ae0"
+        and not (device / "class").read_text().startswith(("0x01", "0x02"))
+        for device in root.glob("sys/bus/pci/devices/*")
+    )
+
+
+def _has_nvidia_gpu(root: Path) -> bool:
+    """Whether there are an NVIDIA GPU's device files: the driver's, a container's, or WSL's."""
+    return any((root / "dev" / name).exists() for name in ("nvidia0", "nvidiactl", "dxg"))
 
 
 def settings(

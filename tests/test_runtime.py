@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -85,9 +86,62 @@ def test_jax_platforms_decides(platforms, cpu):
     assert runtime.uses_cpu({"JAX_PLATFORMS": platforms}) is cpu
 
 
-def test_an_accelerators_plugin_decides_otherwise(monkeypatch):
-    monkeypatch.setattr(runtime.importlib.metadata, "entry_points", lambda *, group: ["a plugin"])
-    assert not runtime.uses_cpu({})
+def install(monkeypatch, *, libtpu=False, plugins=()):
+    """Pretends that these drivers of accelerators are installed, and no others."""
+    found = [EntryPoint(name, "a.module", "jax_plugins") for name in plugins]
+    monkeypatch.setattr(runtime.importlib.metadata, "entry_points", lambda *, group: found)
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: libtpu or None)
+
+
+def add_pci_device(root, name, **files):
+    folder = root / "sys/bus/pci/devices" / name
+    folder.mkdir(parents=True)
+    for file, content in files.items():
+        (folder / file).write_text(content + "\n")
+
+
+def test_packages_without_a_device_leave_the_cpu(monkeypatch, tmp_path):
+    install(monkeypatch, libtpu=True, plugins=["xla_cuda13"])
+    add_pci_device(tmp_path, "0000:00:01.0", vendor="0x8086", **{"class": "0x120000"})
+    add_pci_device(tmp_path, "0000:00:02.0", vendor="0x1ae0", **{"class": "0x020000"})  # Google's network
+    add_pci_device(tmp_path, "0000:00:03.0", vendor="0x1ae0", **{"class": "0x010802"})  # Google's disk
+    assert runtime.uses_cpu({}, root=tmp_path)
+
+
+@pytest.mark.parametrize("device", ["dev/accel0", "dev/vfio/0"])
+def test_a_tpu_is_told_by_its_device_file(monkeypatch, tmp_path, device):
+    (tmp_path / device).parent.mkdir(parents=True)
+    (tmp_path / device).touch()
+    install(monkeypatch, libtpu=True)
+    assert not runtime.uses_cpu({}, root=tmp_path)
+    install(monkeypatch)
+    assert runtime.uses_cpu({}, root=tmp_path)
+
+
+def test_a_tpu_is_told_by_its_vendor(monkeypatch, tmp_path):
+    install(monkeypatch, libtpu=True)
+    add_pci_device(tmp_path, "0000:00:04.0", vendor="0x1ae0", **{"class": "0xff0000"})
+    assert not runtime.uses_cpu({}, root=tmp_path)
+
+
+def test_a_tpu_that_jax_is_told_to_start_is_believed(monkeypatch, tmp_path):
+    install(monkeypatch, libtpu=True)
+    assert not runtime.uses_cpu({"JAX_FORCE_TPU_INIT": "1"}, root=tmp_path)
+
+
+@pytest.mark.parametrize("device", ["dev/nvidia0", "dev/nvidiactl", "dev/dxg"])
+def test_an_nvidia_gpu_is_told_by_its_device_file(monkeypatch, tmp_path, device):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / device).touch()
+    install(monkeypatch, plugins=["xla_cuda12"])
+    assert not runtime.uses_cpu({}, root=tmp_path)
+    install(monkeypatch)
+    assert runtime.uses_cpu({}, root=tmp_path)
+
+
+def test_another_accelerators_plugin_decides_otherwise(monkeypatch, tmp_path):
+    install(monkeypatch, plugins=["xla_cuda13", "metal"])
+    assert not runtime.uses_cpu({}, root=tmp_path)
 
 
 def test_an_accelerator_is_left_alone(monkeypatch):

@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 from geoattn_jax import runtime
 from geoattn_jax.bench import machine, records, report, timing
-from geoattn_jax.bench.suite import SUITES, Suite, load
+from geoattn_jax.bench.compiled import command
+from geoattn_jax.bench.suite import SUITES, Suite, chosen, load
 from geoattn_jax.files import write_text
 
 _log = logging.getLogger("geoattn_jax.bench")
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "report":
             write_report(options.results, options.out)
+        elif options.command == command.NAME:
+            command.run(options)
         else:
             run(options)
     except (OSError, ValueError, timing.Disagreement) as error:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands: one for each suite, and `report`."""
+    """The commands: one for each suite, `compile` and `report`."""
     root = argparse.ArgumentParser(prog="python -m geoattn_jax.bench", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in SUITES:
@@ -66,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
             "--smoke", action="store_true", help="tiny sizes: shows that everything runs and agrees"
         )
         suite.add_argument("--list", action="store_true", help="print the workloads and stop")
+    command.add_parser(commands)
     writer = commands.add_parser(
         "report",
         help="write BENCHMARKS.md",
@@ -84,13 +87,10 @@ def run(options: argparse.Namespace) -> None:
     if options.list:
         print("\n".join(f"{name}  {what}" for name, what in suite.workloads.items()))
         return
-    names = chosen(suite, options.only)
+    names = chosen(suite.workloads, options.only)
     if options.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        if options.out.is_dir() or not os.access(options.out.parent, os.W_OK):
-            raise ValueError(f"--out cannot be written to: {options.out}; name another file")
+    records.check_writable(options.out)
     if options.cores is not None:
         machine.pin_to_cores(options.cores)
     # May start this program over, so that nothing that takes long comes before.
@@ -109,18 +109,6 @@ def run(options: argparse.Namespace) -> None:
     else:
         records.write(out, record)
         _log.info("wrote %s", out)
-
-
-def chosen(suite: Suite, only: str | None) -> list[str]:
-    """The workloads that --only names, in the suite's order.
-
-    Raises: ValueError if it names another.
-    """
-    names = list(suite.workloads) if only is None else only.split(",")
-    unknown = [name for name in names if name not in suite.workloads]
-    if unknown:
-        raise ValueError(f"--only: no workload {unknown[0]!r}; there are {', '.join(suite.workloads)}")
-    return [name for name in suite.workloads if name in names]
 
 
 def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
@@ -154,8 +142,10 @@ def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) ->
 def write_report(results: Path, out: Path) -> None:
     """Writes BENCHMARKS.md."""
     files = records.read_all(results)
-    suites = {record["suite"]: load(record["suite"]) for record in files.values()}
-    text = report.benchmarks(files, suites)
+    timed = {name: record for name, record in files.items() if record["suite"] != command.NAME}
+    compiled = {name: record for name, record in files.items() if record["suite"] == command.NAME}
+    suites = {record["suite"]: load(record["suite"]) for record in timed.values()}
+    text = "\n".join([report.benchmarks(timed, suites), *command.sections(compiled)])
     write_text(out, text)
     _log.info("wrote %s", out)
 

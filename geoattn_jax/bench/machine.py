@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
         "cores": sorted(os.sched_getaffinity(0)),
         "cores_of_machine": os.cpu_count(),
         "load_average": os.getloadavg()[0],
-        "versions": {"python": platform.python_version(), **_versions(PACKAGES)},
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "settings": {
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
             "allocator": " ".join(
@@ -72,7 +72,8 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
     installed = {}
     for package in packages:
         try:

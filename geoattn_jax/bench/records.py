@@ -1,6 +1,7 @@
 """The JSON files under results/bench, one for each suite and kind of machine."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,18 @@ def default_path(suite: str, platform: str, *, tuned_allocator: bool) -> Path:
     """Where a full run of `suite` is kept, such as results/bench/kernels-cpu.json."""
     allocator = "" if tuned_allocator or platform != "cpu" else "-default-allocator"
     return FOLDER / f"{suite}-{platform}{allocator}.json"
+
+
+def check_writable(path: Path | None) -> None:
+    """Checks, before anything takes time, that a record can be kept in a file; makes its folder.
+
+    Raises: ValueError if it cannot.
+    """
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"--out cannot be written to: {path}; name another file")
 
 
 def write(path: Path, record: dict[str, Any]) -> None:

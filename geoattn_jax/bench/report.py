@@ -110,7 +110,7 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         f"## {suite.title} on {machine['device']}, {_cores(machine)}{_allocator(machine)}",
         f"`{record['command']}` on {record['date']}, {record['rounds']} rounds of at least "
         f"{1e3 * record['minimum_seconds']:.0f} ms for each contender (`{file_name}`).\n"
-        f"Versions: {versions}; {_commit(record)}.\n"
+        f"Versions: {versions}; {commit_words(record)}.\n"
         f"Load of the machine before the run: {machine['load_average']:.2f}; a plain copy moves "
         f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s.",
         settings,
@@ -128,7 +128,8 @@ def _allocator(machine: dict[str, Any]) -> str:
     return ", system's allocator" if machine["settings"].get("allocator") == "system default" else ""
 
 
-def _commit(record: dict[str, Any]) -> str:
+def commit_words(record: dict[str, Any]) -> str:
+    """Which commit a record is of."""
     if record["commit"] is None:
         return "of an unrecorded commit"
     commit, dash, state = record["commit"].partition("-")

@@ -1,7 +1,7 @@
 """What a benchmark is made of: a suite has cases, a case has contenders and goals."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -100,3 +100,16 @@ class Suite:
 def load(name: str) -> Suite:
     """The suite registered under `name`."""
     return importlib.import_module(SUITES[name]).SUITE
+
+
+def chosen(workloads: Iterable[str], only: str | None) -> list[str]:
+    """The workloads that --only names, in their own order; all without it.
+
+    Raises: ValueError if it names another.
+    """
+    known = list(workloads)
+    names = known if only is None else only.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"--only: no workload {unknown[0]!r}; there are {', '.join(known)}")
+    return [name for name in known if name in names]

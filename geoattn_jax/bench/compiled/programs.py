@@ -1,0 +1,206 @@
+"""The programs that are compiled: the kernels, and the steps of the training loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from geoattn_jax.bench import kernels, lstm, pretrain
+from geoattn_jax.data.digits import digit_pool, load_digits
+from geoattn_jax.data.levels import PAPER_LEVELS
+from geoattn_jax.experiments.attention.samples import Samples
+from geoattn_jax.experiments.attention.task import AttentionTask
+from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.models.sstn import SSTN
+from geoattn_jax.models.vgg import VGG16
+from geoattn_jax.training import Phase
+from geoattn_jax.training.labels import by_module, label_parameters
+from geoattn_jax.training.parallel import JitParallelism
+from geoattn_jax.training.phase import Params
+from geoattn_jax.training.step import TrainState, initial_opt_state
+
+SEED = 0
+FRAME_SIZE, BATCH_SIZE = 64, 32  # of paper A's frames
+SSTN_BATCH, SSTN_SUB_BATCH = 128, 8
+DTYPES = ("float32", "bfloat16")
+
+Devices = Sequence[jax.Device]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """One program.
+
+    Attributes:
+      workload: its short name, such as "D1".
+      mode: which of the workload's programs, such as "forward+backward".
+      dtype: of images and kernels; positions are always float32.
+      devices: over how many devices its batch is split.
+      lower: traces and lowers it.
+    """
+
+    workload: str
+    mode: str
+    dtype: str
+    devices: int
+    lower: Callable[[], jax.stages.Lowered]
+
+
+def kernel_programs(name: str, devices: Devices) -> Iterator[Compilation]:
+    """A kernel in both modes and dtypes, on one device."""
+    workload = kernels.WORKLOADS[name]
+    inputs = workload.inputs(np.random.default_rng(0), False)
+    for dtype in DTYPES:
+        shapes = [
+            jax.ShapeDtypeStruct(array.shape, "float32" if _are_positions(key) else dtype)
+            for key, array in inputs.items()
+        ]
+        for mode, differentiated in ((kernels.FORWARD, False), (kernels.BOTH, True)):
+            lower = partial(lower_op, workload.ours, shapes, devices[:1], differentiated=differentiated)
+            yield Compilation(name, mode, dtype, 1, lower)
+
+
+def lower_op(
+    function: Callable[..., jax.Array],
+    shapes: Sequence[jax.ShapeDtypeStruct],
+    devices: Devices,
+    *,
+    differentiated: bool,
+    whole: Sequence[int] = (),
+) -> jax.stages.Lowered:
+    """Lowers a function of arrays whose first axes, the batch's, are split over the devices.
+
+    Args:
+      function: of the arrays, to one.
+      shapes: of the arrays.
+      devices: which it is lowered for.
+      differentiated: whether to give the gradients of all float arrays, too, for one of the output.
+      whole: which of the arrays every device has whole.
+    """
+    mesh = Mesh(np.asarray(devices), ("batch",))
+    split, copied = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
+    shardings = [copied if place in whole else split for place in range(len(shapes))]
+
+    if not differentiated:
+        return jax.jit(function, in_shardings=shardings, out_shardings=split).lower(*shapes)
+
+    floats = [place for place, shape in enumerate(shapes) if jnp.issubdtype(shape.dtype, jnp.floating)]
+
+    def both(output_gradient: jax.Array, *arrays: jax.Array) -> tuple:
+        output, pullback = jax.vjp(function, *arrays)
+        gradients = pullback(output_gradient)
+        return output, *(gradients[place] for place in floats)
+
+    output = jax.eval_shape(function, *shapes)
+    return jax.jit(
+        both,
+        in_shardings=[split, *shardings],
+        out_shardings=(split, *(shardings[place] for place in floats)),
+    ).lower(jax.ShapeDtypeStruct(output.shape, output.dtype), *shapes)
+
+
+def network_programs(name: str, devices: Devices) -> Iterator[Compilation]:
+    """A step of pretraining one of paper A's networks, on one device and split over all."""
+    digits = load_digits("sklearn", "train")
+    pools = Pools({"train": digit_pool(digits, frame_size=FRAME_SIZE)}, digits.mean)
+    task = ScaledDigitsTask(make_cnn(name, frame_size=FRAME_SIZE), pools, FRAME_SIZE, SEED)
+    phase = task.phase(name, steps=1, batch_size=BATCH_SIZE, learning_rate=1.0, evaluate_every=1)
+    for used in [devices[:1], devices] if len(devices) > 1 else [devices]:
+        lower = partial(lower_step, phase, task.initial_params, used)
+        yield Compilation(name, "training step", "float32", len(used), lower)
+
+
+def rounds_programs(name: str, devices: Devices) -> Iterator[Compilation]:
+    """A step of all rounds of the LSTM."""
+    trainings = lstm.Trainings.draw(lstm.PAPER)
+    lower = partial(lower_step, trainings.phase, lambda: trainings.params, devices[:1])
+    yield Compilation(name, "training step", "float32", 1, lower)
+
+
+def sstn_programs(name: str, devices: Devices) -> Iterator[Compilation]:
+    """A sub-batch of the joint phase, at the detail level."""
+    level = PAPER_LEVELS["detail"]
+    networks = VGG16(None, dropout_rate=0.5), VGG16(_PaperFrames.num_classes, dropout_rate=0.85)
+    task = AttentionTask(
+        model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw),
+        frames=_PaperFrames(),
+        batch_size=SSTN_BATCH,
+        sub_batches=SSTN_BATCH // SSTN_SUB_BATCH,
+        evaluation_batch=SSTN_SUB_BATCH,
+        optimizer=partial(optax.sgd, momentum=0.9),
+    )
+    phase = task.joint(
+        updates=1, region="attended", localizer_rate=1e-6, recognizer_rate=1e-5, evaluate_every=1
+    )
+    lower = partial(lower_step, phase, partial(task.initial_params, SEED), devices[:1])
+    yield Compilation(name, "training step", "float32", 1, lower)
+
+
+def lower_step(phase: Phase, initial_params: Callable[[], Params], devices: Devices) -> jax.stages.Lowered:
+    """Lowers the training loop's own step."""
+    params = jax.eval_shape(initial_params)
+    labels = label_parameters(params, by_module)
+    state = TrainState(
+        jax.ShapeDtypeStruct((), jnp.int32),
+        params,
+        {},
+        jax.eval_shape(partial(initial_opt_state, phase, labels), params),
+    )
+    batch = jax.eval_shape(lambda: phase.batch(SEED, 0))
+    return JitParallelism(devices).compile(phase, labels, seed=SEED).lower(state, batch)
+
+
+def _are_positions(name: str) -> bool:
+    return name in ("positions", "offsets")
+
+
+class _PaperFrames:
+    """Samples in the size of MPII Cooking's, of which only the shapes matter."""
+
+    level = PAPER_LEVELS["detail"]
+    channels = 3
+    num_classes = 64
+    panel_hw = None
+
+    def training(self, key: jax.Array, batch_size: int) -> Samples:
+        del key
+        return Samples(
+            frames=jnp.zeros((batch_size, *self.level.frame_hw, self.channels)),
+            top_left=jnp.zeros((batch_size, 2), jnp.int32),
+            theta_2=jnp.zeros((batch_size, 2, 3)),
+            hand=jnp.zeros((batch_size, 2)),
+            panel=jnp.zeros((batch_size, 2)),
+            labels=jnp.zeros(batch_size, jnp.int32),
+        )
+
+    def evaluation(self, split: str, batch_size: int) -> Iterator[Samples]:
+        raise NotImplementedError("nothing is evaluated when a step is compiled")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What stands behind a short name: words for it, and its programs on some devices."""
+
+    what: str
+    programs: Callable[[str, Devices], Iterator[Compilation]]
+
+
+WORKLOADS: Mapping[str, Workload] = {
+    **{name: Workload(workload.what, kernel_programs) for name, workload in kernels.WORKLOADS.items()},
+    **{
+        name: Workload(f"pretraining of {what}, batch {BATCH_SIZE}", network_programs)
+        for name, what in {**pretrain.WORKLOADS, "deform": "LeNet with deformable convolutions"}.items()
+    },
+    "rounds": Workload(lstm.WORKLOADS["rounds"], rounds_programs),
+    "sstn": Workload(
+        f"joint training of the SSTN of two VGG-16 on 896x896 crops, batch {SSTN_BATCH} by sub-batches of "
+        f"{SSTN_SUB_BATCH}, of which this is one",
+        sstn_programs,
+    ),
+}
