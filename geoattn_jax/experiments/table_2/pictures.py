@@ -76,8 +76,8 @@ def _after_training(folder: Path, level: AttentionLevel, samples: Samples) -> Pa
             continue
         rows[name] = {}
         for localizer in config.localizers:
-            task, params = level.trained(localizer, name, config.seed)
-            theta = task.theta(params, samples, MODELS[name].region)
+            task, variables = level.trained(localizer, name, config.seed)
+            theta = task.theta(variables, samples, MODELS[name].region)
             (rows[name][localizer],) = _regions(task, samples, theta)
     path = folder / f"{level.name}_attended.png"
     attended_regions(path, rows)

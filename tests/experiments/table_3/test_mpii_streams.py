@@ -97,9 +97,9 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
     values, fitting = config.to_dict(), Fitting(config, tmp_path, trains=True)
     frames = StreamFrames(NoisyClips(), PAPER_LEVELS["detail"], "flow")
     task = AttentionLevel(Config(values | values["flow"]), frames, fitting).task(
-        "large", mode="affine", start="centred"
+        "vgg_16", mode="affine", start="centred"
     )
-    params = jax.eval_shape(lambda: task.initial_params(0))
+    params = jax.eval_shape(lambda: task.initial(0))["params"]
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
     more_channels = (20 - 3) * 3 * 3 * 64
     vgg_16_without_fc8 = 138_357_544 - 1000 * 4097 + more_channels
