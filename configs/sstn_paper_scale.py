@@ -27,8 +27,9 @@ def get_config() -> Config:
     """The paper's settings, where it gives them."""
     config = kitchen_config()
     config.scale = "paper"
-    config.levels, config.localizers, config.runs = ("detail",), ("large",), 1
-    config.models.detail.large = ("sstn",)
+    config.levels, config.runs = ("detail",), 1
+    config.localizers, config.recognizer = ("vgg_16",), "vgg_16"
+    config.models.detail.vgg_16 = ("sstn",)
     config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
     config.optimizer = "momentum"
     config.dropout = {"localizer": 0.5, "recognizer": 0.85}

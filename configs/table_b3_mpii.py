@@ -34,7 +34,7 @@ def get_config() -> Config:
     """The paper's settings, where it gives them."""
     config = kitchen_streams_config()
     config.data = mpii_data("detail")
-    config.scale, config.localizer, config.runs = "paper", "large", 1
+    config.scale, config.localizer, config.recognizer, config.runs = "paper", "vgg_16", "vgg_16", 1
     config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
     config.optimizer = "momentum"
     for stream, recognizer in (("rgb", 0.85), ("flow", 0.5)):

@@ -13,7 +13,7 @@ from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
+from geoattn_jax.models.small import SMALL, SMALL_WIDE
 from geoattn_jax.models.sstn import SSTN
 
 CLIPS, FRAMES = 60, 10
@@ -85,7 +85,7 @@ def cases(names: Sequence[Stream], smoke: bool) -> Iterator[Case]:
     source = ClipsInMemory(level, 2 if smoke else CLIPS)
     for name in names:
         frames = StreamFrames(source, level, name)
-        networks = LOCALIZERS["small"](), RECOGNIZER(1)
+        networks = SMALL(None), SMALL_WIDE(1)
         task = AttentionTask(
             model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw),
             frames=frames,
@@ -94,7 +94,7 @@ def cases(names: Sequence[Stream], smoke: bool) -> Iterator[Case]:
             evaluation_batch=BATCH_SIZE,
             optimizer=optax.sgd,
         )
-        models = {"features": Trained(task, task.initial_params(0), "attended")}
+        models = {"features": Trained(task, task.initial(0), "attended")}
 
         def call(frames=frames, models=models) -> dict[str, np.ndarray]:
             return extract_features(frames, "test", models, batch_size=BATCH_SIZE)

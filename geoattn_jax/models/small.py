@@ -51,9 +51,8 @@ class SmallCNN(nn.Module):
 
 
 # From few parameters to many, as VGG-F, VGG-M and VGG-16 are in the paper.
-LOCALIZERS = {
-    "small": partial(SmallCNN, ((16,), (32,), (32,)), 128, None),
-    "middle": partial(SmallCNN, ((24,), (48,), (48, 64)), 256, None),
-    "large": partial(SmallCNN, ((32, 32), (64, 64), (96, 96)), 512, None),
-}
-RECOGNIZER = partial(SmallCNN, ((16,), (32,), (64,)), 128)
+SMALL = partial(SmallCNN, ((16,), (32,), (32,)), 128)
+MEDIUM = partial(SmallCNN, ((24,), (48,), (48, 64)), 256)
+LARGE = partial(SmallCNN, ((32, 32), (64, 64), (96, 96)), 512)
+# Recognizes; as `SMALL`, but with as many features as `MEDIUM` before its dense layer.
+SMALL_WIDE = partial(SmallCNN, ((16,), (32,), (64,)), 128)

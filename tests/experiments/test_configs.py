@@ -65,8 +65,8 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
     """VGG-16 twice takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("sstn_paper_scale")
     level = SupervisedAttention.prepare(config, Fitting(config, tmp_path, trains=True)).levels["detail"]
-    task = level.task("large", mode="affine", start="centred")
-    params = jax.eval_shape(lambda: task.initial_params(0))
+    task = level.task("vgg_16", mode="affine", start="centred")
+    params = jax.eval_shape(lambda: task.initial(0))["params"]
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
     vgg_16_without_fc8 = 138_357_544 - 1000 * 4097
     assert sizes["localizer"] + sizes["transformer"] == vgg_16_without_fc8 + 6 * 4097

@@ -16,7 +16,8 @@ from geoattn_jax.models.dcn_lenet import DCNLeNet
 from geoattn_jax.models.deform_lenet import DeformLeNet
 from geoattn_jax.models.frame_cnn import FrameCNN
 from geoattn_jax.models.lenet import LeNet
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
+from geoattn_jax.models.resnet import ResNet18
+from geoattn_jax.models.small import SMALL, SMALL_WIDE
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.models.stn_lenet import STNLeNet
 from geoattn_jax.models.video_classifier import VideoClassifier
@@ -33,7 +34,7 @@ def sstn_logits(sstn, frames):
     return logits
 
 
-SSTN_TINY = SSTN(LOCALIZERS["small"](), RECOGNIZER(7), crop_hw=(16, 16), region_hw=(8, 8))
+SSTN_TINY = SSTN(SMALL(None), SMALL_WIDE(7), crop_hw=(16, 16), region_hw=(8, 8))
 
 GOLDEN = {  # model, shape of its inputs, options; loss, norm of the gradient, loss after a step
     "LeNet": (LeNet(), IMAGES, {}, (2.377701, 3.6594, 2.364332)),
@@ -43,6 +44,7 @@ GOLDEN = {  # model, shape of its inputs, options; loss, norm of the gradient, l
     "VideoClassifier": (VideoClassifier(LeNet()), VIDEO, {}, (4.697263, 0.8746542, 4.696498)),
     "FrameCNN": (FrameCNN(55), IMAGES, {"train": True}, (3.947007, 0.7544942, 3.946437)),
     "SSTN": (SSTN_TINY, (3, 18, 20, 3), {"method": sstn_logits}, (1.928936, 0.5504389, 1.928633)),
+    "ResNet18": (ResNet18(55, width=0.125), (3, 37, 30, 3), {"train": True}, (4.012103, 2.753243, 4.00531)),
     "VGGF": (NarrowVGGF(55), PHOTOS, {"train": False}, (4.201337, 4.800013, 4.178503)),
     "VGGM": (NarrowVGGM(55), PHOTOS, {"train": False}, (4.86154, 15.13477, 4.646804)),
     "VGG16": (NarrowVGG16(55), PHOTOS, {"train": False}, (3.671325, 17.07593, 3.423755)),

@@ -8,30 +8,31 @@ import numpy as np
 import pytest
 from variables import normal, random_variables
 
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
+from geoattn_jax.models.small import LARGE, MEDIUM, SMALL, SMALL_WIDE
 
 KEY = jax.random.key(0)
 CONVOLUTIONS = {
-    "small": [(3, 16), (16, 32), (32, 32)],
-    "middle": [(3, 24), (24, 48), (48, 48), (48, 64)],
-    "large": [(3, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96)],
+    SMALL: [(3, 16), (16, 32), (32, 32)],
+    SMALL_WIDE: [(3, 16), (16, 32), (32, 64)],
+    MEDIUM: [(3, 24), (24, 48), (48, 48), (48, 64)],
+    LARGE: [(3, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96)],
 }
 
 
-@pytest.mark.parametrize(("name", "units"), [("small", 128), ("middle", 256), ("large", 512)])
-def test_sizes_of_the_localizers(name, units):
-    localizer, images = LOCALIZERS[name](), jnp.zeros((2, 32, 32, 3))
+@pytest.mark.parametrize(("network", "units"), [(SMALL, 128), (SMALL_WIDE, 128), (MEDIUM, 256), (LARGE, 512)])
+def test_sizes_without_classes(network, units):
+    localizer, images = network(None), jnp.zeros((2, 32, 32, 3))
     variables = jax.eval_shape(partial(localizer.init, train=False), KEY, images)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables))
-    convolutions = sum(9 * inputs * outputs + outputs for inputs, outputs in CONVOLUTIONS[name])
-    last = CONVOLUTIONS[name][-1][1]
+    convolutions = sum(9 * inputs * outputs + outputs for inputs, outputs in CONVOLUTIONS[network])
+    last = CONVOLUTIONS[network][-1][1]
     assert parameters == convolutions + (4 * 4 * last + 1) * units
     assert jax.eval_shape(partial(localizer.apply, train=False), variables, images).shape == (2, units)
 
 
 def test_logits_are_a_linear_layer_on_the_features():
     images = normal(0, 2, 16, 24, 5)
-    model = RECOGNIZER(7)
+    model = SMALL_WIDE(7)
     variables = random_variables(model, images, train=False)
     features = model.apply(variables, images, method="features")
     layer = variables["params"]["fc7"]
@@ -43,7 +44,7 @@ def test_logits_are_a_linear_layer_on_the_features():
 
 def test_training_drops_features():
     images = normal(0, 4, 16, 16, 3)
-    model = LOCALIZERS["small"](dropout_rate=0.5)
+    model = SMALL(None, dropout_rate=0.5)
     variables = random_variables(model, images, train=False)
     whole = np.asarray(model.apply(variables, images, train=False))
     dropped = np.asarray(model.apply(variables, images, train=True, rngs={"dropout": KEY}))

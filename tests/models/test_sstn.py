@@ -11,7 +11,7 @@ from variables import normal, random_variables
 
 from geoattn_jax import affine_grid, bilinear_sample, crop_theta
 from geoattn_jax.layers import max_pool
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
+from geoattn_jax.models.small import SMALL, SMALL_WIDE
 from geoattn_jax.models.sstn import SSTN
 
 KEY = jax.random.key(0)
@@ -142,8 +142,8 @@ def test_the_parts_get_the_gradients_that_are_theirs():
 
 def test_train_reaches_both_networks():
     model = SSTN(
-        LOCALIZERS["small"](dropout_rate=0.9),
-        RECOGNIZER(7, dropout_rate=0.9),
+        SMALL(None, dropout_rate=0.9),
+        SMALL_WIDE(7, dropout_rate=0.9),
         crop_hw=(32, 40),
         region_hw=(8, 10),
     )

@@ -14,27 +14,25 @@ from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.models.vgg import VGG, VGG16, VGGF, VGGM
 from geoattn_jax.training.phase import Params
 
-NETWORKS = {"vgg_f": VGGF, "vgg_m": VGGM, "vgg_16": VGG16}
-LOCALIZERS = {"small": "vgg_f", "middle": "vgg_m", "large": "vgg_16"}
-RECOGNIZER = "vgg_16"
-WEIGHTS_RULES = {f"weights.{name}": rules.optional_text() for name in NETWORKS}
+KINDS = {"vgg_f": VGGF, "vgg_m": VGGM, "vgg_16": VGG16}  # for which there are files
+WEIGHTS_RULES = {f"weights.{name}": rules.optional_text() for name in KINDS}
 
 
 def no_weights() -> dict[str, config_dict.FieldReference]:
     """A config's `weights`: for each network the file from which those of its kind start."""
-    return {name: config_dict.placeholder(str) for name in NETWORKS}
+    return {name: config_dict.placeholder(str) for name in KINDS}
 
 
 def check_weights(config: Config, localizers: Collection[str]) -> None:
     """Checks that the files that a config names are there, and are of networks that it trains.
 
     Args:
-      config: with `scale` and `weights`.
-      localizers: the sizes of those that are trained.
+      config: with `scale`, `recognizer` and `weights`.
+      localizers: those that are trained.
 
     Raises: ConfigError naming the key.
     """
-    trained = {RECOGNIZER, *(LOCALIZERS[size] for size in localizers)}
+    trained = {config.recognizer, *localizers}
     for name, path in config.weights.items():
         if path is None:
             continue
@@ -49,7 +47,7 @@ def check_weights(config: Config, localizers: Collection[str]) -> None:
             )
         if not Path(path).is_file():
             raise ConfigError(f"config.weights.{name} must be a file that exists, got {path!r}")
-        if NETWORKS[name] is not VGG16 and Path(path).suffix != ".mat":
+        if KINDS[name] is not VGG16 and Path(path).suffix != ".mat":
             raise ConfigError(f"config.weights.{name} must be MatConvNet's, a .mat file, got {path!r}")
 
 
@@ -57,17 +55,17 @@ def with_weights(params: Params, model: SSTN, weights: Mapping[str, str | None],
     """Puts published weights in the place of random ones; the last layers keep theirs.
 
     Args:
-      params: of `model`, whose localizer and recognizer are VGG networks.
-      model: the network.
+      params: of `model`.
+      model: the network, of whose localizer and recognizer those are started that are VGG networks.
       weights: files by network; None to keep random weights.
       channels: of what it sees: three colours, or stacked flow, whose first convolution is `flow_params`.
     """
     parts = {"localizer": model.localizer, "recognizer": model.recognizer}
     started = dict(params)
     for part, network in parts.items():
-        (name,) = (name for name, kind in NETWORKS.items() if isinstance(network, kind))
-        if weights[name] is not None:
-            started[part] = {**params[part], **_read(weights[name], network, channels)}
+        for name, kind in KINDS.items():
+            if isinstance(network, kind) and weights[name] is not None:
+                started[part] = {**params[part], **_read(weights[name], network, channels)}
     return started
 
 

@@ -5,7 +5,8 @@ from geoattn_jax.experiments.attention.trainings import MODELS, guide_folder, jo
 from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.stages import WATCHING, Stage
 
-NETWORKS = ("scale", "dropout", "batch_size", "sub_batches", "optimizer", "weights")
+# Of all trainings.
+OF_TRAINING = ("scale", "recognizer", "dropout", "batch_size", "sub_batches", "optimizer", "weights")
 EVALUATION = ("evaluation_batch", "evaluate_every")  # while training goes on, on validation frames
 
 
@@ -27,7 +28,7 @@ def training_stages(
       frames: the keys on which the training frames depend.
       evaluation_frames: those on which other splits' frames do.
     """
-    model, reads = MODELS[name], (*NETWORKS, *frames)
+    model, reads = MODELS[name], (*OF_TRAINING, *frames)
     uses = (*EVALUATION, *evaluation_frames, *WATCHING)
     guide = Stage(
         guide_folder(level, localizer, model.mode, seed),

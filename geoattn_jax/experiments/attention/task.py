@@ -8,9 +8,9 @@ around what tells the classes apart, takes the localizer's place.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +20,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.attention.control_regions import Crops, Region, control_theta, recognizer_crops
 from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
-from geoattn_jax.training.phase import Params
+from geoattn_jax.training.phase import ModelState, Params
 
-Region = Literal["attended", "hard_coded", "oracle"]
-Crops = Literal["jittered", "random"]
+Variables = Mapping[str, Any]  # flax's: "params", and of networks with mutable state their "batch_stats"
 
-CROPS = ("jittered", "random")
-JITTER = 1 / 16  # standard deviation in sides of the crop: 8 pixels at KitchenMini's detail level
 WARM_UP = 0.05  # of a phase's updates
 FOLLOWED = 4  # frames whose theta is recorded at every evaluation
 
@@ -68,9 +66,11 @@ class Outcome(NamedTuple):
     labels: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
+@dataclasses.dataclass(frozen=True)
 class AttentionTask:
     """Which action a frame shows, seen through one region of it.
+
+    Equal tasks share their compiled programs.
 
     Attributes:
       model: the network.
@@ -88,12 +88,12 @@ class AttentionTask:
     evaluation_batch: int
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
 
-    def initial_params(self, seed: int) -> Params:
-        """The parameters of "localizer", "transformer" (the theta layer) and "recognizer"."""
+    def initial(self, seed: int) -> Variables:
+        """Of "localizer", "transformer" (the theta layer) and "recognizer"."""
 
-        def init(key: PRNGKeyArray) -> Params:
+        def init(key: PRNGKeyArray) -> Variables:
             frames = jnp.zeros((1, *self.frames.level.frame_hw, self.frames.channels), jnp.float32)
-            return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)["params"]
+            return self.model.init(key, frames, jnp.zeros((1, 2), jnp.int32), train=False)
 
         return jax.jit(init)(jax.random.key(seed))
 
@@ -119,18 +119,11 @@ class AttentionTask:
 
         def loss(params, model_state, samples, key):
             crop_key, *dropout_keys = jax.random.split(key, 3)
-            theta = self._apply(params, samples, dropout_keys[0], train=True, method="localize")
+            seen = samples.frames, samples.top_left
+            theta, model_state = self._train(params, model_state, "localize", *seen, key=dropout_keys[0])
             guiding = jnp.abs(theta - samples.theta_2).mean()
-            crop = self.model.apply(
-                {},
-                samples.frames,
-                samples.top_left,
-                recognizer_crops(crops, samples, crop_key),
-                method="attend",
-            )
-            logits = self.model.apply(
-                {"params": params}, crop, train=True, method="recognize", rngs={"dropout": dropout_keys[1]}
-            )
+            crop = self._attend(samples, recognizer_crops(crops, samples, crop_key))
+            logits, model_state = self._train(params, model_state, "recognize", crop, key=dropout_keys[1])
             recognition = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
             metrics = {"guiding": guiding, "crop_accuracy": _accuracy(logits, samples)}
             metrics |= self._means(self._measure(theta, samples))
@@ -152,7 +145,8 @@ class AttentionTask:
         """Cross-entropy through the sampler; with another region only the recognizer learns."""
 
         def loss(params, model_state, samples, key):
-            logits, theta = self._see(params, samples, key, region, train=True)
+            train = partial(self._train, params, model_state)
+            (logits, theta), model_state = self._see(train, samples, key, region)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
             metrics = {"accuracy": _accuracy(logits, samples), **self._means(self._measure(theta, samples))}
             return losses.mean(), (model_state, metrics)
@@ -161,15 +155,15 @@ class AttentionTask:
             "joint", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region=region
         )
 
-    def outcome(self, params: Params, split: Split, region: Region) -> Outcome:
-        """Recognizes a frame of each clip of a split; nothing is dropped."""
+    def outcome(self, variables: Variables, split: Split, region: Region) -> Outcome:
+        """Recognizes a frame of each clip of a split, with running statistics; nothing is dropped."""
         batches = self.frames.evaluation(split, self.evaluation_batch)
-        parts = [self._outcome(params, samples, region) for samples in batches]
+        parts = [self._outcome(variables, samples, region) for samples in batches]
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def theta(self, params: Params, samples: Samples, region: Region) -> Float[Array, "b 2 3"]:
+    def theta(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b 2 3"]:
         """Where the recognizer looks."""
-        return self._outcome(params, samples, region).theta
+        return self._outcome(variables, samples, region).theta
 
     def _phase(
         self,
@@ -206,10 +200,9 @@ class AttentionTask:
             evaluate_every=evaluate_every * self.sub_batches,
         )
 
-    def _evaluate(self, params: Params, model_state: dict, *, region: Region) -> dict[str, float]:
+    def _evaluate(self, params: Params, model_state: ModelState, *, region: Region) -> dict[str, float]:
         """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
-        del model_state
-        outcome = self.outcome(params, "validation", region)
+        outcome = self.outcome({"params": params, **model_state}, "validation", region)
         followed = {
             f"theta_{number}_{row}{column}": outcome.theta[number, row, column]
             for number in range(min(FOLLOWED, len(outcome.theta)))
@@ -220,55 +213,74 @@ class AttentionTask:
 
     @partial(jax.jit, static_argnums=(0, 3))
     def features(
-        self, params: Params, samples: Samples, region: Region, clips: Int[Array, " b"]
+        self, variables: Variables, samples: Samples, region: Region, clips: Int[Array, " b"]
     ) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, see `SSTN.features`.
 
         Args:
-          params: trained.
+          variables: trained.
           samples: the frames.
           region: which one of each.
           clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
             frames of a clip the same, whatever the batch.
         """
         if region == "attended":
-            theta = self._apply(params, samples, jax.random.key(0), train=False, method="localize")
+            theta = self.model.apply(
+                variables, samples.frames, samples.top_left, train=False, method="localize"
+            )
         else:
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
-            theta = _control_theta(region, samples, aside, self.model.crop_hw)
-        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
-        return self.model.apply({"params": params}, regions, method="features")
+            theta = control_theta(region, samples, aside, self.model.crop_hw)
+        return self.model.apply(variables, self._attend(samples, theta), method="features")
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def _outcome(self, params: Params, samples: Samples, region: Region) -> Outcome:
-        logits, theta = self._see(params, samples, jax.random.key(0), region, train=False)
+    def _outcome(self, variables: Variables, samples: Samples, region: Region) -> Outcome:
+        def evaluate(method: str, *inputs: Array, key: PRNGKeyArray) -> tuple[Any, ModelState]:
+            del key  # nothing is dropped
+            return self.model.apply(variables, *inputs, train=False, method=method), {}
+
+        (logits, theta), _ = self._see(evaluate, samples, jax.random.key(0), region)
         correct = logits.argmax(-1) == samples.labels
         return Outcome(correct, theta, self._measure(theta, samples), samples.labels)
 
     def _see(
-        self, params: Params, samples: Samples, key: PRNGKeyArray, region: Region, *, train: bool
-    ) -> tuple[Float[Array, "b classes"], Float[Array, "b 2 3"]]:
-        """The logits of a region, and its theta."""
+        self,
+        apply: Callable[..., tuple[Any, ModelState]],
+        samples: Samples,
+        key: PRNGKeyArray,
+        region: Region,
+    ) -> tuple[tuple[Float[Array, "b classes"], Float[Array, "b 2 3"]], ModelState]:
+        """The logits of a region and its theta, and the model state after that.
+
+        Args:
+          apply: calls a method of the model, see `_train`.
+          samples: the frames.
+          key: of this call.
+          region: which one of each.
+        """
         if region == "attended":
-            return self._apply(params, samples, key, train=train, method="__call__")
+            return apply("__call__", samples.frames, samples.top_left, key=key)
         region_key, dropout_key = jax.random.split(key)
         aside = jax.random.uniform(region_key, samples.hand.shape, minval=-1, maxval=1)
-        theta = _control_theta(region, samples, aside, self.model.crop_hw)
-        regions = self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
-        logits = self.model.apply(
-            {"params": params}, regions, train=train, method="recognize", rngs={"dropout": dropout_key}
-        )
-        return logits, theta
+        theta = control_theta(region, samples, aside, self.model.crop_hw)
+        logits, model_state = apply("recognize", self._attend(samples, theta), key=dropout_key)
+        return (logits, theta), model_state
 
-    def _apply(self, params: Params, samples: Samples, key: PRNGKeyArray, *, train: bool, method: str):
+    def _attend(self, samples: Samples, theta: Float[Array, "b 2 3"]) -> Float[Array, "b rh rw c"]:
+        return self.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
+
+    def _train(
+        self, params: Params, model_state: ModelState, method: str, *inputs: Array, key: PRNGKeyArray
+    ) -> tuple[Any, ModelState]:
+        """What a method of the model returns in training, and the new model state."""
         return self.model.apply(
-            {"params": params},
-            samples.frames,
-            samples.top_left,
-            train=train,
+            {"params": params, **model_state},
+            *inputs,
+            train=True,
             method=method,
             rngs={"dropout": key},
+            mutable=list(model_state),
         )
 
     def _measure(self, theta: Float[Array, "b 2 3"], samples: Samples) -> Measures:
@@ -286,39 +298,6 @@ class AttentionTask:
         """The means over all regions; of the hand's and the panel's, over those frames that have one."""
         known = Measures._fields if self.frames.panel_hw else OF_ANY_REGION
         return {name: jnp.nanmean(jnp.asarray(getattr(measures, name))) for name in known}
-
-
-def recognizer_crops(crops: Crops, samples: Samples, key: PRNGKeyArray) -> Float[Array, "b 2 3"]:
-    """The theta of random crops for the recognizer's pretraining, of the hard-coded region's size."""
-    shift = samples.theta_2[..., 2]
-    if crops == "jittered":
-        shift = shift + 2 * JITTER * jax.random.normal(key, shift.shape)
-    else:
-        room = 1 - samples.theta_2[0, 0, 0]
-        shift = room * jax.random.uniform(key, shift.shape, minval=-1, maxval=1)
-    return samples.theta_2.at[..., 2].set(shift)
-
-
-def _control_theta(
-    region: Region, samples: Samples, aside: Float[Array, "b 2"], crop_hw: tuple[int, int]
-) -> Float[Array, "b 2 3"]:
-    """Without a localizer. The hard-coded region is interpolated as an attended one is, not copied.
-
-    It lies up to half a pixel aside of theta_2, by `aside` from -1 to 1 along x and y.
-    """
-    if region == "oracle":
-        return _around_panel(samples, crop_hw)
-    return samples.theta_2.at[..., 2].add(aside / jnp.array(crop_hw[::-1], jnp.float32))
-
-
-def _around_panel(samples: Samples, crop_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
-    """The region around the panel; without one around the hand; without either the hard-coded region."""
-    theta = samples.theta_2
-    for position in (samples.hand, samples.panel):
-        centre = (2 * position + 1) / jnp.array(crop_hw, jnp.float32) - 1
-        found = ~jnp.isnan(position[:, :1])
-        theta = theta.at[..., 2].set(jnp.where(found, centre[:, ::-1], theta[..., 2]))
-    return theta
 
 
 def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:

@@ -10,17 +10,17 @@ from jaxtyping import Bool, Int
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
-from geoattn_jax.experiments.attention import published_weights as vgg
-from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Region
+from geoattn_jax.experiments.attention import networks
+from geoattn_jax.experiments.attention.control_regions import Region
+from geoattn_jax.experiments.attention.published_weights import with_weights
+from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Variables
 from geoattn_jax.experiments.attention.theta_probe import class_from_theta
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.layers.spatial_transformer import ThetaMode
-from geoattn_jax.models.small import LOCALIZERS, RECOGNIZER
 from geoattn_jax.models.sstn import SSTN, ThetaStart
-from geoattn_jax.training import Phase
-from geoattn_jax.training.phase import Params
+from geoattn_jax.training import PMAP_AXIS, Phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,6 @@ MODELS = {
     "oracle": Model(region="oracle"),
 }
 SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
-SIZES = tuple(LOCALIZERS)
 OPTIMIZERS = {
     "adam": partial(optax.adam, b1=0.9, b2=0.99),
     "momentum": partial(optax.sgd, momentum=0.9),
@@ -78,7 +77,6 @@ class AttentionLevel:
     config: Config
     frames: FrameSource
     fitting: Fitting
-    _tasks: dict[tuple, AttentionTask] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -86,27 +84,24 @@ class AttentionLevel:
         return self.frames.level.name
 
     def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
-        """A network and what it is trained on; always the same object, so that it is compiled once."""
-        key = localizer, mode, start
-        if key not in self._tasks:
-            self._tasks[key] = self._task(*key)
-        return self._tasks[key]
-
-    def _task(self, localizer: str, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
-        config, level, classes = self.config, self.frames.level, self.frames.num_classes
-        rates = config.dropout
-        if config.scale == "mini":
-            networks = (
-                LOCALIZERS[localizer](dropout_rate=rates.localizer),
-                RECOGNIZER(classes, dropout_rate=rates.recognizer),
-            )
-        else:
-            networks = (
-                vgg.NETWORKS[vgg.LOCALIZERS[localizer]](None, dropout_rate=rates.localizer),
-                vgg.NETWORKS[vgg.RECOGNIZER](classes, dropout_rate=rates.recognizer),
-            )
+        """A network and what it is trained on."""
+        config, level = self.config, self.frames.level
+        axis_name = PMAP_AXIS if config.parallel == "pmap" else None
+        model = SSTN(
+            networks.localizer(localizer, dropout_rate=config.dropout.localizer, axis_name=axis_name),
+            networks.recognizer(
+                config.recognizer,
+                self.frames.num_classes,
+                dropout_rate=config.dropout.recognizer,
+                axis_name=axis_name,
+            ),
+            crop_hw=level.crop_hw,
+            region_hw=level.window_hw,
+            mode=mode,
+            start=start,
+        )
         return AttentionTask(
-            model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw, mode=mode, start=start),
+            model=model,
             frames=self.frames,
             batch_size=config.batch_size,
             sub_batches=config.sub_batches,
@@ -114,30 +109,34 @@ class AttentionLevel:
             optimizer=OPTIMIZERS[config.optimizer],
         )
 
-    def initial_params(self, task: AttentionTask, seed: int) -> Params:
+    def initial(self, task: AttentionTask, seed: int) -> Variables:
         """Random ones, with published weights where the config names them."""
-        params = task.initial_params(seed)
-        if self.config.scale == "paper" and self.fitting.trains:
-            return vgg.with_weights(params, task.model, self.config.weights, channels=self.frames.channels)
-        return params
+        variables = task.initial(seed)
+        if self.config.scale != "paper" or not self.fitting.trains:
+            return variables
+        weights, channels = self.config.weights, self.frames.channels
+        return {
+            **variables,
+            "params": with_weights(variables["params"], task.model, weights, channels=channels),
+        }
 
-    def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Params:
+    def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Variables:
         """After the first phase: a guided localizer and a pretrained recognizer."""
         task = self.task(localizer, mode=mode, start="centred")
         folder = guide_folder(self.name, localizer, mode, seed)
         settings = self.plan.settings(folder)
         phase = task.guide(**settings.guide.to_dict(), evaluate_every=settings.evaluate_every)
-        return self._fit(folder, [phase], self.initial_params(task, seed), seed)
+        return self._fit(folder, [phase], self.initial(task, seed), seed)
 
-    def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Params]:
+    def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Variables]:
         """A model after all its phases."""
         model = MODELS[name]
         task = self.task(localizer, mode=model.mode, start=model.start)
-        params = self.guided(localizer, model.mode, seed)
+        start = self.guided(localizer, model.mode, seed)
         if not model.guided:
-            params = {**self.initial_params(task, seed), "recognizer": params["recognizer"]}
+            start = _with_recognizer(self.initial(task, seed), start)
         if not model.joint:
-            return task, params
+            return task, start
         folder = joint_folder(self.name, localizer, name, seed)
         settings = self.plan.settings(folder)
         phase = task.joint(
@@ -147,34 +146,42 @@ class AttentionLevel:
             recognizer_rate=settings.joint.recognizer_rate,
             evaluate_every=settings.evaluate_every,
         )
-        return task, self._fit(folder, [phase], params, seed)
+        return task, self._fit(folder, [phase], start, seed)
 
     def numbers(self, localizer: str, name: str, seed: int) -> Numbers:
         """What one run comes to on the test clips."""
-        task, params = self.trained(localizer, name, seed)
+        task, variables = self.trained(localizer, name, seed)
         region = MODELS[name].region
-        outcome = task.outcome(params, "test", region)
+        outcome = task.outcome(variables, "test", region)
         numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
         for metric, values in outcome.measures._asdict().items():
             numbers["unseen_subjects", metric] = float(np.nanmean(values))
         if region == "attended":
-            seen = task.outcome(params, "train", region)
+            seen = task.outcome(variables, "train", region)
             told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
             numbers |= _accuracies("from_theta_alone", told, outcome.labels)
         return numbers
 
-    def _fit(self, folder: str, phases: Sequence[Phase], params: Params, seed: int) -> Params:
+    def _fit(self, folder: str, phases: Sequence[Phase], start: Variables, seed: int) -> Variables:
         config = self.config
         trained = self.fitting.fit(
             folder,
             phases,
-            params,
-            {},
+            start["params"],
+            {name: collection for name, collection in start.items() if name != "params"},
             seed=seed,
             batch_size=config.batch_size // config.sub_batches,
             log_every=config.log_every,
         )
-        return trained.params
+        return {"params": trained.params, **trained.model_state}
+
+
+def _with_recognizer(variables: Variables, other: Variables) -> Variables:
+    """The variables with the recognizer's, running statistics included, from others."""
+    return {
+        name: {part: other[name][part] if part == "recognizer" else own for part, own in collection.items()}
+        for name, collection in variables.items()
+    }
 
 
 def guide_folder(level: str, localizer: str, mode: ThetaMode, seed: int) -> str:

@@ -15,15 +15,15 @@ import numpy as np
 from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
+from geoattn_jax.experiments.attention.control_regions import CROPS
+from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
 from geoattn_jax.experiments.attention.samples import KitchenFrames
-from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS, check_batches, training_stages
-from geoattn_jax.experiments.attention.task import CROPS
+from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
     OPTIMIZERS,
     SCALES,
-    SIZES,
     AttentionLevel,
     Numbers,
 )
@@ -49,8 +49,9 @@ RULES: dict[str, Rule] = {
     "world_seed": rules.whole(0, 2**31 - 1),
     "scale": rules.one_of(SCALES),
     "levels": rules.some_of(LEVEL_NAMES),
-    "localizers": rules.some_of(SIZES),
-    **{f"models.{level}.{size}": rules.some_of(MODELS) for level in LEVEL_NAMES for size in SIZES},
+    "localizers": rules.some_of(NETWORKS),
+    "recognizer": rules.one_of(NETWORKS),
+    **{f"models.{level}.{name}": rules.some_of(MODELS) for level in LEVEL_NAMES for name in NETWORKS},
     **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
     "frames_per_clip": rules.whole(1, 10),
     "batch_size": rules.whole(1),
@@ -90,9 +91,10 @@ def kitchen_config() -> Config:
             "world_seed": 0,
             "scale": "mini",
             "levels": LEVEL_NAMES,
-            "localizers": SIZES,
+            "localizers": ("small", "medium", "large"),
+            "recognizer": "small_wide",
             "models": {
-                level: {"small": more, "middle": OF_TABLE_2, "large": OF_TABLE_2}
+                level: {**dict.fromkeys(NETWORKS, OF_TABLE_2), "small": more}
                 for level, more in (
                     ("detail", tuple(MODELS)),
                     ("middle", WITH_CONTROLS),
@@ -171,8 +173,10 @@ class SupervisedAttention:
         """
         check_batches(config)
         check_weights(config, config.localizers)
+        levels = [SCALES[config.scale][name] for name in config.levels]
+        check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)
         plan = make_supervised_attention_plan(config)
-        trainings = restrict(config, (*NETWORKS, *EVALUATION, *WATCHING))
+        trainings = restrict(config, (*OF_TRAINING, *EVALUATION, *WATCHING))
         frames = restrict(config, FRAMES)
         return cls(
             plan,

@@ -77,8 +77,8 @@ def _after_training(folder: Path, level: AttentionLevel, results: Config, sample
             continue
         rows[name] = {}
         for localizer in results.localizers:
-            task, params = level.trained(localizer, name, results.seed)
-            theta = task.theta(params, samples, MODELS[name].region)
+            task, variables = level.trained(localizer, name, results.seed)
+            theta = task.theta(variables, samples, MODELS[name].region)
             (rows[name][localizer],) = _regions(task, samples, theta)
     path = folder / f"{level.name}_attended.png"
     attended_regions(path, rows)

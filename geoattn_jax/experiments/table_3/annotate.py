@@ -82,10 +82,10 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
 
 def _corners(level: AttentionLevel, localizer: str, model: str, seed: int) -> Float[np.ndarray, "n 4 2"]:
     """Of the region in every frame of the test clips, as shares of the frame's height and width."""
-    task, params = level.trained(localizer, model, seed)
+    task, variables = level.trained(localizer, model, seed)
     sizes, parts = level.frames.level, []
     for samples in level.frames.every_frame("test", level.config.evaluation_batch):
-        theta = task.theta(params, samples, MODELS[model].region)
+        theta = task.theta(variables, samples, MODELS[model].region)
         corners = corners_of(theta, sizes.crop_hw) + samples.top_left[:, None].astype(jnp.float32)
         parts.append((np.asarray(corners) + 0.5) / np.array(sizes.frame_hw))
     return np.concatenate(parts)[: level.frames.source.lengths("test").sum()]

@@ -20,10 +20,11 @@ from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
+from geoattn_jax.experiments.attention.control_regions import CROPS
+from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks, num_features
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
-from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS, check_batches
-from geoattn_jax.experiments.attention.task import CROPS
-from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
+from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches
+from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
 from geoattn_jax.experiments.core.fitting import Fitting
@@ -43,14 +44,11 @@ from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScore
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.models.small import RECOGNIZER
-from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 
 _log = logging.getLogger(__name__)
 
-UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["six_streams"]),
@@ -59,7 +57,8 @@ RULES: dict[str, Rule] = {
     "data.source": rules.one_of(SOURCES),
     "scale": rules.one_of(SCALES),
     "levels": rules.some_of(LEVEL_NAMES),
-    "localizer": rules.one_of(SIZES),
+    "localizer": rules.one_of(NETWORKS),
+    "recognizer": rules.one_of(NETWORKS),
     "models": rules.some_of(REGIONS),
     "batch_size": rules.whole(1),
     "sub_batches": rules.whole(1),
@@ -129,6 +128,7 @@ def kitchen_streams_config() -> Config:
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
+            "recognizer": "small_wide",
             "models": tuple(REGIONS),
             "batch_size": 32,
             "sub_batches": 1,
@@ -279,10 +279,13 @@ def check(config: Config) -> None:
     if config.scale not in SOURCES[name].scales:
         scales = ", ".join(SOURCES[name].scales)
         raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
-    if config.pooling.components > UNITS[config.scale]:
+    levels = [SCALES[config.scale][level] for level in config.levels]
+    check_networks({"localizer": [config.localizer], "recognizer": [config.recognizer]}, levels)
+    features = num_features(config.recognizer)
+    if config.pooling.components > features:
         raise ConfigError(
-            f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
-            f"has features, got {config.pooling.components}"
+            f"config.pooling.components must be at most {features}, as many as the recognizer has features, "
+            f"got {config.pooling.components}"
         )
     check_batches(config)
     check_weights(config, [config.localizer])
@@ -294,7 +297,7 @@ def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:
     for stream in STREAMS:
         settings = of_stream(config, stream)
         plan = make_plan(settings, stream_stages(config, stream), results=())
-        trainings = restrict(settings, (*NETWORKS, *EVALUATION, *WATCHING))
+        trainings = restrict(settings, (*OF_TRAINING, *EVALUATION, *WATCHING))
         inside = dataclasses.replace(fitting, workdir=fitting.workdir / stream)
         for name in config.levels:
             frames = StreamFrames(source, SCALES[config.scale][name], stream)

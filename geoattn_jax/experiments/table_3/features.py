@@ -8,16 +8,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geoattn_jax.data.splits import Split
-from geoattn_jax.experiments.attention.task import AttentionTask, Region
+from geoattn_jax.experiments.attention.control_regions import Region
+from geoattn_jax.experiments.attention.task import AttentionTask, Variables
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.training.phase import Params
 
 
 class Trained(NamedTuple):
-    """A network, its parameters, and the region of the frames that it sees."""
+    """A network, its variables, and the region of the frames that it sees."""
 
     task: AttentionTask
-    params: Params
+    variables: Variables
     region: Region
 
 
@@ -42,7 +42,7 @@ def extract_features(
     for batch, samples in enumerate(frames.every_frame(split, batch_size)):
         places = np.minimum(np.arange(batch_size) + batch * batch_size, len(clips) - 1)
         for name, model in models.items():
-            features = model.task.features(model.params, samples, model.region, clips[places])
+            features = model.task.features(model.variables, samples, model.region, clips[places])
             parts[name].append(np.asarray(features))
     features = {name: np.concatenate(part)[: len(clips)] for name, part in parts.items()}
     return features | {"lengths": lengths, "seconds": np.array(time.monotonic() - began)}

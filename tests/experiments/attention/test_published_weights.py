@@ -76,6 +76,6 @@ def test_what_cannot_be_used_is_refused(tmp_path, scale, network, name, said):
     (tmp_path / "there.npz").touch()
     config = kitchen_config()
     config.scale, config.weights[network] = scale, str(tmp_path / name)
-    config.localizers = ("middle",)
+    config.localizers, config.recognizer = ("vgg_m",), "vgg_16"
     with pytest.raises(ConfigError, match=said):
         SupervisedAttention.prepare(config)

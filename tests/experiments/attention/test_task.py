@@ -8,18 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from variables import normal
+from attention_frames import CLASSES, LEVEL, FixedFrames
 
-from geoattn_jax import crop_theta
-from geoattn_jax.data.levels import Level
+from geoattn_jax.experiments.attention.control_regions import recognizer_crops
 from geoattn_jax.experiments.attention.region_measures import Measures, centre_of
-from geoattn_jax.experiments.attention.samples import Samples
-from geoattn_jax.experiments.attention.task import AttentionTask, recognizer_crops
+from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import train
 
-CLASSES, SEED = 5, 3
-LEVEL = Level("middle", frame_hw=(12, 23), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
+SEED = 3
 KEY = jax.random.key(0)
 
 
@@ -32,39 +29,6 @@ class Features(nn.Module):
     def __call__(self, images, *, train):
         x = nn.tanh(nn.Dense(4)(images.reshape(images.shape[0], -1)))
         return x if self.outputs is None else nn.Dense(self.outputs)(x)
-
-
-def samples(count):
-    window = jnp.asarray(np.random.default_rng(7).integers(0, 6, (count, 2)), jnp.float32)
-    return Samples(
-        frames=normal(0, count, *LEVEL.frame_hw, 3),
-        top_left=jnp.asarray([[0, n % 11] for n in range(count)], jnp.int32),
-        theta_2=crop_theta(window, LEVEL.window_hw, input_hw=LEVEL.crop_hw),
-        hand=jnp.asarray(window + 4).at[0].set(jnp.nan),
-        panel=jnp.asarray(window + 5).at[:2].set(jnp.nan),
-        labels=jnp.arange(count, dtype=jnp.int32) % CLASSES,
-    )
-
-
-class FixedFrames:
-    """The same few frames in every batch, over and over."""
-
-    level, channels, num_classes = LEVEL, 3, CLASSES
-    panel_hw = (5.0, 4.0)
-
-    def __init__(self):
-        self.three = samples(3)
-
-    def training(self, key, batch_size):
-        del key
-        return jax.tree.map(
-            lambda leaf: jnp.tile(leaf, (batch_size // 3, *(1,) * (leaf.ndim - 1))), self.three
-        )
-
-    def evaluation(self, split, batch_size):
-        assert split == "validation"
-        yield samples(batch_size)
-        yield samples(2)
 
 
 def task(frames=None, *, sub_batches=1, mode="affine"):
@@ -91,7 +55,7 @@ def joint(task, **changes):
 
 def test_guiding_regresses_theta_and_teaches_the_recognizer_on_its_own():
     one = task()
-    params, phase = one.initial_params(SEED), guide(one)
+    params, phase = one.initial(SEED)["params"], guide(one)
     batch = one.frames.three
 
     def distance(params):
@@ -131,7 +95,7 @@ def test_the_recognizers_crops():
 
 def test_joint_training_is_the_networks_own_cross_entropy():
     one = task()
-    params, batch = one.initial_params(SEED), one.frames.three
+    params, batch = one.initial(SEED)["params"], one.frames.three
     loss, (_, metrics) = jax.jit(joint(one).loss)(params, {}, batch, KEY)
     see = jax.jit(partial(one.model.apply, train=True))
     logits, _ = see({"params": params}, batch.frames, batch.top_left)
@@ -145,7 +109,7 @@ def test_joint_training_is_the_networks_own_cross_entropy():
 @pytest.mark.parametrize("region", ["hard_coded", "oracle"])
 def test_controls_leave_the_localizer_alone(region):
     one = task()
-    params = one.initial_params(SEED)
+    params = one.initial(SEED)["params"]
     phase = joint(one, region=region)
     assert set(phase.optimizers) == {"recognizer"}
     trained = train([phase], params, {}, seed=SEED, devices=jax.devices()[:1]).params
@@ -164,7 +128,7 @@ def test_controls_leave_the_localizer_alone(region):
 
 def test_sub_batches_make_the_big_batchs_steps():
     whole, parts = task(), task(sub_batches=2)
-    params = whole.initial_params(SEED)
+    params = whole.initial(SEED)["params"]
     results = []
     for one in (whole, parts):
         phases = [joint(one)]
@@ -195,9 +159,9 @@ def test_the_phases_draw_different_samples():
 
 def test_evaluation_reports_means_and_the_followed_thetas():
     one = task(mode="translation")
-    params = one.initial_params(SEED)
+    params = one.initial(SEED)["params"]
     reported = joint(one).evaluate(params, {})
-    everything = one.outcome(params, "validation", "attended")
+    everything = one.outcome({"params": params}, "validation", "attended")
     assert everything.theta.shape == (9, 2, 3)  # 7 and 2
     assert reported["accuracy"] == pytest.approx(everything.correct.mean())
     assert reported["hand_distance"] == pytest.approx(np.nanmean(everything.measures.hand_distance), rel=1e-5)
@@ -209,8 +173,8 @@ def test_without_hands_and_panels_neither_is_reported():
     frames = FixedFrames()
     frames.panel_hw = None
     one = task(frames)
-    reported = joint(one).evaluate(one.initial_params(SEED), {})
+    reported = joint(one).evaluate(one.initial(SEED)["params"], {})
     assert {"theta_error", "scale", "samples_outside"} <= set(reported)
     assert not {"hand_distance", "panel_distance", "panel_visible"} & set(reported)
-    _, (_, metrics) = joint(one).loss(one.initial_params(SEED), {}, frames.training(KEY, 6), KEY)
+    _, (_, metrics) = joint(one).loss(one.initial(SEED)["params"], {}, frames.training(KEY, 6), KEY)
     assert set(metrics) == {"accuracy", "theta_error", "scale", "samples_outside"}

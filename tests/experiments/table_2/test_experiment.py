@@ -1,6 +1,7 @@
 """Paper B's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
 import dataclasses
+from functools import partial
 
 import experiments_runs as runs
 import experiments_tiny as tiny
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from geoattn_jax.experiments import combine, run
+from geoattn_jax.experiments.attention import networks
 from geoattn_jax.experiments.attention import samples as kitchen_frames
 from geoattn_jax.experiments.attention import trainings as attention_level
 from geoattn_jax.experiments.attention.region_measures import Measures
@@ -16,6 +18,7 @@ from geoattn_jax.experiments.attention.trainings import MODELS
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows_of
+from geoattn_jax.models.resnet import ResNet18
 from geoattn_jax.training import WorkdirError, read_results, write_results
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
@@ -172,7 +175,15 @@ def test_evaluation_needs_a_finished_training(tmp_path):
             "config.models.general.small must be at least one of stn_default, stn_small",
         ),
         ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
-        ({"localizers": ("huge",)}, "config.localizers must be at least one of small, middle, large"),
+        (
+            {"localizers": ("huge",)},
+            "config.localizers must be at least one of small, small_wide, medium, large, vgg",
+        ),
+        ({"recognizer": "vgg"}, "config.recognizer must be one of small, small_wide, medium, large, vgg_f"),
+        (
+            {"recognizer": "vgg_f"},
+            "config.recognizer: vgg_f cannot see the regions of general level .*at least 63 x 63 pixels",
+        ),
         ({"scale": "huge"}, "config.scale must be one of mini, paper"),
         ({"clips__test": 41}, "config.clips.test must be a whole number, at least 42, got 41"),
         ({"frames_per_clip": 11}, "config.frames_per_clip must be a whole number, from 1 to 10"),
@@ -193,6 +204,30 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
     with pytest.raises(ConfigError, match=message):
         run.train_and_evaluate(config(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def _narrow_resnet(monkeypatch):
+    narrow = partial(ResNet18, stem="small", width=1 / 32)
+    monkeypatch.setitem(networks.NETWORKS, "resnet_18_mini", partial(networks._resnet, narrow))
+
+
+@pytest.mark.usefixtures("_narrow_resnet")
+def test_another_recognizer_is_a_matter_of_the_config(tmp_path):
+    """ResNet-18, whose running statistics are trained, resumed, handed over and evaluated."""
+    cut = config(recognizer="resnet_18_mini", models__general__small=("sstn", "stn_default"), sub_batches=2)
+    run.train_and_evaluate(cut, tmp_path / "finished")
+    runs.assert_it_ends_as(
+        tmp_path / "finished", cut, tmp_path / "resumed", kitchen_frames, "_draw", at_call=10
+    )
+    runs.assert_evaluation_repeats(tmp_path / "finished")
+    fitting = Fitting(cut, tmp_path / "finished", trains=False)
+    level = SupervisedAttention.prepare(cut, fitting).levels["general"]
+    guided = level.guided("small", "affine", 0)
+    initial = level.initial(level.task("small", mode="affine", start="default"), 0)
+    means = [one["batch_stats"]["recognizer"]["norm1"]["mean"] for one in (initial, guided)]
+    assert np.all(means[0] == 0)
+    assert np.all(means[1] != 0)
 
 
 def test_every_model_is_another():

@@ -138,7 +138,7 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
         ({"data__source": "mpii"}, "config.data.source must be one of kitchen_mini, mpii_cooking, vid"),
         ({"scale": "paper"}, "config.scale must be one of mini for kitchen_mini, got 'paper'"),
         ({"levels": ()}, "config.levels must be at least one of detail, middle, general"),
-        ({"localizer": "huge"}, "config.localizer must be one of small, middle, large"),
+        ({"localizer": "huge"}, "config.localizer must be one of small, small_wide, medium, large, vgg_f"),
         ({"models": ("stn_default",)}, "config.models must be at least one of sstn, hard_coded"),
         ({"data__clips__test": 41}, "config.data.clips.test must be a whole number, at least 42, got 41"),
         ({"sub_batches": 3}, "config.sub_batches must divide config.batch_size=4, got 3"),
@@ -149,6 +149,7 @@ def test_evaluation_needs_a_finished_training(tmp_path, monkeypatch):
         ),
         ({"pooling__kind": "mean"}, "config.pooling.kind must be one of rbf, euclidean, correlation"),
         ({"pooling__components": 129}, "config.pooling.components must be at most 128"),
+        ({"recognizer": "vgg_m"}, "config.recognizer: vgg_m cannot see the regions of general level"),
         ({"svm_c": 0.0}, "config.svm_c must be a number above 0"),
     ],
 )

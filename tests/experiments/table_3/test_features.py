@@ -47,8 +47,8 @@ def models(frames):
         evaluation_batch=2,
         optimizer=optax.sgd,
     )
-    params = jax.tree.map(lambda leaf: leaf + 0.01, task.initial_params(0))
-    return {name: Trained(task, params, name) for name in ("attended", "hard_coded")}
+    variables = jax.tree.map(lambda leaf: leaf + 0.01, task.initial(0))
+    return {name: Trained(task, variables, name) for name in ("attended", "hard_coded")}
 
 
 def test_features_do_not_depend_on_the_batch(frames):
@@ -67,8 +67,8 @@ def test_features_are_those_of_the_regions(frames):
     trained = models(frames)
     found = extract_features(frames, "test", trained, batch_size=4)
     (samples,) = frames.every_frame("test", 8)
-    task, params, _ = trained["attended"]
-    theta = task.theta(params, samples, "attended")
+    task, variables, _ = trained["attended"]
+    theta = task.theta(variables, samples, "attended")
     regions = task.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
     np.testing.assert_allclose(found["attended"], regions.reshape(8, -1), rtol=1e-4, atol=1e-4)
     # The hard-coded one lies up to half a pixel aside, each clip's elsewhere, so it is not a copy.
@@ -83,9 +83,9 @@ def test_features_are_those_of_the_regions(frames):
 
 
 def test_control_regions_lie_up_to_half_a_pixel_aside(frames):
-    task, params, region = models(frames)["hard_coded"]
+    task, variables, region = models(frames)["hard_coded"]
     (samples,) = frames.every_frame("test", 8)
-    theta = task.theta(params, samples, region)
+    theta = task.theta(variables, samples, region)
     aside = np.abs(centre_of(theta, LEVEL.crop_hw) - centre_of(samples.theta_2, LEVEL.crop_hw))
     assert np.all(aside <= 0.5 + 1e-4)
     assert aside.max() > 0.25

@@ -94,9 +94,9 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
     check(config)
     assert (config.rgb.dropout.recognizer, config.flow.dropout.recognizer) == (0.85, 0.5)
     streams = streams_of(config, NoisyClips(), Fitting(config, tmp_path, trains=True))
-    task = streams["detail", "flow"].task("large", mode="affine", start="centred")
+    task = streams["detail", "flow"].task("vgg_16", mode="affine", start="centred")
     assert task.model.crop_hw == PAPER_LEVELS["detail"].crop_hw
-    params = jax.eval_shape(lambda: task.initial_params(0))
+    params = jax.eval_shape(lambda: task.initial(0))["params"]
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
     more_channels = (20 - 3) * 3 * 3 * 64
     vgg_16_without_fc8 = 138_357_544 - 1000 * 4097 + more_channels

@@ -1,0 +1,91 @@
+"""The networks that localize and recognize, by the names that configs give them.
+
+Any of them can do either. A new one is one more entry of `NETWORKS`: a module that maps images (b, h, w, c)
+to outputs, called with `train`; with a method `features`, from which a recognizer's descriptors come, and
+`units`, how many features it gives. It may have mutable state, such as batch normalization's.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from geoattn_jax.data.levels import Level
+from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.models.resnet import ResNet18
+from geoattn_jax.models.small import LARGE, MEDIUM, SMALL, SMALL_WIDE
+from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
+
+# (num_classes, dropout_rate, axis_name) -> module. Without classes it localizes: its outputs are what the
+# theta layer sees. axis_name is the devices' axis under pmap, for statistics of the whole batch.
+Build = Callable[[int | None, float, str | None], nn.Module]
+
+
+def _stateless(kind: Callable[..., nn.Module]) -> Build:
+    """A network that sees one example at a time, whatever else is in the batch."""
+    return lambda num_classes, dropout_rate, axis_name: kind(num_classes, dropout_rate=dropout_rate)
+
+
+def _resnet(
+    kind: Callable[..., nn.Module], num_classes: int | None, dropout_rate: float, axis_name: str | None
+) -> nn.Module:
+    """A residual network, which as a localizer keeps the places of what it sees."""
+    return kind(
+        num_classes, dropout_rate=dropout_rate, global_pool=num_classes is not None, axis_name=axis_name
+    )
+
+
+NETWORKS: dict[str, Build] = {
+    "small": _stateless(SMALL),
+    "small_wide": _stateless(SMALL_WIDE),
+    "medium": _stateless(MEDIUM),
+    "large": _stateless(LARGE),
+    "vgg_f": _stateless(VGGF),
+    "vgg_m": _stateless(VGGM),
+    "vgg_16": _stateless(VGG16),
+    "resnet_18": partial(_resnet, ResNet18),
+    "resnet_18_mini": partial(_resnet, partial(ResNet18, stem="small", width=0.25)),
+}
+
+
+def localizer(name: str, *, dropout_rate: float, axis_name: str | None = None) -> nn.Module:
+    """A network up to what the theta layer sees."""
+    return NETWORKS[name](None, dropout_rate, axis_name)
+
+
+def recognizer(
+    name: str, num_classes: int, *, dropout_rate: float, axis_name: str | None = None
+) -> nn.Module:
+    """A network that gives the logits of `num_classes` classes."""
+    return NETWORKS[name](num_classes, dropout_rate, axis_name)
+
+
+def num_features(name: str) -> int:
+    """How many features a recognizer's descriptors have."""
+    return NETWORKS[name](None, 0.0, None).units
+
+
+def check_networks(networks: Mapping[str, Collection[str]], levels: Collection[Level]) -> None:
+    """Checks, by shapes alone, that networks can see the regions of some levels.
+
+    Args:
+      networks: their names, by the config's key.
+      levels: at whose sizes.
+
+    Raises: ConfigError naming the key, the network and what is wrong.
+    """
+    sides = {level.window_hw: level.name for level in levels}
+    for (key, names), (hw, level) in itertools.product(networks.items(), sides.items()):
+        images = jax.ShapeDtypeStruct((1, *hw, 3), jnp.float32)
+        for name in names:
+            init = partial(localizer(name, dropout_rate=0.0).init, train=False)
+            try:
+                jax.eval_shape(init, jax.random.key(0), images)
+            except ValueError as error:
+                raise ConfigError(
+                    f"config.{key}: {name} cannot see the regions of {level} level ({error}); "
+                    f"choose another network, or another config.scale"
+                ) from error
