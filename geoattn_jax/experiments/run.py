@@ -23,6 +23,7 @@ from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.experiments.table_2.pictures import draw_regions
 from geoattn_jax.experiments.table_3.experiment import SixStreams
 from geoattn_jax.experiments.table_3.pictures import draw_confusions
+from geoattn_jax.files import DiskFullError
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,
@@ -55,7 +56,7 @@ def ending_in_one_line(program: str) -> Iterator[None]:
     """Ends the program with one line, instead of a traceback, for what its user can mend."""
     try:
         yield
-    except (ConfigError, NonFiniteError, VideoError, WorkdirError) as error:
+    except (ConfigError, DiskFullError, NonFiniteError, VideoError, WorkdirError) as error:
         sys.exit(f"{program}: {error}")
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)

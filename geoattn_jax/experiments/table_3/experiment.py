@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -36,7 +37,7 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.models.small import RECOGNIZER
 from geoattn_jax.models.vgg import VGG16
-from geoattn_jax.training import Row, cached_arrays
+from geoattn_jax.training import Row, StoredRows, stored_rows
 from geoattn_jax.training.parallel import PARALLELISMS
 
 _log = logging.getLogger(__name__)
@@ -283,25 +284,25 @@ class SixStreams:
             trained = {name: level.trained(config.localizer, name, seed) for name in config.models}
             return {name: Trained(*one, MODELS[name].region) for name, one in trained.items()}
 
-        def features(split: Split) -> dict[str, np.ndarray]:
+        def features(split: Split) -> AbstractContextManager[StoredRows]:
             """Kept in the workdir for training, of the test clips computed anew to evaluate."""
 
-            def extract() -> dict[str, np.ndarray]:
+            def extract() -> Iterator[dict[str, np.ndarray]]:
                 _log.info("%s, %s: features of the %s clips", frames.level.name, frames.stream, split)
                 return extract_features(frames, split, models(), batch_size=config.evaluation_batch)
 
             folder = level.fitting.workdir / level.folder(config.localizer, seed)
-            path = folder / f"features_{split}.npz"
-            return cached_arrays(path, extract) if level.fitting.trains or split == "train" else extract()
+            keeps = level.fitting.trains or split == "train"
+            return stored_rows(folder / f"features_{split}.npz", extract, keeps=keeps)
 
-        train, test = features("train"), features("test")
-        return {
-            name: describe_clips(
-                *(ClipFeatures(split[name], split["lengths"]) for split in (train, test)),
-                **config.pooling.to_dict(),
-            )
-            for name in config.models
-        }
+        with features("train") as train, features("test") as test:
+            return {
+                name: describe_clips(
+                    *(ClipFeatures(split[name], split["lengths"].whole()) for split in (train, test)),
+                    **config.pooling.to_dict(),
+                )
+                for name in config.models
+            }
 
 
 def rows_of(
