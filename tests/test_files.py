@@ -77,7 +77,9 @@ def test_all_kinds_of_no_space_are_one(tmp_path, number):
         raise OSError(number, "as the system says it")
 
 
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), OSError("of a library"), ValueError()])
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "no"), OSError("of a library"), ValueError()]
+)
 def test_other_errors_stay_what_they_are(tmp_path, error):
     with pytest.raises(type(error)) as caught, naming_full_disk(tmp_path):
         raise error

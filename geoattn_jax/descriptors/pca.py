@@ -99,9 +99,14 @@ def fit_pca_in_portions(
     origin = total = products = np.zeros(())
     for features in portions:
         check_array("fit_pca_in_portions", "each of portions", features, "f n")
+        if count and features.shape[1] != total.size:
+            raise ValueError(
+                f"fit_pca_in_portions: portions must have the same number of features, "
+                f"got shape {features.shape} after {total.size}"
+            )
         rows = features.astype(np.float64)
         bad += np.count_nonzero(~np.isfinite(rows).all(axis=1))
-        if bad:
+        if bad or not len(rows):
             continue
         if not count:
             origin = rows.mean(axis=0)  # sums of numbers near zero lose nothing
