@@ -79,7 +79,7 @@ def test_portions_are_iterated_over_once():
         (lambda: fit_pca(np.where(FRAMES > 9, np.nan, FRAMES), 2),
          r"features must be finite, got NaN or infinity in \d+ frames"),
         (lambda: fit_pca_in_portions([FRAMES[:3], FRAMES[3:]], 8),
-         "num_components must be from 1 to 7, the smaller of the numbers of frames, 40, and features, 7; got"),
+         "num_components must be from 1 to 7, the smaller of the numbers of frames, 40, and features, 7"),
         (lambda: fit_pca_in_portions([FRAMES[:2]], 3), "must be from 1 to 2.* frames, 2, and features, 7"),
         (lambda: fit_pca_in_portions([], 3), "frames, 0, and features"),
         (lambda: fit_pca_in_portions([FRAMES, FRAMES[0]], 3), r"each of portions must have axes \(f, n\)"),

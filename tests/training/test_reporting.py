@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import deque
 
 import jax
 import pytest
@@ -86,8 +87,7 @@ def test_a_full_disk_costs_the_line_alone(tmp_path):
     file = MetricsFile(path, until=0, expected=[])
     with no_space_beyond(100):
         with pytest.raises(DiskFullError, match=r"metrics\.jsonl: there is no space left .*; free some"):
-            for row in rows:
-                file.write(row)
+            deque(map(file.write, rows))
         with pytest.raises(DiskFullError, match=r"metrics\.jsonl"):
             file.close()
     kept = read_metrics(path)

@@ -124,7 +124,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, uninterrupted, si
         run(tmp_path, interrupted(problem.phases(), 7))
     before = contents(tmp_path / "checkpoints")
     assert before
-    with no_space_beyond(size), pytest.raises(DiskFullError, match="there is no space left .*; free some"):
+    with no_space_beyond(size), pytest.raises(DiskFullError, match=r"there is no space left .*; free some"):
         run(tmp_path)
     assert before.items() <= contents(tmp_path / "checkpoints").items()
     assert not any(record.exc_info for record in caplog.records)

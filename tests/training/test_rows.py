@@ -1,5 +1,7 @@
 """Arrays that are written and read some rows at a time."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from full_disk import no_space_beyond
@@ -100,13 +102,10 @@ def test_a_damaged_stage_is_refused_or_read_to_the_bit(tmp_path, where, whole):
     content = bytearray(path.read_bytes())
     content[int(where * len(content))] ^= 1
     path.write_bytes(bytes(content))
-    try:
-        with stored_rows(path, dict) as stored:
-            np.testing.assert_array_equal(stored["one"].whole(), FEATURES)
-    except WorkdirError as error:
-        assert "is damaged" in str(error) and "delete it to compute it again" in str(error)
+    with contextlib.suppress(WorkdirError), stored_rows(path, dict) as stored:
+        np.testing.assert_array_equal(stored["one"].whole(), FEATURES)
     path.write_bytes(bytes(content[: len(content) // 2]))
-    with pytest.raises(WorkdirError, match="is damaged"), stored_rows(path, dict):
+    with pytest.raises(WorkdirError, match=r"is damaged .*delete it to compute"), stored_rows(path, dict):
         pass
 
 
