@@ -96,10 +96,11 @@ def cases(names: Sequence[Stream], smoke: bool) -> Iterator[Case]:
         )
         models = {"features": Trained(task, task.initial(0), "attended")}
 
-        def call(frames=frames, models=models) -> dict[str, np.ndarray]:
-            return extract_features(frames, "test", models, batch_size=BATCH_SIZE)
+        def call(frames=frames, models=models) -> np.ndarray:
+            _, *batches = extract_features(frames, "test", models, batch_size=BATCH_SIZE)
+            return np.concatenate([batch["features"] for batch in batches])
 
-        contender = Contender(OURS, "features", call, arrays=lambda result: {"features": result["features"]})
+        contender = Contender(OURS, "features", call, arrays=lambda features: {"features": features})
         yield Case(name, "all frames", [contender])
 
 

@@ -7,7 +7,7 @@ from geoattn_jax.descriptors.evaluation import (
     mean_average_precision,
     mean_average_precision_per_fold,
 )
-from geoattn_jax.descriptors.pca import Projection, fit_pca
+from geoattn_jax.descriptors.pca import Projection, fit_pca, fit_pca_in_portions
 from geoattn_jax.descriptors.similarity import median_distance, trajectory_similarity
 from geoattn_jax.descriptors.svm import LinearClassifier, fit_svm, fuse
 from geoattn_jax.descriptors.temporal_correlation import (
@@ -23,6 +23,7 @@ __all__ = [
     "average_precision",
     "confusion_matrix",
     "fit_pca",
+    "fit_pca_in_portions",
     "fit_svm",
     "fuse",
     "half_vectorize",

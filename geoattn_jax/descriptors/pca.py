@@ -1,10 +1,13 @@
 """Fewer features for each frame, by principal components of the training frames (Liu et al. 2019, 4.1)."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jax import lax
 from jaxtyping import Array, Float
 from sklearn.decomposition import PCA
@@ -52,6 +55,8 @@ class Projection:
 def fit_pca(features: Float[np.ndarray, "f n"], num_components: int = 256) -> Projection:
     """The principal components of the frames' features, by scikit-learn.
 
+    For more features than memory holds there is `fit_pca_in_portions`.
+
     Args:
       features: of the training frames.
       num_components: how many to keep; the paper's 256 of 4096 by default.
@@ -73,6 +78,57 @@ def fit_pca(features: Float[np.ndarray, "f n"], num_components: int = 256) -> Pr
     return Projection(
         pca.mean_, pca.components_, pca.explained_variance_, float(pca.explained_variance_ratio_.sum())
     )
+
+
+def fit_pca_in_portions(
+    portions: Iterable[Float[np.ndarray, "_ n"]], num_components: int = 256
+) -> Projection:
+    """The principal components of features that come some frames at a time, each portion once.
+
+    The eigenvectors of the exact covariance matrix, which is summed up in float64. It takes about 4 * 8 n^2
+    bytes, however many frames there are; signs are chosen as scikit-learn does.
+
+    Args:
+      portions: the features of the training frames.
+      num_components: how many to keep; the paper's 256 of 4096 by default.
+
+    Returns: the projection, in float64.
+    Raises: ValueError as `fit_pca`, after all portions were read.
+    """
+    count = bad = 0
+    origin = total = products = np.zeros(())
+    for features in portions:
+        check_array("fit_pca_in_portions", "each of portions", features, "f n")
+        if count and features.shape[1] != total.size:
+            raise ValueError(
+                f"fit_pca_in_portions: portions must have the same number of features, "
+                f"got shape {features.shape} after {total.size}"
+            )
+        rows = features.astype(np.float64)
+        bad += np.count_nonzero(~np.isfinite(rows).all(axis=1))
+        if bad or not len(rows):
+            continue
+        if not count:
+            origin = rows.mean(axis=0)  # sums of numbers near zero lose nothing
+        rows -= origin
+        count, total, products = count + len(rows), total + rows.sum(axis=0), products + rows.T @ rows
+    if bad:
+        raise ValueError(f"fit_pca_in_portions: portions must be finite, got NaN or infinity in {bad} frames")
+    if not 1 <= num_components <= min(count, total.size):
+        raise ValueError(
+            f"fit_pca_in_portions: num_components must be from 1 to {min(count, total.size)}, the smaller of "
+            f"the numbers of frames, {count}, and features, {total.size}; got {num_components}"
+        )
+    mean = total / count
+    covariance = (products - count * np.outer(mean, mean)) / max(count - 1, 1)
+    kept = (len(covariance) - num_components, len(covariance) - 1)
+    values, vectors = scipy.linalg.eigh(covariance, subset_by_index=kept)
+    variances, components = np.maximum(values[::-1], 0), vectors.T[::-1]
+    largest = np.abs(components).argmax(axis=1)
+    components = components * np.sign(components[np.arange(num_components), largest])[:, None]
+    variance = np.trace(covariance)
+    explained = float(variances.sum() / variance) if variance > 0 else math.nan
+    return Projection(origin + mean, components, variances, explained)
 
 
 @jax.jit

@@ -69,6 +69,11 @@ def median_distance(trajectories: Trajectories, lengths: Lengths) -> float:
     Raises: ValueError if the shapes or dtypes disagree, a length is not from 1 to t, a feature is NaN or
       infinite, or the median is zero.
     """
+    return median_of(pair_distances(trajectories, lengths))
+
+
+def pair_distances(trajectories: Trajectories, lengths: Lengths) -> Float[np.ndarray, "b pairs"]:
+    """What `median_distance` takes the median of, for some of the clips, in float64; raises as that does."""
     trajectories, lengths, unit = checked("median_distance", trajectories, lengths, "euclidean", sigma=None)
     with jax.enable_x64(True):
         distances = np.asarray(similarity(trajectories, lengths, unit, "euclidean"))
@@ -84,7 +89,12 @@ def median_distance(trajectories: Trajectories, lengths: Lengths) -> float:
             f"median_distance: trajectories must be finite, got NaN or infinity in {bad.size} clips, "
             f"the first is clip {bad[0]}"
         )
-    median = float(np.median(pairs))
+    return pairs
+
+
+def median_of(distances: Float[np.ndarray, "b pairs"]) -> float:
+    """The median distance, from those of all clips by `pair_distances`; see `median_distance`."""
+    median = float(np.median(distances))
     if median == 0:
         raise ValueError(
             "median_distance: the median distance is 0: half of the pairs of trajectories or more are equal; "

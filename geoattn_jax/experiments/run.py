@@ -16,6 +16,7 @@ from geoattn_jax.data.video import WRITABLE, VideoError
 from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
+from geoattn_jax.files import DiskFullError
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,
@@ -36,7 +37,7 @@ def ending_in_one_line(program: str) -> Iterator[None]:
     """Ends the program with one line, instead of a traceback, for what its user can mend."""
     try:
         yield
-    except (ConfigError, NonFiniteError, VideoError, WorkdirError) as error:
+    except (ConfigError, DiskFullError, NonFiniteError, VideoError, WorkdirError) as error:
         sys.exit(f"{program}: {error}")
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)

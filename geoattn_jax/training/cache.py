@@ -1,7 +1,8 @@
 """Results of expensive stages between phases (extracted features, say), kept so that a rerun skips them."""
 
+import contextlib
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,36 @@ def cached_arrays(path: Path, compute: Callable[[], Mapping[str, np.ndarray]]) -
         arrays = {name: np.asarray(array) for name, array in compute().items()}
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
+    with opened_archive(path) as archive:
+        return dict(archive)  # reading a whole array verifies its checksum
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """One of the arrays kept in a file; the others, however large, are not read.
+
+    Args:
+      path: the file, by `cached_arrays` or `stored_rows`.
+      name: of the array.
+
+    Raises: WorkdirError if the file is damaged or has no such array.
+    """
+    with opened_archive(path) as archive:
+        return archive[name]
+
+
+@contextlib.contextmanager
+def opened_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """A file of arrays, none of which is read yet.
+
+    Raises: WorkdirError if the file, or what is read of it while the context lasts, is damaged.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)  # reading a whole array verifies its checksum
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise WorkdirError(f"{path} is damaged ({error}); delete it to compute it again") from error
+            yield archive
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> WorkdirError:
+    """The error for a file of kept results that cannot be read."""
+    return WorkdirError(f"{path} is damaged ({error}); delete it to compute it again")

@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from geoattn_jax.files import NO_SPACE, disk_full
 from geoattn_jax.training.step import TrainState
 from geoattn_jax.training.workdir import WorkdirError
 
@@ -64,7 +67,19 @@ class Checkpoints:
         return state
 
     def save(self, state: TrainState) -> None:
-        """Writes a checkpoint; when this returns it is on disk."""
+        """Writes a checkpoint; when this returns it is on disk.
+
+        Raises: DiskFullError if there is no space left for it; those before it are as they were.
+        """
+        with self._naming_full_disk(int(state.step)), _without_logged_tracebacks():
+            self._save(state)
+
+    def close(self) -> None:
+        """Ends all writing and raises what went wrong in it."""
+        if self._manager is not None:
+            self._manager.close()
+
+    def _save(self, state: TrainState) -> None:
         if self._manager is None:
             self._manager = ocp.CheckpointManager(
                 self._folder,
@@ -83,10 +98,16 @@ class Checkpoints:
             ),
         )
 
-    def close(self) -> None:
-        """Ends all writing and raises what went wrong in it."""
-        if self._manager is not None:
-            self._manager.close()
+    @contextlib.contextmanager
+    def _naming_full_disk(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # tensorstore raises a ValueError in which the system's number stands
+            named = re.search(r"os_error_code='(\d+)'", str(error))
+            number = int(named[1]) if named else getattr(error, "errno", None)
+            if number not in NO_SPACE:
+                raise
+            raise disk_full(self._folder / str(step), number) from error
 
     def _read(self, manager: ocp.CheckpointManager, step: int, **items: Any) -> Any:
         try:
@@ -110,6 +131,21 @@ def _manager(folder: Path, options: ocp.CheckpointManagerOptions) -> Iterator[oc
         yield manager
     finally:
         manager.close()
+
+
+@contextlib.contextmanager
+def _without_logged_tracebacks() -> Iterator[None]:
+    """What orbax raises it logs as well, with a traceback."""
+    logger = logging.getLogger("absl")
+
+    def has_none(record: logging.LogRecord) -> bool:
+        return not record.exc_info
+
+    logger.addFilter(has_none)
+    try:
+        yield
+    finally:
+        logger.removeFilter(has_none)
 
 
 def digest(tree: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geoattn_jax.files import temporary_of, write_text
+from geoattn_jax.files import DiskFullError, temporary_of, write_text
 
 MARKER = "geoattn_jax.json"
 FORMAT = 1
@@ -32,7 +32,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
 
     Yields: the folder's absolute path.
     Raises: WorkdirError if the folder holds something else, is damaged, was started with another config, is
-      in use or cannot be written to. It is then as it was.
+      in use or cannot be written to; DiskFullError if there is no space left. It is then as it was.
     """
     folder = Path(path).absolute()
     config = json.loads(json.dumps(config))
@@ -43,6 +43,8 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(folder))
             is_new = _claim(folder, config)
+        except DiskFullError:
+            raise
         except OSError as error:
             raise WorkdirError(
                 f"workdir {folder} cannot be written to ({error}); give another folder"

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import normal
+from sklearn.decomposition import PCA
 
-from geoattn_jax.descriptors import fit_pca
+from geoattn_jax.descriptors import fit_pca, fit_pca_in_portions
 
 # 40 frames of 7 features that vary in three directions, and a little noise.
 FRAMES = (normal(0, 40, 3) * [5, 2, 1]) @ normal(1, 3, 7) + 3 + 1e-3 * normal(2, 40, 7)
@@ -45,6 +46,27 @@ def test_equal_frames_give_equal_projections():
     np.testing.assert_array_equal(first.components, second.components)
 
 
+@pytest.mark.parametrize("sizes", [[40], [1] * 40, [3, 20, 0, 17]])
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_portions_give_the_components_of_the_whole(sizes, far):
+    """scikit-learn's, signs too, also where the mean is far larger than the variance."""
+    frames = (FRAMES + far).astype(np.float32)
+    found = fit_pca_in_portions(np.split(frames, np.cumsum(sizes)[:-1]), 5)
+    exact = PCA(5, svd_solver="full").fit(frames.astype(np.float64))
+    np.testing.assert_allclose(found.mean, exact.mean_, rtol=1e-12)
+    np.testing.assert_allclose(found.variances, exact.explained_variance_, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.components[:3], exact.components_[:3], atol=1e-7)
+    np.testing.assert_allclose(found.components @ found.components.T, np.eye(5), atol=1e-12)
+    assert found.explained == pytest.approx(exact.explained_variance_ratio_.sum())
+    np.testing.assert_allclose(found.project(frames)[:, :3], exact.transform(frames)[:, :3], atol=1e-3)
+
+
+def test_portions_are_iterated_over_once():
+    whole = fit_pca_in_portions([FRAMES], 3)
+    found = fit_pca_in_portions(iter(np.split(FRAMES, 8)), 3)
+    np.testing.assert_allclose(found.components, whole.components, atol=1e-12)
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("call", "said"),
@@ -56,6 +78,15 @@ def test_equal_frames_give_equal_projections():
         (lambda: fit_pca(FRAMES[None], 2), r"features must have axes \(f, n\), got shape \(1, 40, 7\)"),
         (lambda: fit_pca(np.where(FRAMES > 9, np.nan, FRAMES), 2),
          r"features must be finite, got NaN or infinity in \d+ frames"),
+        (lambda: fit_pca_in_portions([FRAMES[:3], FRAMES[3:]], 8),
+         "num_components must be from 1 to 7, the smaller of the numbers of frames, 40, and features, 7"),
+        (lambda: fit_pca_in_portions([FRAMES[:2]], 3), "must be from 1 to 2.* frames, 2, and features, 7"),
+        (lambda: fit_pca_in_portions([], 3), "frames, 0, and features"),
+        (lambda: fit_pca_in_portions([FRAMES, FRAMES[0]], 3), r"each of portions must have axes \(f, n\)"),
+        (lambda: fit_pca_in_portions([FRAMES, FRAMES[:, :6]], 3),
+         r"portions must have the same number of features, got shape \(40, 6\) after 7"),
+        (lambda: fit_pca_in_portions([FRAMES, np.where(FRAMES > 9, np.inf, FRAMES), FRAMES], 2),
+         r"portions must be finite, got NaN or infinity in \d+ frames"),
         (lambda: fit_pca(FRAMES, 2).project(FRAMES[:, :6]),
          r"features must have 7 numbers on the last axis, as those that were fitted, got shape \(40, 6\)"),
         (lambda: fit_pca(FRAMES, 2).project(np.ones((2, 7), int)), "features must be floating point"),

@@ -3,8 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from full_disk import no_space_beyond
 
-from geoattn_jax.training import WorkdirError, cached_arrays, use_compilation_cache
+from geoattn_jax.files import DiskFullError
+from geoattn_jax.training import WorkdirError, cached_arrays, read_array, use_compilation_cache
 
 ARRAYS = {"features": np.arange(6, dtype=np.float32).reshape(2, 3), "labels": np.int32([4, 5])}
 
@@ -53,6 +55,28 @@ def test_a_damaged_stage_is_refused_or_read_to_the_bit(tmp_path, where):
     path.write_bytes(bytes(content[:150]))
     with pytest.raises(WorkdirError, match="is damaged"):
         cached_arrays(path, dict)
+
+
+def test_one_array_is_read_alone(tmp_path):
+    path = tmp_path / "features.npz"
+    cached_arrays(path, lambda: {"large": np.arange(1000.0), "seconds": np.array(2.5)})
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1  # in the large one
+    path.write_bytes(bytes(content))
+    assert read_array(path, "seconds") == 2.5
+    with pytest.raises(WorkdirError, match="is damaged"):
+        read_array(path, "large")
+    with pytest.raises(WorkdirError, match=r"features\.npz is damaged .*minutes"):
+        read_array(path, "minutes")
+
+
+def test_a_full_disk_leaves_no_stage(tmp_path):
+    path = tmp_path / "features.npz"
+    arrays = {"features": np.zeros((50, 10))}
+    with no_space_beyond(1000), pytest.raises(DiskFullError, match=r"features\.npz: there is no space left"):
+        cached_arrays(path, lambda: arrays)
+    assert list(tmp_path.iterdir()) == []
+    assert cached_arrays(path, lambda: arrays)["features"].shape == (50, 10)
 
 
 @pytest.mark.parametrize(

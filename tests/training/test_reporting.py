@@ -1,12 +1,17 @@
 """What a run tells: lines where there is no terminal, TensorBoard's files, and lines that were cut off."""
 
 import dataclasses
+import json
+from collections import deque
 
 import jax
 import pytest
 import training_problem as problem
+from full_disk import no_space_beyond
 
-from geoattn_jax.training import read_metrics, train
+from geoattn_jax.files import DiskFullError
+from geoattn_jax.training import WorkdirError, read_last_metrics, read_metrics, train
+from geoattn_jax.training.metrics import BYTES_AT_ONCE, MetricsFile
 
 
 def run(folder, **options):
@@ -55,6 +60,44 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
     assert read_metrics(path) == [{"step": 1}, {"step": 2}]
+    assert read_last_metrics(path) == {"step": 2}
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+@pytest.mark.parametrize("filling", [0, 1, BYTES_AT_ONCE - 30, 3 * BYTES_AT_ONCE])
+@pytest.mark.parametrize("rest", ["", '{"ste', '{"step": ' + BYTES_AT_ONCE * "1"])
+def test_the_last_line_is_found_from_the_end(tmp_path, count, filling, rest):
+    path = tmp_path / "metrics.jsonl"
+    last = json.dumps({"step": count, "note": filling * "x"}) + "\n"
+    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(count - 1)) + last + rest)
+    assert read_last_metrics(path) == json.loads(last) == read_metrics(path)[-1]
+
+
+@pytest.mark.parametrize("content", ["", '{"ste', "\n", '{"step": 1}\nnothing\n', '{"step": 1}\n{}\n'])
+def test_a_last_line_that_is_damaged_is_refused(tmp_path, content):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(content)
+    with pytest.raises(WorkdirError, match=r"metrics\.jsonl is damaged in its last line"):
+        read_last_metrics(path)
+
+
+def test_a_full_disk_costs_the_line_alone(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "seconds": 0.5 * step} for step in range(1, 9)]
+    file = MetricsFile(path, until=0, expected=[])
+    with no_space_beyond(100):
+        with pytest.raises(DiskFullError, match=r"metrics\.jsonl: there is no space left .*; free some"):
+            deque(map(file.write, rows))
+        with pytest.raises(DiskFullError, match=r"metrics\.jsonl"):
+            file.close()
+    kept = read_metrics(path)
+    assert 0 < len(kept) < 8
+    assert kept == rows[: len(kept)]
+    again = MetricsFile(path, until=len(kept), expected=[row["step"] for row in kept])
+    for row in rows[len(kept) :]:
+        again.write(row)
+    again.close()
+    assert read_metrics(path) == rows
 
 
 def test_tensorboard_files(tmp_path):

@@ -16,9 +16,12 @@ import pytest
 import training_crash as crash
 import training_problem as problem
 import training_restore as restore
+from full_disk import no_space_beyond
 
+from geoattn_jax.files import DiskFullError
 from geoattn_jax.training import WorkdirError, load_trained, read_metrics, train
-from geoattn_jax.training.checkpoint import digest
+from geoattn_jax.training.checkpoint import Checkpoints, digest
+from geoattn_jax.training.step import TrainState
 
 
 class InterruptionError(Exception):
@@ -113,6 +116,41 @@ def test_seconds_go_on_after_an_interruption(tmp_path):
     seconds = [row["seconds"] for row in read_metrics(tmp_path / "metrics.jsonl")]
     assert seconds[:10] == kept
     assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("size", [0, 200, 1000])
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, uninterrupted, size, caplog):
+    with pytest.raises(InterruptionError):
+        run(tmp_path, interrupted(problem.phases(), 7))
+    before = contents(tmp_path / "checkpoints")
+    assert before
+    with no_space_beyond(size), pytest.raises(DiskFullError, match=r"there is no space left .*; free some"):
+        run(tmp_path)
+    assert before.items() <= contents(tmp_path / "checkpoints").items()
+    assert not any(record.exc_info for record in caplog.records)
+    assert_same_end(tmp_path, run(tmp_path), uninterrupted)
+
+
+@pytest.mark.parametrize("size", [0, 100, 2000, 20000])
+def test_a_full_disk_leaves_the_checkpoints_before(tmp_path, size):
+    """Whatever orbax, or tensorstore below it, says then."""
+
+    def state(step):
+        # Of noise, which is not compressed.
+        weights = jax.random.normal(jax.random.key(step), (20_000,))
+        return TrainState(np.array(step, np.int32), {"weights": weights}, {}, ())
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints", {"seed": 3})
+    checkpoints.save(state(1))
+    with no_space_beyond(size), pytest.raises(DiskFullError, match=r"checkpoints/2: there is no space left"):
+        checkpoints.save(state(2))
+    checkpoints.close()
+    again = Checkpoints(tmp_path / "checkpoints", {"seed": 3})
+    assert again.latest_step() == 1
+    again.save(state(2))
+    again.close()
+    problem.assert_trained_equal(again.restore(state), state(2))
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
 
 
 def start_process(script, *arguments, cache):

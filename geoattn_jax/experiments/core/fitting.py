@@ -12,9 +12,9 @@ from geoattn_jax.training import (
     Phase,
     Trained,
     WorkdirError,
-    cached_arrays,
     load_trained,
-    read_metrics,
+    read_array,
+    read_last_metrics,
     train,
     trained_steps,
 )
@@ -94,9 +94,9 @@ class Fitting:
 
     def seconds(self) -> float:
         """What the training and the stages between took, over all sessions that they needed."""
-        metrics = [read_metrics(path) for path in sorted(self.workdir.rglob("metrics.jsonl"))]
-        stages = [cached_arrays(path, dict) for path in sorted(self.workdir.rglob("*.npz"))]
-        return sum(rows[-1]["seconds"] for rows in metrics) + sum(float(one["seconds"]) for one in stages)
+        trainings = [read_last_metrics(path) for path in sorted(self.workdir.rglob("metrics.jsonl"))]
+        stages = [read_array(path, "seconds") for path in sorted(self.workdir.rglob("*.npz"))]
+        return sum(row["seconds"] for row in trainings) + sum(map(float, stages))
 
 
 def devices_for(batch_size: int) -> list[jax.Device]:

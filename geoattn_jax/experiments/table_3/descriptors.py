@@ -1,23 +1,27 @@
 """From the features of all frames to one descriptor for each clip: PCA and temporal correlation pooling."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from geoattn_jax.descriptors import fit_pca, median_distance, temporal_correlation
-from geoattn_jax.descriptors.similarity import Kind
-from geoattn_jax.experiments.attention.samples import portions
-from geoattn_jax.experiments.table_3.features import trajectories
+from geoattn_jax.descriptors import Projection, fit_pca_in_portions, temporal_correlation
+from geoattn_jax.descriptors.similarity import Kind, median_of, pair_distances
+from geoattn_jax.experiments.table_3.features import PaddedClips, clip_by_clip, padded
 
 CLIPS_AT_ONCE = 60  # that are pooled
+FRAMES_AT_ONCE = 8192  # of them
 CLIPS_FOR_SIGMA = 300  # training clips whose median distance is the unit of the features
 
 
 class ClipFeatures(NamedTuple):
-    """The features of the first clip's frames, then of the second's and so on; how many each clip has."""
+    """The features of the first clip's frames, then of the second's and so on; how many each clip has.
 
-    features: Float[np.ndarray, "n f"]
+    Features come some at a time; they are iterated over more than once.
+    """
+
+    features: Iterable[Float[np.ndarray, "_ f"]]
     lengths: Int[np.ndarray, " clips"]
 
 
@@ -26,29 +30,45 @@ def describe_clips(
 ) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "b p"]]:
     """The descriptors of training and test clips; what is fitted is fitted to the training clips.
 
+    The features are read three times, for the components, for their unit and for pooling, so that only some
+    of them are in memory at a time.
+
     Args:
       train, test: the clips.
       components: how many principal components are kept; no more than there are features.
       kind: of pooling.
     """
-    projection = fit_pca(train.features, components)
-    clips = [
-        trajectories(np.asarray(projection.project(features)), lengths) for features, lengths in (train, test)
+    projection = fit_pca_in_portions(train.features, components)
+    sigma = _unit(train, projection)
+    return _pooled(train, projection, kind, sigma), _pooled(test, projection, kind, sigma)
+
+
+def _unit(clips: ClipFeatures, projection: Projection) -> float:
+    """The median distance of some clips, evenly spaced."""
+    count = min(CLIPS_FOR_SIGMA, len(clips.lengths))
+    chosen = set(np.linspace(0, len(clips.lengths) - 1, count).round().astype(int).tolist())
+    distances = [
+        pair_distances(batch.trajectories, batch.lengths)[: len(batch.numbers)]
+        for batch in _projected(clips, projection, chosen)
     ]
-    chosen = np.linspace(0, len(clips[0]) - 1, min(CLIPS_FOR_SIGMA, len(clips[0]))).round().astype(int)
-    sigma = median_distance(clips[0][chosen], train.lengths[chosen])
-    return tuple(
-        _pooled(one, lengths, kind, sigma) for one, (_, lengths) in zip(clips, (train, test), strict=True)
-    )
+    return median_of(np.concatenate(distances))
 
 
 def _pooled(
-    clips: Float[np.ndarray, "n t d"], lengths: Int[np.ndarray, " n"], kind: Kind, sigma: float
+    clips: ClipFeatures, projection: Projection, kind: Kind, sigma: float
 ) -> Float[np.ndarray, "n p"]:
-    """Some clips at a time; the last ones are filled up, so that all have one shape."""
-    parts = []
-    for places in portions(len(clips), CLIPS_AT_ONCE):
-        filled = np.minimum(places[0] + np.arange(CLIPS_AT_ONCE), len(clips) - 1)
-        pooled = temporal_correlation(clips[filled], lengths[filled], kind=kind, sigma=sigma)
-        parts.append(np.asarray(pooled)[: len(places)])
-    return np.concatenate(parts)
+    descriptors = None
+    for numbers, trajectories, lengths in _projected(clips, projection, set(range(len(clips.lengths)))):
+        pooled = np.asarray(temporal_correlation(trajectories, lengths, kind=kind, sigma=sigma))
+        if descriptors is None:
+            descriptors = np.empty((len(clips.lengths), pooled.shape[1]), pooled.dtype)
+        descriptors[numbers] = pooled[: len(numbers)]
+    return descriptors
+
+
+def _projected(clips: ClipFeatures, projection: Projection, chosen: set[int]) -> Iterator[PaddedClips]:
+    """The trajectories of the clips with the chosen numbers, some clips at a time."""
+    portions = (np.asarray(projection.project(features)) for features in clips.features)
+    numbered = enumerate(clip_by_clip(portions, clips.lengths))
+    wanted = ((number, one) for number, one in numbered if number in chosen)
+    return padded(wanted, clips_at_once=CLIPS_AT_ONCE, frames_at_once=FRAMES_AT_ONCE)

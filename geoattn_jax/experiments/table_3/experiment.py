@@ -9,7 +9,8 @@ makes of every frame. `clips` holds what the data set keeps.
 import dataclasses
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import get_args
 
@@ -44,7 +45,7 @@ from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScore
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.training import Row, cached_arrays
+from geoattn_jax.training import Row, StoredRows, stored_rows
 from geoattn_jax.training.parallel import PARALLELISMS
 
 _log = logging.getLogger(__name__)
@@ -236,27 +237,27 @@ class SixStreams:
             trained = {model: level.trained(results.localizer, model, seed) for model in results.models}
             return {name: Trained(*one, MODELS[name].region) for name, one in trained.items()}
 
-        def features(split: Split) -> dict[str, np.ndarray]:
+        def features(split: Split) -> AbstractContextManager[StoredRows]:
             """Kept in the workdir for training, of the test clips computed anew to evaluate."""
 
             file = features_file(stream, name, results.localizer, seed, split)
             settings = self.plan.settings(file)
 
-            def extract() -> dict[str, np.ndarray]:
+            def extract() -> Iterator[dict[str, np.ndarray]]:
                 _log.info("%s, %s: features of the %s clips", name, stream, split)
                 return extract_features(frames, split, models(), batch_size=settings.evaluation_batch)
 
-            kept = self.fitting.trains or split == "train"
-            return cached_arrays(self.fitting.workdir / file, extract) if kept else extract()
+            keeps = self.fitting.trains or split == "train"
+            return stored_rows(self.fitting.workdir / file, extract, keeps=keeps)
 
-        train, test = features("train"), features("test")
-        return {
-            model: describe_clips(
-                *(ClipFeatures(split[model], split["lengths"]) for split in (train, test)),
-                **results.pooling.to_dict(),
-            )
-            for model in results.models
-        }
+        with features("train") as train, features("test") as test:
+            return {
+                model: describe_clips(
+                    *(ClipFeatures(split[model], split["lengths"].whole()) for split in (train, test)),
+                    **results.pooling.to_dict(),
+                )
+                for model in results.models
+            }
 
 
 def rules_of(config: Config) -> Mapping[str, Rule]:

@@ -1,33 +1,59 @@
-"""Descriptors of clips: pooled some at a time as all at once, fitted to the training clips alone."""
+"""Descriptors of clips: some clips at a time as all at once, fitted to the training clips alone."""
 
 import numpy as np
 import pytest
 from numpy.random import default_rng
+from sklearn.decomposition import PCA
 
-from geoattn_jax.descriptors import fit_pca, median_distance, temporal_correlation
+from geoattn_jax.descriptors import median_distance, temporal_correlation
 from geoattn_jax.experiments.table_3 import descriptors as clip_descriptors
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
-from geoattn_jax.experiments.table_3.features import trajectories
 
-TRAIN, TEST = np.array([3, 1, 4, 2, 5]), np.array([2, 4, 1])
+TRAIN, TEST = np.array([3, 1, 40, 2, 5, 17, 4]), np.array([2, 4, 70, 1])
 
 
 def features(lengths, seed):
-    return ClipFeatures(default_rng(seed).normal(size=(lengths.sum(), 7)).astype(np.float32), lengths)
+    """Of different variances, eight frames at a time."""
+    spread = np.linspace(3, 1, 7)
+    drawn = (spread * default_rng(seed).normal(size=(lengths.sum(), 7))).astype(np.float32)
+    return ClipFeatures(np.array_split(drawn, range(8, len(drawn), 8)), lengths)
+
+
+def all_at_once(projected, lengths):
+    """Every clip filled up to the longest."""
+    clips = np.zeros((len(lengths), lengths.max(), projected.shape[1]), projected.dtype)
+    clips[np.arange(lengths.max()) < lengths[:, None]] = projected
+    return clips
 
 
 @pytest.mark.parametrize("kind", ["rbf", "correlation"])
-def test_descriptors_are_those_of_the_projected_trajectories(monkeypatch, kind):
-    monkeypatch.setattr(clip_descriptors, "CLIPS_AT_ONCE", 2)
+@pytest.mark.parametrize(("clips", "frames"), [(2, 64), (60, 8192), (3, 20)])
+def test_descriptors_are_those_of_the_projected_trajectories(monkeypatch, kind, clips, frames):
+    monkeypatch.setattr(clip_descriptors, "CLIPS_AT_ONCE", clips)
+    monkeypatch.setattr(clip_descriptors, "FRAMES_AT_ONCE", frames)
     train, test = features(TRAIN, 0), features(TEST, 1)
     found = describe_clips(train, test, components=4, kind=kind)
-    projection = fit_pca(train.features, 4)
-    clips = [trajectories(np.asarray(projection.project(part)), lengths) for part, lengths in (train, test)]
-    sigma = median_distance(clips[0], TRAIN)
-    for descriptors, part, lengths in zip(found, clips, (TRAIN, TEST), strict=True):
+    pca = PCA(4, svd_solver="full").fit(np.concatenate(train.features).astype(np.float64))
+    wholes = [
+        all_at_once(pca.transform(np.concatenate(part)).astype(np.float32), lengths)
+        for part, lengths in (train, test)
+    ]
+    sigma = median_distance(wholes[0], TRAIN)
+    for descriptors, whole, lengths in zip(found, wholes, (TRAIN, TEST), strict=True):
         assert descriptors.shape == (len(lengths), 10)
-        expected = temporal_correlation(part, lengths, kind=kind, sigma=sigma)
+        expected = temporal_correlation(whole, lengths, kind=kind, sigma=sigma)
         np.testing.assert_allclose(descriptors, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_unit_is_that_of_some_training_clips(monkeypatch):
+    """The first, the last, and those between at even distances."""
+    monkeypatch.setattr(clip_descriptors, "CLIPS_FOR_SIGMA", 3)
+    train = features(TRAIN, 0)
+    chosen = np.array([0, 3, 6])
+    projection = clip_descriptors.fit_pca_in_portions(train.features, 4)
+    whole = all_at_once(np.asarray(projection.project(np.concatenate(train.features))), TRAIN)
+    expected = median_distance(whole[chosen], TRAIN[chosen])
+    assert clip_descriptors._unit(train, projection) == pytest.approx(expected, rel=1e-6)
 
 
 def test_test_clips_change_nothing_of_the_training_clips():
@@ -35,3 +61,10 @@ def test_test_clips_change_nothing_of_the_training_clips():
     one, other = (describe_clips(train, features(TEST, seed), components=3, kind="rbf") for seed in (1, 2))
     np.testing.assert_array_equal(one[0], other[0])
     assert not np.allclose(one[1], other[1])
+
+
+@pytest.mark.parametrize(("lengths", "said"), [([3, 4], "fewer than 7"), ([3, 2], "more than 5")])
+def test_features_of_other_clips_are_refused(lengths, said):
+    train = ClipFeatures(features(np.array([3, 3]), 0).features, np.array(lengths))
+    with pytest.raises(ValueError, match=f"features of {said} frames"):
+        describe_clips(train, train, components=2, kind="rbf")

@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,7 +10,7 @@ from clip_sources import LENGTHS, NoisyClips
 from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.table_3.features import Trained, extract_features, trajectories
+from geoattn_jax.experiments.table_3.features import Trained, clip_by_clip, extract_features, padded
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.models.sstn import SSTN
 
@@ -51,12 +50,17 @@ def models(frames):
     return {name: Trained(task, variables, name) for name in ("attended", "hard_coded")}
 
 
+def extracted(frames, trained, size):
+    """All of the test clips', by name."""
+    first, *batches = extract_features(frames, "test", trained, batch_size=size)
+    assert all(len(features) <= size for batch in batches for features in batch.values())
+    return first | {name: np.concatenate([batch[name] for batch in batches]) for name in trained}
+
+
 def test_features_do_not_depend_on_the_batch(frames):
-    found = {
-        size: extract_features(frames, "test", models(frames), batch_size=size) for size in (1, 3, 8, 11)
-    }
+    found = {size: extracted(frames, models(frames), size) for size in (1, 3, 8, 11)}
     for size, features in found.items():
-        assert set(features) == {"attended", "hard_coded", "lengths", "seconds"}
+        assert set(features) == {"attended", "hard_coded", "lengths"}
         np.testing.assert_array_equal(features["lengths"], LENGTHS["test"])
         for name in ("attended", "hard_coded"):
             assert features[name].shape == (8, 36 * frames.channels)
@@ -65,7 +69,7 @@ def test_features_do_not_depend_on_the_batch(frames):
 
 def test_features_are_those_of_the_regions(frames):
     trained = models(frames)
-    found = extract_features(frames, "test", trained, batch_size=4)
+    found = extracted(frames, trained, 4)
     (samples,) = frames.every_frame("test", 8)
     task, variables, _ = trained["attended"]
     theta = task.theta(variables, samples, "attended")
@@ -91,10 +95,26 @@ def test_control_regions_lie_up_to_half_a_pixel_aside(frames):
     assert aside.max() > 0.25
 
 
-def test_trajectories_are_filled_up_with_zeros():
-    features = jnp.arange(1, 13, dtype=jnp.float32).reshape(6, 2)
-    clips = trajectories(np.asarray(features), np.array([1, 3, 2]))
-    np.testing.assert_array_equal(
-        clips,
-        [[[1, 2], [0, 0], [0, 0]], [[3, 4], [5, 6], [7, 8]], [[9, 10], [11, 12], [0, 0]]],
-    )
+@pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 0, 7], [2, 3, 4, 3]])
+def test_clips_do_not_depend_on_the_portions(sizes):
+    features = np.arange(24, dtype=np.float32).reshape(12, 2)
+    portions = np.split(features, np.cumsum(sizes)[:-1])
+    found = list(clip_by_clip(portions, np.array([1, 7, 4])))
+    for one, expected in zip(found, np.split(features, [1, 8]), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_clips_are_filled_up_with_zeros_in_few_shapes():
+    rng, lengths = np.random.default_rng(0), [3, 30, 16, 1, 90, 17, 5, 7, 16, 2, 33]
+    clips = [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
+    batches = list(padded(enumerate(clips), clips_at_once=4, frames_at_once=64))
+    assert sorted(np.concatenate([batch.numbers for batch in batches]).tolist()) == list(range(11))
+    shapes = [batch.trajectories.shape for batch in batches]
+    assert set(shapes) == {(4, 16, 3), (2, 32, 3), (1, 64, 3), (1, 128, 3)}
+    assert len(shapes) == 5  # seven short clips, two of middling length, two long ones
+    for batch in batches:
+        places = [*batch.numbers, *[batch.numbers[-1]] * (len(batch.lengths) - len(batch.numbers))]
+        for place, one, length in zip(places, batch.trajectories, batch.lengths, strict=True):
+            assert length == lengths[place]
+            np.testing.assert_array_equal(one[:length], clips[place])
+            assert not one[length:].any()

@@ -20,7 +20,7 @@ from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_3.combine_folds import scores_of
 from geoattn_jax.experiments.table_3.experiment import check, streams_of
-from geoattn_jax.training import read_results
+from geoattn_jax.training import read_results, stored_rows
 
 # What they are called, and how a square moves meanwhile, (dy, dx) pixels a frame.
 CATEGORIES = {1: ("Background activity", (0, 0)), 3: ("peel", (0, 4)), 7: ("cut dice", (3, 0))}
@@ -74,9 +74,11 @@ def test_from_the_download_to_the_table(tmp_path):
     assert {row.metric for row in rows} == {"mean_average_precision"}
     assert all(1 / 6 < row.mean <= 1 for row in rows)
     assert rows[0].paper == 0.4173
-    with np.load(workdir / "flow" / "general" / "small" / "seed_0" / "features_test.npz") as features:
-        assert features["lengths"].tolist() == 2 * len(CATEGORIES) * [FRAMES // 2]
-        assert len(features["sstn"]) == features["lengths"].sum()
+    path = workdir / "flow" / "general" / "small" / "seed_0" / "features_test.npz"
+    with stored_rows(path, dict) as features:
+        lengths = features["lengths"].whole()
+        assert lengths.tolist() == 2 * len(CATEGORIES) * [FRAMES // 2]
+        assert len(features["sstn"].whole()) == lengths.sum()
     (scores,) = scores_of(FinishedRun(workdir, results))
     again = [mean_average_precision(*scores[row.protocol, row.condition, row.model]) for row in rows]
     np.testing.assert_allclose(again, [row.mean for row in rows])
