@@ -97,8 +97,8 @@ def _split_folders(folder: Path, left_out: LeftOut) -> dict[Split, Path]:
         return {"train": folder}  # one class may be called "train", two are not called "train" and "test"
     if len(named) == 1 and len(folders) > 1:
         raise ValueError(
-            f"load_video_folder: {named[0][1]} may be a class or the split {named[0][0]}; add a folder of another "
-            f"split, or put the class's videos into it without folders"
+            f"load_video_folder: {named[0][1]} may be a class or the split {named[0][0]}; add a folder of "
+            f"another split, or put the class's videos into it without folders"
         )
     splits: dict[Split, Path] = {}
     for split, path in named:
