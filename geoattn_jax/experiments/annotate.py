@@ -25,6 +25,7 @@ from geoattn_jax.experiments.six_streams import FUSED, SixStreams
 from geoattn_jax.experiments.video_clips import VideoClips, check_opencv
 from geoattn_jax.figures import annotated_strip
 from geoattn_jax.figures.annotated import VIDEO_SIZE, annotated_video
+from geoattn_jax.figures.lettering import embedded
 from geoattn_jax.training import open_workdir, read_config
 
 TOP = 3  # classes that are named
@@ -46,7 +47,8 @@ def annotate(
 
     Returns: the files that were written.
     Raises: WorkdirError if the folder holds no finished training, ConfigError if it is of another experiment
-      or out is another kind of file, VideoError naming the video if it cannot be read or has one frame.
+      or out is another kind of file or cannot be written, VideoError naming the video if it cannot be read or
+      has one frame.
     """
     config = Config(read_config(workdir))
     if config.experiment != "six_streams" or config.scale != "mini":
@@ -62,8 +64,11 @@ def annotate(
             raise ConfigError(f"--out must end in .mp4 or .gif and be another file than --video, got {out}")
         strip = out.with_suffix(".png")
         annotation = _annotation(SixStreams.prepare(config), Fitting(config, folder, trains=False), video)
-        annotated_video(out, *annotation, fps=read_video(video, stop=1).fps)
-        annotated_strip(strip, *annotation)
+        try:
+            annotated_video(out, *annotation, fps=read_video(video, stop=1).fps)
+            annotated_strip(strip, *annotation)
+        except OSError as error:
+            raise ConfigError(f"the pictures cannot be written: {error}") from error
     return [out, strip]
 
 
@@ -91,7 +96,10 @@ def _annotation(experiment: SixStreams, fitting: Fitting, video: Path) -> Annota
     }
     (scores,) = experiment.test_scores(streams, seed)["spatial_temporal", FUSED, model].values
     best = np.argsort(scores)[::-1][:TOP]
-    lines = [f"{place}. {run.class_names[label]} {scores[label]:.2f}" for place, label in enumerate(best, 1)]
+    lines = [
+        f"{place}. {embedded(run.class_names[label])} {scores[label]:.2f}"
+        for place, label in enumerate(best, 1)
+    ]
     return Annotation(frames, outlines, ["", *lines])
 
 
