@@ -26,6 +26,7 @@ SUFFIXES = (
     *(".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogg", ".ogm", ".ogv", ".qt", ".rm"),
     *(".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m"),
 )
+RUN = "geoattn_jax.json"  # is in the folders of runs, which hold videos of their own
 OF_OTHER_PROGRAMS = ("@eaDir", "__MACOSX")  # folders with files that are named as the videos are
 
 LeftOut = dict[Path, str]  # what is not used, and why
@@ -51,9 +52,11 @@ def usable_videos(folder: Path, left_out: LeftOut) -> list[Path]:
 
 
 def why_ignored(path: Path) -> str | None:
-    """Why a file or folder is not looked at, by its name; None if it is."""
+    """Why a file or folder is not looked at, whatever it holds; None if it is."""
     if path.name.startswith("."):
         return "hidden"
+    if (path / RUN).exists():
+        return "the folder of a run"
     return "of another program" if path.name in OF_OTHER_PROGRAMS else None
 
 

@@ -10,6 +10,7 @@ from video_files import cut_off, edit, plain_frames, write_avi, write_with_openc
 from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.data.video import write_video
 from geoattn_jax.data.video_folder import load_video_folder
+from geoattn_jax.training.workdir import MARKER
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,17 @@ def test_a_file_of_a_codec_that_opencv_lacks_is_left_out_with_its_name(add, tmp_
     (reason,) = left_out().values()
     assert "its codec is AV1" in reason
     assert "convert it to H.264" in reason
+
+
+def test_runs_in_the_folder_are_no_classes(add, tmp_path, left_out):
+    for folder in ("cut", "wash", "run/figures", "cut/run/figures"):
+        add(folder, 3)
+    for folder in ("run", "cut/run"):
+        (tmp_path / folder / MARKER).write_text("{}")
+    folder = load_video_folder(tmp_path, seed=0)
+    assert folder.class_names == ("cut", "wash")
+    assert len(all_names(folder)) == 6
+    assert left_out() == {"run": "the folder of a run", "cut/run": "the folder of a run"}
 
 
 def test_nothing_left_out_is_nothing_said(add, tmp_path, caplog):
