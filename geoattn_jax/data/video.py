@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from geoattn_jax.data.video_container import codec_of, frames_are_missing
+from geoattn_jax.data.video_container import codec_of, frames_are_missing, is_cut_off
 from geoattn_jax.files import replacing
 from geoattn_jax.ops.checks import check_pair
 
@@ -226,7 +226,7 @@ def _warn_if_frames_are_missing(path: Path, capture: Any, number: int) -> None:
 
 def _remedy(path: Path) -> str:
     codec = codec_of(path)
-    if codec is None:
+    if codec is None or is_cut_off(path):
         return "leave it out, or record it again"
     return (
         f"its codec is {CODECS.get(codec, codec)}, which OpenCV may lack: if other programs play it, "

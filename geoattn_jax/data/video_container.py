@@ -47,6 +47,17 @@ def codec_of(path: Path) -> str | None:
     return None
 
 
+def is_cut_off(path: Path) -> bool:
+    """Whether a file is shorter than its container says; False where that cannot be found out."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head.startswith(MATROSKA):
+            return _segment_is_broken(file)
+        if head.startswith(RIFF):
+            return _size(file) < 8 + int.from_bytes(head[4:8], "little")
+        return head[4:8] in BOXES and _last_box_is_cut(file)
+
+
 def frames_are_missing(path: Path, *, decoded: int, promised: int, end: float, fps: float) -> bool:
     """Whether a file that was decoded to its end had more frames, as far as its container can tell.
 
@@ -117,6 +128,7 @@ def _elements(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, 
 
     Ends early where there is no element, and after one without a size.
     """
+    end = min(end, _size(file))
     while start < end:
         file.seek(start)
         ident, _ = _number(file)
@@ -184,6 +196,7 @@ def _boxes_at(file: BinaryIO, names: tuple[bytes, ...], start: int, end: int) ->
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The name of each box in a range, where its content begins and how long it is."""
+    end = min(end, _size(file))
     while start + 8 <= end:
         file.seek(start)
         size, name = int.from_bytes(file.read(4)), file.read(4)

@@ -14,6 +14,7 @@ from PIL import Image
 from video_files import FPS, cut_off, cv2, moving_texture, plain_frames, write_avi, write_with_opencv
 
 from geoattn_jax.data.video import VideoError, read_frames, read_video, write_video
+from geoattn_jax.data.video_container import codec_of, frames_are_missing, is_cut_off
 
 JPEG = 4  # by how much compression changes a plain colour
 
@@ -384,6 +385,37 @@ def test_an_mp4_that_breaks_off_before_its_index_is_named(tmp_path):
     write_video(path, plain_frames(5), 5.0)
     with pytest.raises(VideoError, match=r"clip\.mp4: OpenCV cannot read it; .*broken off"):
         read_video(cut_off(path, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("clip.mp4", "mp4v"), ("clip.avi", "FMP4"), ("clip.mkv", "mp4v")]
+)
+def test_a_codec_is_no_reason_where_a_file_is_cut_off(tmp_path, name):
+    path = long_clip(tmp_path / name, "FMP4" if name == "clip.avi" else "mp4v", count=2)
+    if name == "clip.mp4":
+        index_first(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(CUT_BEFORE[name]) + 12])
+    with pytest.raises(VideoError, match=r"leave it out, or record it again$"):
+        read_video(path)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi", "clip.gif"])
+def test_what_a_damaged_container_says_is_no_error(tmp_path, name):
+    path, random = tmp_path / name, np.random.default_rng(0)
+    if name == "clip.gif":
+        write_video(path, plain_frames(3), 5.0)
+    else:
+        long_clip(path, "MJPG" if name == "clip.avi" else "mp4v", count=3)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(300):
+        damaged = content[: random.integers(len(content) // 3, len(content))].copy()
+        places = random.integers(4, len(damaged), 20)
+        damaged[places] = random.choice([0, 1, 255, *range(256)], 20)
+        path.write_bytes(damaged.tobytes())
+        codec_of(path)
+        is_cut_off(path)
+        frames_are_missing(path, decoded=2, promised=3, end=0.16, fps=12.5)
 
 
 def test_a_file_without_frames_is_named(tmp_path):
