@@ -387,9 +387,10 @@ def test_an_mp4_that_breaks_off_before_its_index_is_named(tmp_path):
         read_video(cut_off(path, 0.5))
 
 
-@pytest.mark.parametrize(
-    ("name", "codec"), [("clip.mp4", "mp4v"), ("clip.avi", "FMP4"), ("clip.mkv", "mp4v")]
-)
+CUT_BEFORE = {"clip.mp4": b"mdat", "clip.avi": b"movi", "clip.mkv": b"\x1f\x43\xb6\x75"}  # the first frame
+
+
+@pytest.mark.parametrize("name", CUT_BEFORE)
 def test_a_codec_is_no_reason_where_a_file_is_cut_off(tmp_path, name):
     path = long_clip(tmp_path / name, "FMP4" if name == "clip.avi" else "mp4v", count=2)
     if name == "clip.mp4":
