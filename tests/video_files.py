@@ -8,6 +8,7 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="needs the extra video")
 
 FPS = 12.5
+JPEG = 4  # by how much compression changes a plain colour
 
 
 def write_avi(path: Path, frames: np.ndarray) -> Path:
