@@ -3,9 +3,10 @@
   python train.py --config=configs/video_folder.py --workdir=runs/video_folder --config.data.data_dir=FOLDER
   python eval.py --workdir=runs/video_folder --video=FILE
 
-FOLDER holds a folder of .mp4 or .avi files for each class, at least three of each, or folders `train` and
-`test` that do. Frames are scaled to 170x128. The hard-coded regions, to which the localizers are guided, are
-where the most motion is, so the camera should stand still as the paper's does. Needs the extra `video`.
+FOLDER holds a folder of videos for each class, at least three of each, or folders `train`, `test` and perhaps
+`validation` that do. Frames are scaled to 170x128. The hard-coded regions, to which the localizers are
+guided, are where the most motion is, so the camera should stand still as the paper's does. Needs the extra
+`video`.
 
 Hardware: CPU cores. Time: 15 minutes on one of four busy cores for 574 clips of ten frames. Result: average
 precisions laid out as in Table 3, without the paper's numbers, which are of other videos.

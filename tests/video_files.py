@@ -8,12 +8,18 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="needs the extra video")
 
 FPS = 12.5
+JPEG = 4  # by how much compression changes a plain colour
 
 
 def write_avi(path: Path, frames: np.ndarray) -> Path:
     """Motion JPEG: every frame is a picture of its own, so that a file cut off keeps its first ones."""
+    return write_with_opencv(path, frames, "MJPG")
+
+
+def write_with_opencv(path: Path, frames: np.ndarray, codec: str) -> Path:
+    """In the container that the ending names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, frames.shape[2:0:-1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), FPS, frames.shape[2:0:-1])
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
@@ -24,6 +30,14 @@ def cut_off(path: Path, share: float) -> Path:
     """Keeps the first part of a file."""
     content = path.read_bytes()
     path.write_bytes(content[: round(share * len(content))])
+    return path
+
+
+def edit(path: Path, old: bytes, new: bytes) -> Path:
+    """Replaces a piece of a file, which must be there once."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
     return path
 
 

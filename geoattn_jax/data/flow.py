@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from geoattn_jax.data.video import import_opencv, resize_image
+from geoattn_jax.data.video import check_frame, import_opencv, resize_image
 from geoattn_jax.ops.checks import check_choice
 
 FlowMethod = Literal["dis", "farneback", "tvl1"]
@@ -45,13 +45,14 @@ def compute_flow(
         builds with contributed modules).
 
     Returns: the flows, float32.
-    Raises: ValueError for an unknown method, fewer than two frames or frames too small for the method;
-      ImportError without OpenCV, or if its build does not have the method.
+    Raises: ValueError for an unknown method, frames that are not 8-bit RGB, of several sizes or too small for
+      the method, or fewer than two; ImportError without OpenCV, or if its build does not have the method.
     """
     check_choice("compute_flow", "method", method, METHODS)
-    if len(frames) < 2:
-        raise ValueError(f"compute_flow: frames must hold at least two frames, got shape {frames.shape}")
-    return np.stack(list(_flows(frames, method)))
+    flows = list(_flows("compute_flow", frames, method))
+    if not flows:
+        raise ValueError(f"compute_flow: frames must hold at least two frames, got shape {np.shape(frames)}")
+    return np.stack(flows)
 
 
 @partial(jax.jit, static_argnames="bound")
@@ -135,23 +136,29 @@ def iterate_flow(
 ) -> Iterator[Float[np.ndarray, "h w 2"]]:
     """The same as `compute_flow`, frame by frame; of less than two frames there is no flow."""
     check_choice("iterate_flow", "method", method, METHODS)
-    return _flows(frames, method)
+    return _flows("iterate_flow", frames, method)
 
 
 def _flows(
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]], method: FlowMethod
+    function: str, frames: Iterable[UInt8[np.ndarray, "h w 3"]], method: FlowMethod
 ) -> Iterator[Float[np.ndarray, "h w 2"]]:
     cv2 = import_opencv()
     calculate = {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1}[method](cv2)
     before, flow = None, None
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        check_frame(function, frame, number)
         grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
         if before is not None:
+            if grey.shape != before.shape:
+                raise ValueError(
+                    f"{function}: frames must all be of one size, got {before.shape} pixels and, as frame "
+                    f"{number}, {grey.shape}; scale them"
+                )
             try:
                 flow = calculate(before, grey)[..., ::-1]  # OpenCV's are (dx, dy)
             except cv2.error as error:
                 raise ValueError(
-                    f"compute_flow: method {method!r} failed on frames of {grey.shape} pixels ({error.err}); "
+                    f"{function}: method {method!r} failed on frames of {grey.shape} pixels ({error.err}); "
                     f"use larger frames or another method"
                 ) from error
             yield flow

@@ -30,6 +30,7 @@ from geoattn_jax.data.video import VideoError, read_frames
 from geoattn_jax.files import replacing
 
 FRAMES_AT_ONCE = 16  # whose windows are found
+NAME = 200  # bytes of a video's name in those of its files, which have some more: file systems allow 255
 
 
 def cached_frames(
@@ -140,7 +141,8 @@ def _cached(
     except OSError:
         raise VideoError(f"{path}: there is no such file") from None
     identity = (str(path.absolute()), state.st_size, state.st_mtime_ns, *settings)
-    kept = folder / f"{path.stem}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.npy"
+    stem = path.stem.encode(errors="replace")[:NAME].decode(errors="ignore")
+    kept = folder / f"{stem}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.npy"
     if not kept.exists():
         array = compute()
         with replacing(kept) as file:

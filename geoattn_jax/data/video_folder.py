@@ -1,8 +1,8 @@
 """Labelled clips from a folder with a folder of video files for each class.
 
-    FOLDER/CLASS/*.mp4            split at random, the same way for the same seed
-    FOLDER/train/CLASS/*.mp4      split as the folders say; without a folder `validation`
-    FOLDER/test/CLASS/*.mp4       some training clips are taken for it
+    FOLDER/CLASS/**/*.mp4            split at random, the same way for the same seed
+    FOLDER/train/CLASS/**/*.mp4      split as the folders say, in capitals or not; `val` is `validation`, too.
+    FOLDER/test/CLASS/**/*.mp4       Without `test` or `validation` some training clips are taken for it
 
 Clips cut from one recording resemble each other: put them into the same split, by folders of your own.
 """
@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from geoattn_jax.data.splits import SPLITS, Split
-from geoattn_jax.data.video import VideoError, read_frames
+from geoattn_jax.data.video import is_unicode
+from geoattn_jax.data.video_files import LeftOut, usable_videos, why_ignored
 
-SUFFIXES = (".avi", ".mp4")
 HELD_OUT = {"test": 0.25, "validation": 0.2}  # one after the other, of what is left of each class's clips
+SPLIT_OF = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}  # a folder
 
 ClipsOfClasses = dict[str, list[Path]]
 
@@ -49,26 +50,27 @@ class VideoFolder:
 def load_video_folder(folder: str | Path, *, seed: int) -> VideoFolder:
     """Finds the clips of a folder; see the module for how it may look.
 
-    Files are .avi or .mp4. One that cannot be read, or has a single frame, is left out with a warning.
+    Files are of any format that OpenCV reads, and may lie in folders of their class's folder. What is left
+    out, such as a file that cannot be read or has a single frame, is named in one warning, with the reason.
 
     Args:
-      folder: of classes' folders, or of `train`, `test` and perhaps `validation` with such folders in them.
+      folder: of classes' folders, or of `train` and others of the splits with such folders in them.
       seed: of the random split.
 
     Raises: FileNotFoundError if the folder is not there; ValueError, naming folder and class, if there are
-      less than two classes, a class has too few usable clips to be split, or a split has a class that the
-      training clips lack.
+      less than two classes, a class has too few usable clips to be split or none in its folder of a split, a
+      split has a class that the training clips lack, or it is unclear which folder is which split.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"load_video_folder: {str(folder)!r} is not a folder; name one that holds a folder of .mp4 or "
-            f".avi files for each class"
+            f"load_video_folder: {str(folder)!r} is not a folder; name one that holds a folder of videos for "
+            f"each class"
         )
-    split_folders = {split: folder / split for split in SPLITS if _has_folders(folder / split)}
-    if not {"train", "test"} <= split_folders.keys():
-        split_folders = {"train": folder}
-    found = {split: _usable_clips(path) for split, path in split_folders.items()}
+    left_out: LeftOut = {}
+    split_folders = _split_folders(folder, left_out)
+    found = {split: _usable_clips(path, left_out) for split, path in split_folders.items()}
+    _say_what_is_left_out(folder, left_out, _missing_classes(found, split_folders))
     _check(found, split_folders)
     for split, share in HELD_OUT.items():
         if split not in found:
@@ -87,32 +89,72 @@ def load_video_folder(folder: str | Path, *, seed: int) -> VideoFolder:
     )
 
 
-def _has_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
+def _split_folders(folder: Path, left_out: LeftOut) -> dict[Split, Path]:
+    """The folders of the splits that are given, or the folder itself for training."""
+    folders = _folders(folder, {})
+    named = [(SPLIT_OF[path.name.lower()], path) for path in folders if path.name.lower() in SPLIT_OF]
+    if not named or (len(named) == 1 and not _folders(named[0][1], {})):
+        return {"train": folder}  # one class may be called "train", two are not called "train" and "test"
+    if len(named) == 1 and len(folders) > 1:
+        raise ValueError(
+            f"load_video_folder: {named[0][1]} may be a class or the split {named[0][0]}; add a folder of "
+            f"another split, or put the class's videos into it without folders"
+        )
+    splits: dict[Split, Path] = {}
+    for split, path in named:
+        if split in splits:
+            raise ValueError(
+                f"load_video_folder: {path} and {splits[split].name} are both for the split {split}; keep one"
+            )
+        splits[split] = path
+    if "train" not in splits:
+        raise ValueError(
+            f"load_video_folder: {folder} must hold a folder train beside {', '.join(sorted(splits))}; add it"
+        )
+    for path in _folders(folder, left_out):
+        if path not in splits.values():
+            left_out[path] = "a folder beside those of the splits, train, validation or val, and test"
+    _leave_out_files(folder, left_out)
+    return {split: splits[split] for split in SPLITS if split in splits}
 
 
-def _usable_clips(folder: Path) -> ClipsOfClasses:
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = {path.name: _video_files(path) for path in classes}
-    return {name: [path for path in paths if _is_usable(path)] for name, paths in files.items() if paths}
+def _usable_clips(folder: Path, left_out: LeftOut) -> ClipsOfClasses:
+    classes = _folders(folder, left_out)
+    _leave_out_files(folder, left_out)
+    for path in classes:
+        if not is_unicode(path):
+            raise ValueError(
+                f"load_video_folder: a class's name must be valid Unicode, got {str(path)!a}; rename it"
+            )
+    return {path.name: usable_videos(path, left_out) for path in classes}
 
 
-def _video_files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+def _folders(folder: Path, left_out: LeftOut) -> list[Path]:
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    left_out.update({path: why for path in folders if (why := why_ignored(path))})
+    return [path for path in folders if not why_ignored(path)]
 
 
-def _is_usable(path: Path) -> bool:
-    """Whether there are two frames, between which flow can be computed."""
-    try:
-        frames = len(list(read_frames(path, stop=2)))
-    except VideoError as error:
-        _log.warning("left out: %s", error)
-        return False
-    if frames < 2:
-        _log.warning("left out: %s has one frame only", path)
-    return frames == 2
+def _leave_out_files(folder: Path, left_out: LeftOut) -> None:
+    for path in folder.iterdir():
+        if not path.is_dir():
+            left_out[path] = why_ignored(path) or "no file of a class: it lies beside the classes' folders"
+
+
+def _missing_classes(found: Mapping[Split, ClipsOfClasses], folders: Mapping[Split, Path]) -> LeftOut:
+    return {
+        folders[split] / name: f"no such folder: {split} is without this class"
+        for split in found
+        for name in found["train"]
+        if name not in found[split]
+    }
+
+
+def _say_what_is_left_out(folder: Path, *left_out: LeftOut) -> None:
+    reasons = {path: reason for part in left_out for path, reason in part.items()}
+    if reasons:
+        lines = [f"  {str(path.relative_to(folder))!r}: {reasons[path]}" for path in sorted(reasons)]
+        _log.warning("left out of %s:\n%s", folder, "\n".join(lines))
 
 
 def _check(found: Mapping[Split, ClipsOfClasses], folders: Mapping[Split, Path]) -> None:
@@ -120,20 +162,30 @@ def _check(found: Mapping[Split, ClipsOfClasses], folders: Mapping[Split, Path])
     training, held_out = found["train"], [split for split in HELD_OUT if split not in found]
     if len(training) < 2:
         raise ValueError(
-            f"load_video_folder: {folders['train']} must hold folders of .mp4 or .avi files for at least two "
-            f"classes, found {list(training)}"
+            f"load_video_folder: {folders['train']} must hold folders of videos for at least two classes, "
+            f"found {list(training)}"
         )
+    for split, by_class in found.items():
+        if not by_class:
+            raise ValueError(
+                f"load_video_folder: {folders[split]} must hold a folder of videos for each class, found none"
+            )
+        for name, paths in by_class.items():
+            if not paths:
+                raise ValueError(
+                    f"load_video_folder: {folders[split] / name} must hold videos of its class, none of its "
+                    f"files can be used; add some, or take the folder away"
+                )
+            if name not in training:
+                raise ValueError(
+                    f"load_video_folder: {folders[split] / name} is of a class without training clips; "
+                    f"add some as {folders['train'] / name}"
+                )
     for name, paths in training.items():
         if len(paths) <= len(held_out):
             raise ValueError(
                 f"load_video_folder: {folders['train'] / name} must hold at least {len(held_out) + 1} usable "
                 f"clips, one for each of {', '.join(['train', *held_out])}; it has {len(paths)}"
-            )
-    for split, by_class in found.items():
-        for name in by_class.keys() - training.keys():
-            raise ValueError(
-                f"load_video_folder: {folders[split] / name} is of a class without training clips; "
-                f"add some as {folders['train'] / name}"
             )
 
 

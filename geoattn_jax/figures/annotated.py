@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from geoattn_jax.data.video import write_video
 from geoattn_jax.figures import canvas
 from geoattn_jax.figures.checks import check_finite, check_not_empty
+from geoattn_jax.figures.lettering import legible
 from geoattn_jax.figures.outlines import COLOURS, add_outline
 from geoattn_jax.ops.checks import check_shape
 
@@ -115,8 +116,9 @@ def _add_text(
     figure: Figure, outlines: Mapping[str, np.ndarray], lines: Sequence[str], *, left: int, top: int
 ) -> None:
     """The regions' names in their colours, and below them the lines."""
-    coloured = [*zip(outlines, itertools.cycle(COLOURS)), *((line, "black") for line in lines)]
-    for place, (text, colour) in enumerate(coloured):
+    colours = [*itertools.islice(itertools.cycle(COLOURS), len(outlines)), *("black" for _ in lines)]
+    texts = legible([*outlines, *lines])
+    for place, (text, colour) in enumerate(zip(texts, colours, strict=True)):
         canvas.add_text(figure, text, left=left, top=top + place * canvas.LINE, va="top", color=colour)
 
 

@@ -11,13 +11,11 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
+from geoattn_jax.figures import lettering
 from geoattn_jax.files import replacing
 
 DPI = 128  # a power of two, so that sizes given in pixels stay whole in matplotlib's inches
-FONT = FontProperties(family="DejaVu Sans", size=9)  # points; comes with matplotlib
 LINE = 22  # pixels from one line of text to the next
 GAP = 6  # pixels between an image and what is beside it
 
@@ -25,8 +23,9 @@ GAP = 6  # pixels between an image and what is beside it
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 STYLE = {
-    "font.family": FONT.get_family(),
-    "font.size": FONT.get_size_in_points(),
+    "font.family": lettering.FAMILY,
+    "font.size": lettering.SIZE,
+    "text.parse_math": False,  # names are drawn as they are, dollar signs too
     "axes.titlesize": "medium",  # the size of all other text
 }
 
@@ -68,9 +67,11 @@ def add_panel(figure: Figure, *, left: int, top: int, width: int, height: int) -
 
 
 def add_text(figure: Figure, text: str, *, left: int, top: int, **alignment: str) -> None:
-    """Text at a place given in pixels from the page's top-left corner."""
+    """Text in any script at a place given in pixels from the page's top-left corner."""
     page_width, page_height = figure.get_size_inches() * DPI
-    figure.text(left / page_width, 1 - top / page_height, text, **alignment)
+    (drawn,) = lettering.legible([text])
+    font = lettering.font_of(drawn)
+    figure.text(left / page_width, 1 - top / page_height, drawn, fontproperties=font, **alignment)
 
 
 def show_image(axes: Axes, image: Float[np.ndarray, "h w *rgb"]) -> None:
@@ -98,8 +99,5 @@ def shown_size(hw: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def text_width(text: str) -> int:
     """How many pixels wide a text is, of its lines the widest."""
-    size = FONT.get_size_in_points() * DPI / 72
-    widths = [
-        TextPath((0, 0), line, size=size, prop=FONT).get_extents().x1 for line in text.split("\n") if line
-    ]
+    widths = [lettering.width_of(line, dpi=DPI) for line in text.split("\n") if line]
     return round(max(widths, default=0))

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from geoattn_jax.figures import canvas
+from geoattn_jax.figures.lettering import font_of, legible
 from geoattn_jax.ops.checks import check_shape
 
 CELL = 44  # pixels, of few classes: room for a percentage
@@ -41,6 +42,7 @@ def confusion_matrix(
 
     few = len(counts) <= FEW
     size = len(counts) * (CELL if few else SMALL_CELL)
+    class_names = legible(class_names)
     longest = max(canvas.text_width(name) for name in class_names)
     left, top = longest + canvas.LINE + 3 * canvas.GAP, longest + canvas.LINE + 3 * canvas.GAP
     bar_left = left + size + 3 * canvas.GAP
@@ -50,8 +52,9 @@ def confusion_matrix(
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto", interpolation="nearest")
         axes.set_facecolor("0.85")
         places = range(len(counts))
-        axes.set_xticks(places, class_names, rotation=90, parse_math=False)
-        axes.set_yticks(places, class_names, parse_math=False)
+        font = font_of(*class_names)
+        axes.set_xticks(places, class_names, rotation=90, fontproperties=font)
+        axes.set_yticks(places, class_names, fontproperties=font)
         axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
         canvas.add_text(figure, "predicted", left=left + size // 2, top=canvas.GAP, ha="center", va="top")
         middle = top + size // 2

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from geoattn_jax.figures import canvas
 from geoattn_jax.figures.checks import check_finite, check_not_empty
+from geoattn_jax.figures.lettering import font_of, legible
 from geoattn_jax.ops.checks import check_shape
 
 WIDTH, HEIGHT = 1120, 640  # pixels
@@ -59,7 +60,8 @@ def learning_curves(
         axes.xaxis.get_major_locator().set_params(integer=whole_steps)
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(lines, list(curves), loc="outside right upper", frameon=False)
+        names = legible(list(curves))
+        figure.legend(lines, names, loc="outside right upper", frameon=False, prop=font_of(*names))
     return figure
 
 

@@ -140,13 +140,30 @@ def test_under_jit_and_vmap():
     [
         (plain_frames(3), "horn_schunck", "method must be one of 'dis', 'farneback', 'tvl1', got 'horn_sch"),
         (plain_frames(1), "dis", r"at least two frames, got shape \(1, 24, 36, 3\)"),
+        (
+            plain_frames(3) / np.float32(255),
+            "dis",
+            r"frames must be 8-bit RGB, .* got float32 of .* as frame 0",
+        ),
+        (plain_frames(3)[..., 0], "dis", r"got uint8 of shape \(24, 36\) as frame 0; repeat grey ones"),
+        (plain_frames(3).astype(int), "farneback", r"got int64 of shape \(24, 36, 3\)"),
+        (np.repeat(plain_frames(3), 2, -1)[..., :4], "dis", r"got uint8 of shape \(24, 36, 4\)"),
+        (
+            [*plain_frames(2), *plain_frames(1, (24, 38))],
+            "dis",
+            r"\(24, 36\) pixels and, as frame 2, \(24, 38\)",
+        ),
+        ([], "dis", r"at least two frames, got shape \(0,\)"),
         (plain_frames(3, (6, 7)), "dis", r"method 'dis' failed on frames of \(6, 7\) pixels .*larger frames"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_named(frames, method, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=rf"^compute_flow: .*{said}"):
         compute_flow(frames, method=method)
+    if len(frames) > 1:
+        with pytest.raises(ValueError, match=rf"^iterate_flow: .*{said}"):
+            list(iterate_flow(iter(frames), method=method))
 
 
 def test_tvl1_is_refused_where_the_build_lacks_it(monkeypatch):

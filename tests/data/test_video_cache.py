@@ -90,6 +90,15 @@ def test_other_settings_and_other_videos_have_files_of_their_own(clip, cache, co
     assert len(computed) == 6
 
 
+def test_videos_may_have_the_longest_names(clip, cache):
+    for stem in (251 * "x", 83 * "手"):
+        renamed = clip.rename(clip.with_name(f"{stem}.avi"))
+        frames = [cached_frames(renamed, cache, resize_hw=SMALL) for _ in range(2)]
+        np.testing.assert_array_equal(*frames)
+        renamed.rename(clip)
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_an_interrupted_computation_leaves_nothing_and_is_done_again(clip, cache, monkeypatch):
     whole = np.array(cached_flow(clip, cache, compute_hw=HW))
     shutil.rmtree(cache)

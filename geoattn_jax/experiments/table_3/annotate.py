@@ -19,6 +19,7 @@ from geoattn_jax.experiments.table_3.scores import FUSED
 from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_opencv
 from geoattn_jax.figures import annotated_strip
 from geoattn_jax.figures.annotated import VIDEO_SIZE, annotated_video
+from geoattn_jax.figures.lettering import embedded
 
 TOP = 3  # classes that are named
 
@@ -35,8 +36,8 @@ def annotate(experiment: SixStreams, video: Path, out: Path) -> list[Path]:
       out: the file to write, ".mp4" or ".gif". Some frames are drawn side by side into a PNG file beside it.
 
     Returns: the files that were written.
-    Raises: ConfigError if the networks are at the paper's scale, VideoError naming the video if it cannot be
-      read or has one frame.
+    Raises: ConfigError if the networks are at the paper's scale or out cannot be written, VideoError naming
+      the video if it cannot be read or has one frame.
     """
     if experiment.plan.results.scale != "mini":
         raise ConfigError(
@@ -46,8 +47,11 @@ def annotate(experiment: SixStreams, video: Path, out: Path) -> list[Path]:
     check_opencv()
     strip = out.with_suffix(".png")
     annotation = _annotation(experiment, video)
-    annotated_video(out, *annotation, fps=read_video(video, stop=1).fps)
-    annotated_strip(strip, *annotation)
+    try:
+        annotated_video(out, *annotation, fps=read_video(video, stop=1).fps)
+        annotated_strip(strip, *annotation)
+    except OSError as error:
+        raise ConfigError(f"the pictures cannot be written: {error}") from error
     return [out, strip]
 
 
@@ -76,7 +80,10 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
     }
     (scores,) = watched.test_scores(seed)["spatial_temporal", FUSED, model].values
     best = np.argsort(scores)[::-1][:TOP]
-    lines = [f"{place}. {run.class_names[label]} {scores[label]:.2f}" for place, label in enumerate(best, 1)]
+    lines = [
+        f"{place}. {embedded(run.class_names[label])} {scores[label]:.2f}"
+        for place, label in enumerate(best, 1)
+    ]
     return Annotation(frames, outlines, ["", *lines])
 
 

@@ -160,6 +160,12 @@ def test_eval_py_writes_nothing_but_videos(eval_py):
             eval_py.main(["eval.py"])
 
 
+def test_a_place_that_cannot_be_written_to_is_named(finished, video, tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(ConfigError, match=r"the pictures cannot be written: .*folder"):
+        annotate(finished, video, tmp_path / "folder" / "clip.gif")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
