@@ -17,8 +17,8 @@ def read(plane: np.ndarray, y: float, x: float, padding_mode: str = "zeros") -> 
         return math.nan
     if padding_mode == "border":
         y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
-    elif not (-1 < y < height and -1 < x < width):
-        return 0.0  # more than a pixel away from every pixel's centre
+    elif not (-1 <= y < height and -1 <= x < width):
+        return 0.0  # a pixel or more away from every pixel's centre; no pixel is touched
     top, left = math.floor(y), math.floor(x)
     total = 0.0
     for row, column in itertools.product((top, top + 1), (left, left + 1)):

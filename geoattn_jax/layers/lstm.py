@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_array
+from geoattn_jax.ops.placement import zeros
 
 
 class VideoLSTM(nn.Module):
@@ -75,7 +76,7 @@ class VideoLSTM(nn.Module):
 
     def recur(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b t u"]:
         """The hidden state after each frame, from what `project` gives."""
-        start = jnp.zeros((projected.shape[0], self.units), projected.dtype)
+        start = zeros((projected.shape[0], self.units), projected.dtype, beside=projected)
         _, hidden = self.recurrent((start, start), projected)
         return hidden
 

@@ -2,6 +2,8 @@
 
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.sizes import surely_less
+
 
 def max_pool(image: Float[Array, "b h w c"], window: int = 2) -> Float[Array, "b ho wo c"]:
     """The maximum of each `window` x `window` block; rows and columns after the last full block are dropped.
@@ -18,7 +20,7 @@ def max_pool(image: Float[Array, "b h w c"], window: int = 2) -> Float[Array, "b
     """
     batch, height, width, channels = image.shape
     rows, columns = height // window, width // window
-    if not rows or not columns:
+    if surely_less(rows, 1) or surely_less(columns, 1):
         raise ValueError(
             f"max_pool: image must be at least {window} x {window} pixels, got shape {image.shape}; "
             f"use larger frames or pool less"

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from geoattn_jax.layers import VideoLSTM
 from geoattn_jax.models.frame_cnn import FrameCNN
+from geoattn_jax.models.frames import frames_of, per_video
 
 
 class CNNLSTM(nn.Module):
@@ -35,8 +36,7 @@ class CNNLSTM(nn.Module):
 
         With `train`, the CNN normalizes by the batch's own statistics.
         """
-        batch_and_time = video.shape[:2]
-        features = self.cnn.features(video.reshape(-1, *video.shape[2:]), train=train)
-        frame_logits = self.cnn.classify(features).reshape(*batch_and_time, -1)
-        hidden = self.lstm(features.reshape(*batch_and_time, -1))
-        return self.fc(hidden), frame_logits
+        features = self.cnn.features(frames_of(video), train=train)
+        frame_logits = self.cnn.classify(features)
+        hidden = self.lstm(per_video(features, video))
+        return self.fc(hidden), per_video(frame_logits, video)

@@ -11,6 +11,7 @@ from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.grid import affine_grid
+from geoattn_jax.ops.placement import zeros
 
 ThetaStart = Literal["default", "small", "centred"]
 
@@ -99,7 +100,7 @@ class SSTN(nn.Module):
         factor, rest = divmod(self.crop_hw[0], self.region_hw[0])
         if rest == 0:
             return max_pool_crop(frames, top_left, crop_hw=self.crop_hw, window=factor)
-        whole_crop = jnp.broadcast_to(jnp.eye(2, 3, dtype=jnp.float32), (frames.shape[0], 2, 3))
+        whole_crop = jnp.eye(2, 3) + zeros((frames.shape[0], 2, 3), jnp.float32, beside=frames)
         return self.attend(frames, top_left, whole_crop)
 
     def attend(

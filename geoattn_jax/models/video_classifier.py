@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from geoattn_jax.layers import VideoLSTM
 from geoattn_jax.models import keras
+from geoattn_jax.models.frames import frames_of, per_video
 
 
 class VideoClassifier(nn.Module):
@@ -39,8 +40,7 @@ class VideoClassifier(nn.Module):
 
     def features(self, video: Float[Array, "b t h w c"]) -> Float[Array, "b t f"]:
         """The CNN's features of every frame."""
-        frames = video.reshape(-1, *video.shape[2:])
-        return self.cnn.features(frames).reshape(*video.shape[:2], -1)
+        return per_video(self.cnn.features(frames_of(video)), video)
 
     def classify(self, features: Float[Array, "b t f"]) -> Float[Array, "b classes"]:
         """The logits of each video's class, from its frames' features."""

@@ -1,12 +1,12 @@
 """Argument checks whose errors name the argument, what came, what was expected and what to do."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from numbers import Integral
+from collections.abc import Collection, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from geoattn_jax.ops.sizes import is_size, surely_less
 
 
 def check_array(
@@ -76,26 +76,9 @@ def check_pair(function: str, name: str, pair: Sequence[int], *, minimum: int) -
     fits = (
         isinstance(pair, Sequence)
         and len(pair) == 2
-        and all(isinstance(size, Integral) and size >= minimum for size in pair)
+        and all(is_size(size) and not surely_less(size, minimum) for size in pair)
     )
     if not fits:
         raise ValueError(
             f"{function}: {name} must be two whole numbers (y, x), each at least {minimum}, got {pair!r}"
         )
-
-
-@contextmanager
-def forward_mode_hint(function: str) -> Iterator[None]:
-    """Tells who differentiates `function` in forward mode which way works.
-
-    Raises: TypeError in place of JAX's own.
-    """
-    try:
-        yield
-    except TypeError as error:
-        if "custom_vjp" not in str(error):
-            raise
-        raise TypeError(
-            f"{function}: forward-mode differentiation (jvp, jacfwd) stops at its own backward pass; "
-            f"use reverse mode (grad, vjp, jacrev) or geoattn_jax.ops.reference.{function}, which has both"
-        ) from error

@@ -10,7 +10,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops import checks
-from geoattn_jax.ops.sample import check_image, widen
+from geoattn_jax.ops.cells import widen
+from geoattn_jax.ops.sample import check_image
+from geoattn_jax.ops.sizes import as_operand, is_size, surely_less
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
@@ -37,9 +39,10 @@ class ConvLayout(NamedTuple):
         """Where a tap looks from n output pixels in a row from `first` on: p0 + p_n + dp_n of Eq. 1b."""
         dp_n = widen(lax.dynamic_index_in_dim(offsets, tap, axis=-2, keepdims=False))
         taps = np.stack(np.unravel_index(np.arange(self.taps), self.kernel_hw), axis=-1)
-        padding_before = np.array([before for before, _ in self.padding])
-        p_n = jnp.asarray(taps * self.kernel_dilation - padding_before, dp_n.dtype)[tap]
-        row, column = jnp.divmod(first + jnp.arange(dp_n.shape[-2]), self.output_hw[1])
+        padding_before = jnp.stack([jnp.asarray(before, dp_n.dtype) for before, _ in self.padding])
+        p_n = (jnp.asarray(taps * self.kernel_dilation, dp_n.dtype) - padding_before)[tap]
+        pixels = first + jnp.arange(dp_n.shape[-2])
+        row, column = jnp.divmod(pixels, as_operand(self.output_hw[1], pixels.dtype))
         p0 = jnp.stack([row, column], axis=-1).astype(dp_n.dtype) * jnp.asarray(self.strides, dp_n.dtype)
         return p0 + p_n + dp_n
 
@@ -146,7 +149,7 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
         (size + before + after - span) // stride + 1
         for size, (before, after), span, stride in zip(image.shape[1:3], pads, reach, strides, strict=True)
     )
-    if min(output) < 1:
+    if any(surely_less(size, 1) for size in output):
         raise ValueError(
             f"deform_conv2d: kernel must fit into the padded image, got kernel {kernel.shape} with "
             f"kernel_dilation {kernel_dilation} for image {image.shape} with padding {padding!r}"
@@ -161,6 +164,6 @@ def _pairs(padding: object) -> tuple[tuple[int, int], tuple[int, int]] | None:
     for pair in padding:
         if not isinstance(pair, Sequence) or len(pair) != 2:
             return None
-        if not all(isinstance(pixels, Integral) and pixels >= 0 for pixels in pair):
+        if not all(is_size(pixels) and not surely_less(pixels, 0) for pixels in pair):
             return None
     return tuple(tuple(pair) for pair in padding)

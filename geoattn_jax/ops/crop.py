@@ -3,14 +3,19 @@
 A batch's windows begin at different pixels, so cutting them out would write every window to memory first.
 """
 
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
-from geoattn_jax.ops.sample import bilinear_sample, check_image
+from geoattn_jax.ops.forward_mode import reverse_mode_only
+from geoattn_jax.ops.placement import divided_alike, reshape
+from geoattn_jax.ops.sample import check_image
+from geoattn_jax.ops.sizes import as_operand, surely_less
 
 
 def sample_crop(
@@ -38,13 +43,10 @@ def sample_crop(
     image, top_left, coords = jnp.asarray(image), jnp.asarray(top_left), jnp.asarray(coords)
     _check("sample_crop", image, top_left, crop_hw)
     check_array("sample_crop", "coords", coords, "b *s 2")
-    inside = [_nearest_inside(coords[..., axis], crop_hw[axis]) for axis in (0, 1)]
-    start = top_left.reshape(-1, *(1,) * (coords.ndim - 2), 2).astype(coords.dtype)
-    positions = jnp.stack([position for position, _ in inside], axis=-1) + start
-    # The edge's pixel, weighted by how much of the cell around the position the window covers.
-    covered = inside[0][1] * inside[1][1]
-    samples = bilinear_sample(image, positions, padding_mode="border")
-    return (samples.astype(covered.dtype) * covered[..., None]).astype(image.dtype)
+    image, coords = (reverse_mode_only("sample_crop", array) for array in (image, coords))
+    positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
+    samples = sample(image, positions, "zeros", top_left, tuple(crop_hw))
+    return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
 
 
 def max_pool_crop(
@@ -70,6 +72,7 @@ def max_pool_crop(
         raise ValueError(
             f"max_pool_crop: window must be from 1 to the shorter side of crop_hw={crop_hw}, got {window}"
         )
+    image, top_left = divided_alike((image, top_left))
     return jax.vmap(partial(_max_pool, crop_hw=crop_hw, window=window))(image, top_left)
 
 
@@ -82,27 +85,13 @@ def _max_pool(
         start + window * jnp.arange(size // window, dtype=top_left.dtype)
         for start, size in zip(top_left, crop_hw, strict=True)
     )
+    width = as_operand(width, top_left.dtype)
     blocks = rows[:, None] * width + columns
     maxima = pixels.at[blocks].get(mode="promise_in_bounds")
     for step in range(1, window * window):
         dy, dx = divmod(step, window)
         maxima = jnp.maximum(maxima, pixels.at[blocks + (dy * width + dx)].get(mode="promise_in_bounds"))
     return maxima
-
-
-def _nearest_inside(
-    coordinate: Float[Array, " b *s"], size: int
-) -> tuple[Float[Array, " b *s"], Float[Array, " b *s"]]:
-    """Along one axis: the nearest position in the window, and the weight of what is read there.
-
-    Comparisons are such that derivatives are the right-hand ones, and a NaN stays one.
-    """
-    last = size - 1
-    below, above = coordinate < 0, coordinate >= last
-    nearest = jnp.where(below, 0, jnp.where(above, last, coordinate))
-    weight_below = jnp.where(coordinate < -1, 0, 1 + coordinate)
-    weight_above = jnp.where(coordinate >= size, 0, size - coordinate)
-    return nearest, jnp.where(below, weight_below, jnp.where(above, weight_above, 1))
 
 
 def _check(function: str, image: jax.Array, top_left: jax.Array, crop_hw: tuple[int, int]) -> None:
@@ -117,7 +106,7 @@ def _check(function: str, image: jax.Array, top_left: jax.Array, crop_hw: tuple[
             f"a window begins at a pixel: round first"
         )
     check_pair(function, "crop_hw", crop_hw, minimum=1)
-    if any(size > whole for size, whole in zip(crop_hw, image.shape[1:3], strict=True)):
+    if any(surely_less(whole, size) for size, whole in zip(crop_hw, image.shape[1:3], strict=True)):
         raise ValueError(
             f"{function}: crop_hw must fit into the image of shape {image.shape}, got {crop_hw}; "
             f"use a smaller window or larger frames"

@@ -5,6 +5,7 @@ by the tap's matrix, add. The matrix of all taps' samples, kh*kw times the image
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.checks import check_array, check_pair, check_shape, forward_mode_hint
+from geoattn_jax.ops.cells import read, scatter, slope, wide_dtype, widen
+from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
+from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.parts import in_parts
-from geoattn_jax.ops.sample import read, scatter, slope, wide_dtype, widen
+from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
 
 
 def deform_conv2d(
@@ -63,15 +66,19 @@ def deform_conv2d(
     layout = resolve_layout(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )
+    image, offsets, kernel, mask = jax.tree.map(
+        partial(reverse_mode_only, "deform_conv2d"), (image, offsets, kernel, mask)
+    )
+    image, offsets, mask = divided_alike((image, offsets, mask))
+    image, offsets, kernel, mask = varying_alike((image, offsets, kernel, mask))
     (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
-    images = _split(image.reshape(b, h, w, g, cin // g))
+    images = _split(reshape(image, (b, h, w, g, cin // g)))
     n, taps = math.prod(layout.output_hw), layout.taps
-    tap_offsets = _split(offsets.reshape(b, n, g, taps * 2)).reshape(b * g, n, taps, 2)
-    tap_mask = None if mask is None else _split(mask.reshape(b, n, g, taps))
+    tap_offsets = reshape(_split(reshape(offsets, (b, n, g, taps * 2))), (b * g, n, taps, 2))
+    tap_mask = None if mask is None else _split(reshape(mask, (b, n, g, taps)))
     matrices = jnp.moveaxis(kernel.reshape(taps, cin // f, f, kernel.shape[-1] // f), 2, 1)
-    with forward_mode_hint("deform_conv2d"):
-        output = _deform_conv(images, tap_offsets, tap_mask, matrices, layout)
-    output = output.reshape(b, *layout.output_hw, kernel.shape[-1])
+    output = _deform_conv(images, tap_offsets, tap_mask, matrices, layout)
+    output = reshape(output, (b, *layout.output_hw, kernel.shape[-1]))
     return output if bias is None else output + bias
 
 
@@ -127,6 +134,9 @@ def _from_torchvision(function, name, array, kernel_size, offset_groups, last_ax
     return jnp.moveaxis(array, 1, -1).reshape(b, ho, wo, *axes)
 
 
+# In the place of a NaN position: nothing is read there.
+_OUTSIDE = -2
+
 # The loop below works on these arrays. Batch and offset groups share an axis, bg = b * g, because to the
 # sampler they are alike; n are the output pixels in a row; f, i, o are feature groups, their inputs, outputs.
 #   images (bg, h, w, c), offsets (bg, n, taps, 2), mask (bg, n, taps) or None, matrices (taps, f, i, o)
@@ -139,16 +149,16 @@ def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Arra
         part_offsets, part_mask = _part((offsets, mask), start, size)
 
         def add_tap(tap: Int[Array, ""], total: Float[Array, "b part f o"]):
-            samples = read(images, layout.positions(part_offsets, tap, start), "zeros")
+            samples = read(images, layout.positions(part_offsets, tap, start))
             columns = _columns(_weigh(samples, part_mask, tap), layout)
             return total + _product("bnfi,fio->bnfo", columns, matrices[tap])
 
-        total = jnp.zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output))
+        total = zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output), beside=images)
         total = lax.fori_loop(0, layout.taps, add_tap, total)
         return lax.dynamic_update_slice_in_dim(output, total.astype(output.dtype), start, axis=1)
 
     n, f, o = offsets.shape[1], matrices.shape[1], matrices.shape[3]
-    output = jnp.zeros((images.shape[0] // layout.offset_groups, n, f, o), images.dtype)
+    output = zeros((images.shape[0] // layout.offset_groups, n, f, o), images.dtype, beside=images)
     return in_parts(add_part, output, length=n, bytes_each=_bytes_per_pixel(images, matrices))
 
 
@@ -174,23 +184,22 @@ def _deform_conv_backward(layout, residuals, cotangent):
         def add_tap(tap: Int[Array, ""], gradients):
             to_images, to_offsets, to_mask, to_matrices = gradients
             positions = layout.positions(part_offsets, tap, start)
-            positions = jnp.where(jnp.isnan(positions), 0, positions)
-            samples = read(images, positions, "zeros")
+            positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
+            samples = read(images, positions)
             columns = _columns(_weigh(samples, part_mask, tap), layout)
-            to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns)
+            to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns, to_matrices[tap])
             to_matrices = to_matrices.at[tap].add(to_matrix, mode="promise_in_bounds")
 
             to_columns = _product("bnfo,fio->bnfi", part_cotangent, matrices[tap]).astype(images.dtype)
-            to_columns = _split(
-                to_columns.reshape(len(to_columns), size, layout.offset_groups, samples.shape[-1])
-            )
+            grouped = (to_columns.shape[0], size, layout.offset_groups, samples.shape[-1])
+            to_columns = _split(reshape(to_columns, grouped))
             if mask is not None:
                 to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
                 to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, start, tap))
             to_samples = _weigh(to_columns, part_mask, tap)
-            to_positions = slope(images, lax.optimization_barrier(positions), to_samples, "zeros")
+            to_positions = slope(images, lax.optimization_barrier(positions), to_samples)
             to_offsets = lax.dynamic_update_slice(to_offsets, to_positions[:, :, None], (0, start, tap, 0))
-            to_images = scatter(to_images, positions, to_samples, "zeros")
+            to_images = scatter(to_images, positions, to_samples)
             return to_images, to_offsets, to_mask, to_matrices
 
         return lax.fori_loop(0, layout.taps, add_tap, gradients)
@@ -216,39 +225,46 @@ def _part(arrays, start: Int[Array, ""], size: int):
 def _bytes_per_pixel(images, matrices) -> int:
     """What one tap's samples or products take for one pixel of all images."""
     _, f, i, o = matrices.shape
-    return len(images) * f * max(i, o) * wide_dtype(images).itemsize
+    return images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize
 
 
 def _split(array: Float[Array, "b *n g c"]) -> Float[Array, "bg *n c"]:
     """Moves the offset groups from beside the channels to beside the batch."""
     array = jnp.moveaxis(array, -2, 1)
-    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+    return reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
 
 
 def _columns(samples: Float[Array, "bg n c"], layout: ConvLayout) -> Float[Array, "b n f i"]:
     """All channels side by side again, divided into feature groups."""
     g, f = layout.offset_groups, layout.feature_groups
     bg, n, c = samples.shape
-    return jnp.moveaxis(samples.reshape(bg // g, g, n, c), 1, 2).reshape(bg // g, n, f, g * c // f)
+    samples = jnp.moveaxis(reshape(samples, (bg // g, g, n, c)), 1, 2)
+    return reshape(samples, (bg // g, n, f, g * c // f))
 
 
 def _weigh(samples: Float[Array, "bg n c"], mask: Float[Array, "bg n taps"] | None, tap: Int[Array, ""]):
     return samples if mask is None else samples * mask[:, :, tap, None].astype(samples.dtype)
 
 
-def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """A product for each feature group f, summed up in float32 or wider."""
-    if a.shape[subscripts.index("f")] > 1:
-        return jnp.einsum(subscripts, a, b, preferred_element_type=widen(a).dtype)
-    # With a group axis of one XLA would transpose the operands in memory first.
-    axes = [term.index("f") for term in subscripts.replace("->", ",").split(",")]
+def _product(subscripts: str, a: jax.Array, b: jax.Array, summed_like: jax.Array | None = None) -> jax.Array:
+    """A product for each feature group f, summed up in float32 or wider.
+
+    A sum over the batch is placed as `summed_like`, an array of the same axes.
+    """
+    operands, axis = [a, b], None
+    if a.shape[subscripts.index("f")] == 1:
+        # With a group axis of one XLA would transpose the operands in memory first.
+        *axes, axis = (term.index("f") for term in subscripts.replace("->", ",").split(","))
+        operands = [jnp.squeeze(*pair) for pair in zip(operands, axes, strict=True)]
+        summed_like = summed_like if summed_like is None else jnp.squeeze(summed_like, axis)
+        subscripts = subscripts.replace("f", "")
     product = jnp.einsum(
-        subscripts.replace("f", ""),
-        jnp.squeeze(a, axes[0]),
-        jnp.squeeze(b, axes[1]),
+        subscripts,
+        *operands,
         preferred_element_type=widen(a).dtype,
+        out_sharding=None if summed_like is None else sharding_of_sum(b, summed_like),
     )
-    return jnp.expand_dims(product, axes[2])
+    return product if axis is None else jnp.expand_dims(product, axis)
 
 
 def _drop_nan(
@@ -259,6 +275,6 @@ def _drop_nan(
     # Both kinds of groups divide the channels in order: feature group k overlaps offset groups first[k] to
     # last[k] - 1.
     first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
-    nan = jnp.isnan(offsets).any(axis=(-2, -1)).reshape(len(cotangent), g, offsets.shape[1])
+    nan = reshape(jnp.isnan(offsets).any(axis=(-2, -1)), (cotangent.shape[0], g, offsets.shape[1]))
     spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
     return jnp.where(spoiled[..., None], 0, cotangent)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
+from geoattn_jax.ops.sizes import as_operand, is_number, larger, may_exceed
 
 
 def affine_grid(
@@ -44,17 +46,14 @@ def affine_grid(
     )  # fmt: skip
     check_pair("affine_grid", "input_hw", input_hw, minimum=1)
     check_pair("affine_grid", "output_hw", output_hw, minimum=1)
-    target_y, target_x = (_normalized_centres(size, align_corners) for size in output_hw)
 
     def source(row: Float[Array, "b 3"], size: int) -> Float[Array, "b ho wo"]:
         # Eq. 1 with the step to pixels folded into its constants, which keeps the identity exact.
-        half = _pixels_per_unit(size, align_corners)
+        half = _pixels_per_unit(size, align_corners, row.dtype)
+        target_y, target_x = (_pixels_from_centre(n, half, align_corners, row.dtype) for n in output_hw)
         along_x, along_y, shift = (row[:, column, None, None] for column in range(3))
-        return (
-            along_x * jnp.asarray(half * target_x, row.dtype)
-            + along_y * jnp.asarray(half * target_y[:, None], row.dtype)
-            + (shift * half + (size - 1) / 2)
-        )
+        centre = as_operand(size - 1, row.dtype) / 2
+        return along_x * target_x + along_y * target_y[:, None] + (shift * half + centre)
 
     return jnp.stack([source(theta[:, 1], input_hw[0]), source(theta[:, 0], input_hw[1])], axis=-1)
 
@@ -89,13 +88,13 @@ def crop_theta(
         "crop_theta", "top_left", top_left, (top_left.shape[0], 2), because="(y and x for each image)",
         remedy="stack y and x on the last axis",
     )  # fmt: skip
-    if not (isinstance(size, Sequence) and len(size) == 2 and all(length > 0 for length in size)):
+    if not (isinstance(size, Sequence) and len(size) == 2 and all(may_exceed(length, 0) for length in size)):
         raise ValueError(f"crop_theta: size must be two positive numbers (height, width), got {size!r}")
     check_pair("crop_theta", "input_hw", input_hw, minimum=2 if align_corners else 1)
 
     def scale_and_shift(axis: int) -> tuple[float, Float[Array, " b"]]:
-        window, image = size[axis], input_hw[axis]
-        units = 2 * _pixels_per_unit(image, align_corners)
+        window, image = (as_operand(sizes[axis], top_left.dtype) for sizes in (size, input_hw))
+        units = 2 * _pixels_per_unit(input_hw[axis], align_corners, top_left.dtype)
         scale = (window - 1 if align_corners else window) / units
         return scale, (2 * top_left[:, axis] + (window - image)) / units
 
@@ -106,11 +105,17 @@ def crop_theta(
     return jnp.stack([row_x, row_y], axis=-2)
 
 
-def _normalized_centres(size: int, align_corners: bool) -> np.ndarray:
-    """Normalized coordinates of a row of pixels; a single pixel is at 0."""
-    return (2 * np.arange(size) + 1 - size) / max(size - align_corners, 1)
+def _pixels_from_centre(
+    size: int, pixels_per_unit: float, align_corners: bool, dtype: DTypeLike
+) -> Float[Array, " size"]:
+    """A row of pixels' normalized coordinates, in pixels of another row; a single pixel is at 0."""
+    # A number's are computed in float64, whatever the dtype.
+    index = np.arange(size) if is_number(size) else jnp.arange(size, dtype=dtype)
+    units = as_operand(larger(size - align_corners, 1), dtype)
+    centres = (2 * index + 1 - as_operand(size, dtype)) * pixels_per_unit / units
+    return jnp.asarray(centres, dtype)
 
 
-def _pixels_per_unit(size: int, align_corners: bool) -> float:
+def _pixels_per_unit(size: int, align_corners: bool, dtype: DTypeLike) -> float:
     """Pixels between the normalized coordinates 0 and 1."""
-    return (size - align_corners) / 2
+    return as_operand(size - align_corners, dtype) / 2

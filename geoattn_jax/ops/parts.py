@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int
 
+from geoattn_jax.ops.sizes import is_number
+
 # What one part writes is then still in the cache when it is read again; it also bounds temporary memory.
 _PART_BYTES = 4 * 2**20
 
@@ -24,9 +26,12 @@ def in_parts(
       state: the state before the first part.
       length: number of items; with none the state stays as it is.
       bytes_each: how much of an intermediate result each item makes, which decides on the size of the parts.
+        Where this or the length is a symbol, all items are one part.
 
     Returns: the state after the last part.
     """
+    if not is_number(length, bytes_each):
+        return add_part(jnp.asarray(0), length, state)
     if length == 0:
         return state
     fewest = max(1, math.ceil(length * bytes_each / _PART_BYTES))

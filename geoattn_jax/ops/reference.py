@@ -27,19 +27,21 @@ def bilinear_sample(
 def _sample(
     image: Float[Array, "h w c"], coords: Float[Array, "*s 2"], *, padding_mode: PaddingMode
 ) -> Float[Array, "*s c"]:
-    last = jnp.array(image.shape[:2], coords.dtype) - 1
+    last = jnp.stack([jnp.asarray(size - 1, coords.dtype) for size in image.shape[:2]])
     # Beyond these bounds nothing changes any more; the select also stops the gradient there.
     lowest, highest = (0 * last, last) if padding_mode == "border" else (-2 + 0 * last, last + 2)
-    coords = jnp.where(coords < lowest, lowest, jnp.where(coords > highest, highest, coords))
+    coords = jnp.where(coords < lowest, lowest, jnp.where(coords >= highest, highest, coords))
     top_left = jnp.floor(coords)
     fraction = coords - top_left
     samples = jnp.zeros((*coords.shape[:-1], image.shape[-1]), image.dtype)
     for corner in itertools.product((0, 1), repeat=2):
         position = top_left + jnp.array(corner, coords.dtype)
         weight = jnp.prod(jnp.where(jnp.array(corner) == 1, fraction, 1 - fraction), axis=-1)
-        inside = (padding_mode == "border") | jnp.all((position >= 0) & (position <= last), axis=-1)
+        inside = jnp.all((position >= 0) & (position <= last), axis=-1)
         y, x = jnp.unstack(jnp.clip(position, 0, last).astype(jnp.int32), axis=-1)
-        samples += jnp.where(inside, weight, 0 * weight).astype(image.dtype)[..., None] * image[y, x]
+        # Not a weight of zero: zero times NaN is NaN.
+        pixels = jnp.where(inside[..., None], image[y, x], 0)
+        samples += weight.astype(image.dtype)[..., None] * pixels
     return samples
 
 

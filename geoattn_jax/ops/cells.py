@@ -1,0 +1,255 @@
+"""Reading images at real-valued positions, and its transposes: the sampler's schedule, forward and backward.
+
+A position is read from its *cell*, the (at most four) pixels less than a pixel away from it, and the pixel
+behind it where it lies on a pixel exactly. The pixels that are looked up are always inside the image: where
+the image ends, `reads` says which of them are no part of the cell. These count as zeros, whatever their
+value: a weight of zero would not do, as zero times NaN is NaN.
+`reference.bilinear_sample` is the same function without care for speed.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from geoattn_jax.ops.parts import in_parts
+from geoattn_jax.ops.placement import divided_alike, varying_alike
+from geoattn_jax.ops.sizes import as_operand, larger, surely_less
+
+PaddingMode = Literal["zeros", "border"]
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def wide_dtype(*arrays: jax.Array) -> jnp.dtype:
+    """The dtype for arithmetic on the arrays: the widest of theirs, and at least float32."""
+    return max((jnp.dtype(jnp.float32), *(array.dtype for array in arrays)), key=lambda dtype: dtype.itemsize)
+
+
+def widen(array: jax.Array) -> jax.Array:
+    """The array in float32 or wider."""
+    return array.astype(wide_dtype(array))
+
+
+def sample(
+    image: Float[Array, "b h w c"],
+    positions: Float[Array, "b n 2"],
+    padding_mode: PaddingMode,
+    top_left: Int[Array, "b 2"] | None = None,
+    hw: tuple[int, int] | None = None,
+) -> Float[Array, "b n c"]:
+    """The samples, with a backward pass of their own.
+
+    Args:
+      image: pixels.
+      positions: where to read, pixels.
+      padding_mode: what lies outside.
+      top_left, hw: the window of each image that is read, its first pixel and its size; positions are then
+        the window's. None for the whole image.
+    """
+    image, positions, top_left = varying_alike(divided_alike((image, positions, top_left)))
+    return _sample(image, positions, top_left, padding_mode, hw or image.shape[1:3])
+
+
+def _forward(image, positions, top_left, padding_mode, hw):
+    return jax.vmap(partial(_read, padding_mode=padding_mode, hw=hw))(image, positions, top_left)
+
+
+def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
+    return _forward(image, positions, top_left, padding_mode, hw), (image, positions, top_left)
+
+
+def _backward(padding_mode, hw, residuals, cotangent):
+    # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
+    image, positions, top_left = lax.optimization_barrier(residuals)
+    slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw))
+    spread = jax.vmap(partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2]))
+
+    def add_part(start: Int[Array, ""], size: int, gradients):
+        to_image, to_positions = gradients
+        part, part_cotangent = (
+            lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
+        )
+        # A NaN position gets a number, and a cotangent of zero.
+        nan = jnp.any(jnp.isnan(part), axis=-1, keepdims=True)
+        part, part_cotangent = jnp.where(nan, 0, part), jnp.where(nan, 0, part_cotangent)
+        slopes = jnp.where(nan, 0, slope(image, part, top_left, part_cotangent)).astype(positions.dtype)
+        return (
+            spread(to_image, part, top_left, part_cotangent),
+            lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
+        )
+
+    (b, h, w, c), n = image.shape, positions.shape[1]
+    dtype = wide_dtype(image, positions)
+    gradients = jnp.zeros_like(image.reshape(b, h * w, c), dtype), jnp.zeros_like(positions)
+    to_image, to_positions = in_parts(add_part, gradients, length=n, bytes_each=2 * b * c * dtype.itemsize)
+    return to_image.reshape(image.shape).astype(image.dtype), to_positions, None
+
+
+_sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
+_sample.defvjp(_forward_with_residuals, _backward)
+
+
+def read(image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"]) -> Float[Array, "b n c"]:
+    """The samples with zeros outside, without a backward pass of their own."""
+    return _forward(image, positions, None, "zeros", image.shape[1:3])
+
+
+def scatter(
+    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], values: Float[Array, "b n c"]
+) -> Float[Array, "b h w c"]:
+    """Adds `values` to `image` at real-valued positions: the transpose of `read` in its image."""
+    b, h, w, c = image.shape
+    spread = jax.vmap(partial(_spread, padding_mode="zeros", hw=(h, w), row=w))
+    return spread(image.reshape(b, h * w, c), positions, None, values).reshape(image.shape)
+
+
+def slope(
+    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], cotangent: Float[Array, "b n c"]
+) -> Float[Array, "b n 2"]:
+    """The gradient of `read` in its positions."""
+    return jax.vmap(partial(_slope, padding_mode="zeros", hw=image.shape[1:3]))(
+        image, positions, None, cotangent
+    )
+
+
+class _Axis(NamedTuple):
+    """Along one axis, the two neighbouring pixels that are looked up for a coordinate, in this order."""
+
+    pixels: list[Int[Array, " n"]]  # their indices
+    reads: list[Bool[Array, " n"]]  # whether they belong to the coordinate's cell
+    weights: list[Float[Array, " n"]]
+    slopes: list[Float[Array, " n"]]  # derivatives of the weights
+
+
+def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: PaddingMode) -> _Axis:
+    coordinate = widen(coordinate)
+    dtype = coordinate.dtype
+    moves = True
+    if padding_mode == "border":
+        last = as_operand(size - 1, dtype)
+        moves = (coordinate >= 0) & (coordinate < last)
+        coordinate = jnp.clip(coordinate, 0, last)
+    # Bounded before it becomes an integer; a NaN compares false.
+    last_but_one = as_operand(larger(size - 2, 0), dtype)
+    first = jnp.where(coordinate > 0, jnp.minimum(jnp.floor(coordinate), last_but_one), 0)
+    distances = [coordinate - first, coordinate - first - 1]
+    pixels = [first.astype(jnp.int32), first.astype(jnp.int32) + 1]
+    reads = [(distance >= -1) & (distance < 1) for distance in distances]
+    if not surely_less(1, size):  # a lone pixel has no neighbour
+        pixels[1] = jnp.minimum(pixels[1], as_operand(size - 1, jnp.int32))
+        reads[1] &= as_operand(size, jnp.int32) > 1
+    return _Axis(
+        pixels,
+        reads,
+        weights=[jnp.maximum(1 - jnp.abs(distance), 0) for distance in distances],
+        slopes=[
+            jnp.where(moves & near, jnp.where(distance < 0, 1, -1), 0).astype(dtype)
+            for distance, near in zip(distances, reads, strict=True)
+        ],
+    )
+
+
+def _cell(positions, hw, padding_mode) -> tuple[_Axis, _Axis]:
+    return tuple(_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1))
+
+
+def _read(
+    image: Float[Array, "h w c"],
+    positions: Float[Array, "n 2"],
+    top_left: Int[Array, "2"] | None,
+    *,
+    padding_mode: PaddingMode,
+    hw: tuple[int, int],
+) -> Float[Array, "n c"]:
+    """One image's samples, Jaderberg et al. 2015, Eq. 5."""
+    y, x = _cell(positions, hw, padding_mode)
+    dtype = wide_dtype(image, positions)
+    total = 0
+    for dy, dx in CORNERS:
+        weight = (y.weights[dy] * x.weights[dx]).astype(dtype)[:, None]
+        total += weight * _pixels(image, y, x, dy, dx, top_left).astype(dtype)
+    return total.astype(image.dtype)
+
+
+def _slope(
+    image: Float[Array, "h w c"],
+    positions: Float[Array, "n 2"],
+    top_left: Int[Array, "2"] | None,
+    cotangent: Float[Array, "n c"],
+    *,
+    padding_mode: PaddingMode,
+    hw: tuple[int, int],
+) -> Float[Array, "n 2"]:
+    """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
+    y, x = _cell(positions, hw, padding_mode)
+    dtype = wide_dtype(image, positions)
+    along_y = along_x = 0
+    for dy, dx in CORNERS:
+        pixels = _pixels(image, y, x, dy, dx, top_left).astype(dtype)
+        along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
+        along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
+    products = tuple(cotangent.astype(dtype) * along for along in (along_y, along_x))
+    if image.shape[-1] == 1:
+        # A select instead of a concatenation, which would write both halves to memory first.
+        return jnp.where(jnp.arange(2) == 0, *products)
+    # One reduction for both sums for the same reason.
+    zero = jnp.zeros((), dtype)
+    sums = lax.reduce(products, (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
+    return jnp.stack(sums, axis=-1)
+
+
+def _spread(
+    pixels: Float[Array, "hw c"],
+    positions: Float[Array, "n 2"],
+    top_left: Int[Array, "2"] | None,
+    values: Float[Array, "n c"],
+    *,
+    padding_mode: PaddingMode,
+    hw: tuple[int, int],
+    row: int,
+) -> Float[Array, "hw c"]:
+    """Adds `values` to one image, its rows of `row` pixels, Jaderberg et al. 2015, Eq. 6."""
+    y, x = _cell(positions, hw, padding_mode)
+    values = values.astype(pixels.dtype)[:, None]
+    window = lax.ScatterDimensionNumbers(
+        update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
+    )
+    # Two pixels of a row at a time, where a row has two.
+    runs = [(0, 1)] if surely_less(1, hw[1]) else [(0,), (1,)]
+    for dy in (0, 1):
+        for run in runs:
+            weights = jnp.stack([y.weights[dy] * x.weights[dx] for dx in run], axis=-1)[:, :, None]
+            reads = jnp.stack([y.reads[dy] & x.reads[dx] for dx in run], axis=-1)[:, :, None]
+            updates = _where(reads, weights.astype(pixels.dtype) * values)
+            first = _index(y.pixels[dy], x.pixels[run[0]], row, top_left)[:, None]
+            pixels = lax.scatter_add(pixels, first, updates, window, mode="promise_in_bounds")
+    return pixels
+
+
+def _pixels(
+    image: Float[Array, "h w c"], y: _Axis, x: _Axis, dy: int, dx: int, top_left: Int[Array, "2"] | None
+) -> Float[Array, "n c"]:
+    """One corner of each cell; zeros where the cell has none."""
+    h, w, c = image.shape
+    index = _index(y.pixels[dy], x.pixels[dx], w, top_left)
+    pixels = image.reshape(h * w, c).at[index].get(mode="promise_in_bounds")
+    return _where((y.reads[dy] & x.reads[dx])[:, None], pixels)
+
+
+def _index(
+    y: Int[Array, " n"], x: Int[Array, " n"], row: int, top_left: Int[Array, "2"] | None
+) -> Int[Array, " n"]:
+    if top_left is not None:
+        y, x = y + top_left[0].astype(y.dtype), x + top_left[1].astype(x.dtype)
+    return y * as_operand(row, y.dtype) + x
+
+
+def _where(keep: Bool[Array, "*n 1"], values: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+    """`values` where `keep`, else zeros."""
+    # XLA on a CPU turns a condition that is the same for all channels into a branch and vectorizes no more,
+    # so each channel compares.
+    channels = values.shape[-1]
+    return jnp.where(jnp.arange(channels) < jnp.where(keep, channels, 0), values, 0)
