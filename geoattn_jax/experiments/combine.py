@@ -87,12 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
                 run.provenance["seed"]: read_curves(workdir, Config(run.config))
                 for workdir, run in zip(options.workdirs, runs, strict=True)
             }
+        _write_json(options.output, dataclasses.asdict(results))
+        if curves:
+            _write_curves(options.output, curves)
     except (CombineError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    _write_json(options.output, dataclasses.asdict(results))
-    if curves:
-        _write_curves(options.output, curves)
     return 0
 
 

@@ -101,10 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
         folds = [read_results(workdir / "results.json") for workdir in options.workdirs]
         scores = [scores_of(workdir, fold) for workdir, fold in zip(options.workdirs, folds, strict=True)]
         results = combine_folds(folds, scores)
+        write_text(options.output, f"{json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)}\n")
     except (FoldsError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    write_text(options.output, f"{json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)}\n")
     return 0
 
 
