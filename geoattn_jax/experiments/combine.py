@@ -53,12 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runs = [FinishedRun(path, read_results(path / "results.json")) for path in options.workdirs]
         combination = combine(runs)
+        content = json.dumps(dataclasses.asdict(combination.results), indent=1, allow_nan=False)
+        write_text(options.output, f"{content}\n")
+        combination.write_beside(options.output)
     except (CombineError, ConfigError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    content = json.dumps(dataclasses.asdict(combination.results), indent=1, allow_nan=False)
-    write_text(options.output, f"{content}\n")
-    combination.write_beside(options.output)
     return 0
 
 

@@ -57,11 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        text = filled(options.readme.read_text(), options.results)
+        write_text(options.readme, filled(options.readme.read_text(), options.results))
     except (OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    write_text(options.readme, text)
     return 0
 
 

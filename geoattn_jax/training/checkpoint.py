@@ -1,9 +1,11 @@
 """Checkpoints of a run: the state after some step, with what identifies the run and a digest of its bits."""
 
 import contextlib
+import errno
 import hashlib
 import logging
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,10 @@ class Checkpoints:
         Raises: DiskFullError if there is no space left for it; those before it are as they were.
         """
         with self._naming_full_disk(int(state.step)), _without_logged_tracebacks():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Asked before, for orbax leaves half of its writes to themselves when one of them fails.
+            if shutil.disk_usage(self._folder).free < sum(leaf.nbytes for leaf in jax.tree.leaves(state)):
+                raise OSError(errno.ENOSPC, "less free than the state takes")
             self._save(state)
 
     def close(self) -> None:
