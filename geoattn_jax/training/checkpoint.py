@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,18 @@ from geoattn_jax.training.step import TrainState
 from geoattn_jax.training.workdir import WorkdirError
 
 KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+      state: of training.
+      lines: how many lines of metrics had been written; None if an older version did not record it.
+    """
+
+    state: TrainState
+    lines: int | None
 
 
 class Checkpoints:
@@ -36,7 +48,7 @@ class Checkpoints:
         with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
             return manager.latest_step()
 
-    def restore(self, like: Callable[[int], TrainState]) -> TrainState | None:
+    def restore(self, like: Callable[[int], TrainState]) -> Restored | None:
         """Reads the newest checkpoint, on the first device; None if there is none. Writes nothing.
 
         Args:
@@ -61,10 +73,15 @@ class Checkpoints:
             state = self._read(manager, step, state=ocp.args.StandardRestore(shapes))["state"]
         if record.get("digest") != digest(state):
             raise self._unreadable(step, "its content does not have the recorded digest")
-        return state
+        return Restored(state, record.get("lines"))
 
-    def save(self, state: TrainState) -> None:
-        """Writes a checkpoint; when this returns it is on disk."""
+    def save(self, state: TrainState, *, lines: int) -> None:
+        """Writes a checkpoint; when this returns it is on disk.
+
+        Args:
+          state: of training.
+          lines: how many lines of metrics have been written.
+        """
         if self._manager is None:
             self._manager = ocp.CheckpointManager(
                 self._folder,
@@ -79,7 +96,9 @@ class Checkpoints:
             int(state.step),
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
-                record=ocp.args.JsonSave({"identity": self._identity, "digest": digest(state)}),
+                record=ocp.args.JsonSave(
+                    {"identity": self._identity, "digest": digest(state), "lines": lines}
+                ),
             ),
         )
 
