@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import absl.logging
@@ -14,7 +16,9 @@ import rich.markdown
 
 from geoattn_jax.data.video import WRITABLE, VideoError
 from geoattn_jax.experiments.core.config import Config, ConfigError
+from geoattn_jax.experiments.core.experiment import Experiment, Prepared
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.resuming import completed, resume
 from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
 from geoattn_jax.files import DiskFullError
 from geoattn_jax.runtime import tune_cpu
@@ -68,7 +72,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
       ConfigError: if a key or a value of the config cannot be used; before anything is written.
       WorkdirError: if the folder is not this config's; it is left untouched.
     """
-    _run(config, workdir, trains=True)
+    _run(experiment_of(config), config, workdir, trains=True)
 
 
 def evaluate(workdir: str | os.PathLike) -> None:
@@ -76,7 +80,7 @@ def evaluate(workdir: str | os.PathLike) -> None:
 
     Raises: WorkdirError if the folder holds no finished training.
     """
-    _run(Config(read_config(workdir)), workdir, trains=False)
+    _run(*_recorded(workdir), workdir, trains=False)
 
 
 def annotate(
@@ -93,8 +97,8 @@ def annotate(
     Raises: WorkdirError if the folder holds no finished training, ConfigError if its experiment cannot or out
       is another kind of file, VideoError naming the video if it cannot be used.
     """
-    config = Config(read_config(workdir))
-    experiment, video = experiment_of(config), Path(video).absolute()
+    experiment, config = _recorded(workdir)
+    video = Path(video).absolute()
     if experiment.annotate is None:
         able = ", ".join(one.name for one in EXPERIMENTS.values() if one.annotate)
         raise ConfigError(
@@ -106,18 +110,31 @@ def annotate(
         raise ConfigError(f"--out must end in .mp4 or .gif and be another file than --video, got {out}")
     fitting = Fitting(config, folder, trains=False)
     prepared = experiment.start(config, fitting)
-    with open_workdir(folder, config.to_dict()):
+    with _opened(experiment, prepared, config, folder):
         fitting.check_finished(prepared.plan)
         return experiment.annotate(prepared, video, out)
 
 
-def _run(config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
-    experiment = experiment_of(config)
+def _recorded(workdir: str | os.PathLike) -> tuple[Experiment, Config]:
+    """The experiment of a workdir, and the config that is in force there."""
+    values = read_config(workdir)
+    experiment = experiment_of(Config(values))
+    return experiment, completed(experiment, values)
+
+
+def _opened(
+    experiment: Experiment, prepared: Prepared, config: Config, workdir: str | os.PathLike
+) -> AbstractContextManager[Path]:
+    update = partial(resume, experiment, prepared)
+    return open_workdir(workdir, config.to_dict(), update=update)
+
+
+def _run(experiment: Experiment, config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
     fitting = Fitting(config, Path(workdir).absolute(), trains)
     prepared = experiment.start(config, fitting)
     if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
         raise ConfigError("config.tensorboard=True needs tensorboardX: pip install tensorboardX")
-    with open_workdir(workdir, config.to_dict()) as folder:
+    with _opened(experiment, prepared, config, workdir) as folder:
         if not trains:
             fitting.check_finished(prepared.plan)
         measured = prepared.measure()

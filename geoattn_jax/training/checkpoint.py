@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +19,18 @@ from geoattn_jax.training.step import TrainState
 from geoattn_jax.training.workdir import WorkdirError
 
 KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+      state: of training.
+      lines: how many lines of metrics had been written; None if an older version did not record it.
+    """
+
+    state: TrainState
+    lines: int | None
 
 
 class Checkpoints:
@@ -41,7 +53,7 @@ class Checkpoints:
         with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
             return manager.latest_step()
 
-    def restore(self, like: Callable[[int], TrainState]) -> TrainState | None:
+    def restore(self, like: Callable[[int], TrainState]) -> Restored | None:
         """Reads the newest checkpoint, on the first device; None if there is none. Writes nothing.
 
         Args:
@@ -66,10 +78,14 @@ class Checkpoints:
             state = self._read(manager, step, state=ocp.args.StandardRestore(shapes))["state"]
         if record.get("digest") != digest(state):
             raise self._unreadable(step, "its content does not have the recorded digest")
-        return state
+        return Restored(state, record.get("lines"))
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState, *, lines: int) -> None:
         """Writes a checkpoint; when this returns it is on disk.
+
+        Args:
+          state: of training.
+          lines: how many lines of metrics have been written.
 
         Raises: DiskFullError if there is no space left for it; those before it are as they were.
         """
@@ -78,14 +94,14 @@ class Checkpoints:
             # Asked before, for orbax leaves half of its writes to themselves when one of them fails.
             if shutil.disk_usage(self._folder).free < sum(leaf.nbytes for leaf in jax.tree.leaves(state)):
                 raise OSError(errno.ENOSPC, "less free than the state takes")
-            self._save(state)
+            self._save(state, lines)
 
     def close(self) -> None:
         """Ends all writing and raises what went wrong in it."""
         if self._manager is not None:
             self._manager.close()
 
-    def _save(self, state: TrainState) -> None:
+    def _save(self, state: TrainState, lines: int) -> None:
         if self._manager is None:
             self._manager = ocp.CheckpointManager(
                 self._folder,
@@ -100,7 +116,9 @@ class Checkpoints:
             int(state.step),
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
-                record=ocp.args.JsonSave({"identity": self._identity, "digest": digest(state)}),
+                record=ocp.args.JsonSave(
+                    {"identity": self._identity, "digest": digest(state), "lines": lines}
+                ),
             ),
         )
 

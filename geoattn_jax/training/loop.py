@@ -94,14 +94,17 @@ def train(
     _check(phases, initial, labelled, parallelism, seed=seed, devices=len(devices))
 
     with contextlib.ExitStack() as stack:
-        state, checkpoints = initial, None
+        state, lines, checkpoints = initial, 0, None
         folder = None if directory is None else Path(directory).absolute()
         if folder is not None:
             checkpoints = _checkpoints(folder, phases, seed)
             stack.callback(checkpoints.close)
-            state = checkpoints.restore(lambda step: _shapes(phases, labelled, initial, step)) or initial
+            restored = checkpoints.restore(lambda step: _shapes(phases, labelled, initial, step))
+            state, lines = restored or (initial, 0)
         done = int(state.step)
-        reporter = Reporter(phases, log_every=log_every, folder=folder, step=done, tensorboard=tensorboard)
+        reporter = Reporter(
+            log_every=log_every, folder=folder, step=done, lines=lines, tensorboard=tensorboard
+        )
         stack.callback(reporter.close)
         run = _Run(labelled, seed, parallelism, reporter, checkpoints, checkpoint_every)
         state = parallelism.place(state)
@@ -131,10 +134,12 @@ def load_trained(
     folder = Path(directory).absolute()
     labelled = label_parameters(params, labels)
     initial = _initial_state(params, model_state)
-    state = _checkpoints(folder, phases, seed).restore(lambda step: _shapes(phases, labelled, initial, step))
-    if state is None:
+    restored = _checkpoints(folder, phases, seed).restore(
+        lambda step: _shapes(phases, labelled, initial, step)
+    )
+    if restored is None:
         raise WorkdirError(f"{folder} has no checkpoint yet; train first")
-    return _trained(state, jax.local_devices()[0])
+    return _trained(restored.state, jax.local_devices()[0])
 
 
 def trained_steps(directory: str | os.PathLike) -> int:
@@ -223,8 +228,7 @@ class _Run:
                     f"{jax.tree_util.keystr(path[1:])} is not finite, though the loss was; clip the gradients"
                 )
         if self.checkpoints is not None:
-            self.reporter.sync()
-            self.checkpoints.save(state)
+            self.checkpoints.save(state, lines=self.reporter.sync())
 
 
 def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,24 +51,26 @@ class MetricsFile:
     Args:
       path: the file; created if missing.
       until: the step at which the run goes on; lines of later steps are dropped.
-      expected: the steps up to `until` that must have a line.
+      lines: how many there must be up to that step; None if that is not known.
 
     Attributes:
       seconds: what the last kept line says of the time spent; 0 at the start.
+      lines: how many there are.
 
     Raises: WorkdirError if lines that should be there are not.
     """
 
-    def __init__(self, path: Path, *, until: int, expected: Sequence[int]):
+    def __init__(self, path: Path, *, until: int, lines: int | None):
         rows = read_metrics(path) if path.exists() else []
         kept = [row for row in rows if row["step"] <= until]
-        if [row["step"] for row in kept] != list(expected):
+        if lines is not None and len(kept) != lines:
             raise WorkdirError(
                 f"{path} lacks lines, or has too many, up to the checkpoint's step {until}: "
                 f"it was changed or belongs to another run; use another workdir"
             )
         with replacing(path) as file:
             file.writelines(_line(row) for row in kept)
+        self.lines = len(kept)
         self.seconds = kept[-1]["seconds"] if kept else 0.0
         self._path, self._file = path, path.open("ab")
 
@@ -80,6 +82,7 @@ class MetricsFile:
         with naming_full_disk(self._path):
             self._file.write(_line(row))
             self._file.flush()
+        self.lines += 1
 
     def sync(self) -> None:
         """Makes the lines outlive a power failure, too; done before each checkpoint, which relies on them."""

@@ -1,12 +1,12 @@
 """Where a run's numbers go: the metrics file, TensorBoard and the progress shown to the user."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from geoattn_jax.training.metrics import MetricsFile
-from geoattn_jax.training.phase import Phase, starts
+from geoattn_jax.training.phase import Phase
 from geoattn_jax.training.progress import Progress
 
 
@@ -14,22 +14,21 @@ class Reporter:
     """Reports the steps of a run.
 
     Args:
-      phases: the run's phases.
       log_every: a line of metrics is written after every so many steps of a phase and after its last.
       folder: the run's folder; None writes no files.
       step: the step of the run at which it goes on; what was reported of later ones is dropped.
+      lines: how many lines of metrics there must be up to that step; None if that is not known.
       tensorboard: whether to write TensorBoard's files, too.
     """
 
     def __init__(
-        self, phases: Sequence[Phase], *, log_every: int, folder: Path | None, step: int, tensorboard: bool
+        self, *, log_every: int, folder: Path | None, step: int, lines: int | None, tensorboard: bool
     ):
         self._log_every = log_every
         self._file = self._summary = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            expected = [known for known in self._logged_steps(phases) if known <= step]
-            self._file = MetricsFile(folder / "metrics.jsonl", until=step, expected=expected)
+            self._file = MetricsFile(folder / "metrics.jsonl", until=step, lines=lines)
             if tensorboard:
                 self._summary = _summary_writer(folder / "tensorboard", step)
         self._began = time.monotonic() - (self._file.seconds if self._file else 0.0)
@@ -53,10 +52,12 @@ class Reporter:
             for name, value in numbers.items():
                 self._summary.add_scalar(f"{phase.name}/{name}", value, step)
 
-    def sync(self) -> None:
-        """Makes what was reported outlive a power failure."""
-        if self._file is not None:
-            self._file.sync()
+    def sync(self) -> int:
+        """Makes what was reported outlive a power failure; returns how many lines of metrics that are."""
+        if self._file is None:
+            return 0
+        self._file.sync()
+        return self._file.lines
 
     def close(self) -> None:
         """Ends the reporting."""
@@ -69,12 +70,6 @@ class Reporter:
     def _is_logged(self, phase: Phase, phase_step: int) -> bool:
         regular = phase_step % self._log_every == 0 or phase_step == phase.steps
         return regular or phase.evaluates_after(phase_step)
-
-    def _logged_steps(self, phases: Sequence[Phase]) -> Iterator[int]:
-        for start, phase in starts(phases):
-            for phase_step in range(1, phase.steps + 1):
-                if self._is_logged(phase, phase_step):
-                    yield start + phase_step
 
 
 def _summary_writer(folder: Path, step: int) -> Any:

@@ -1,10 +1,10 @@
-"""The folder of an experiment: it belongs to one config and to one process at a time."""
+"""The folder of an experiment: it belongs to one experiment, and to one process at a time."""
 
 import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,27 @@ class WorkdirError(RuntimeError):
     """A folder that cannot be used as it is. It has been left untouched."""
 
 
+Record = Mapping[str, Any]  # what geoattn_jax.json says, of which "config" is the config in force
+
+
+def unchanged(folder: Path, before: Record | None, now: Record) -> Record:
+    """Lets nobody but the very config that started a folder have it.
+
+    Raises: WorkdirError naming the keys that differ.
+    """
+    if before is not None:
+        _check_same_config(folder, before["config"], now["config"])
+    return before or now
+
+
 @contextlib.contextmanager
-def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator[Path]:
-    """Claims a folder for an experiment: a new or empty one, or one that this very config has started.
+def open_workdir(
+    path: str | os.PathLike,
+    config: Mapping[str, Any],
+    *,
+    update: Callable[[Path, Record | None, Record], Record] = unchanged,
+) -> Iterator[Path]:
+    """Claims a folder for an experiment: a new or empty one, or one that this experiment has started.
 
     While the context lasts no other process can open the folder; the claim ends with the process, however it
     ends. What says to whom the folder belongs is the file geoattn_jax.json in it. An error before anything
@@ -29,10 +47,13 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
     Args:
       path: the folder; it and its parents are created if missing.
       config: the experiment's settings, anything that JSON can hold.
+      update: from the folder, what its record was (None if it is new) and {"config": config} to what it is to
+        be from now on; raises WorkdirError to refuse. It is called again if the process is killed before
+        the record is written, and may delete what does not fit the new one.
 
     Yields: the folder's absolute path.
-    Raises: WorkdirError if the folder holds something else, is damaged, was started with another config, is
-      in use or cannot be written to; DiskFullError if there is no space left. It is then as it was.
+    Raises: WorkdirError if the folder holds something else, is damaged, is refused, is in use or cannot be
+      written to; DiskFullError if there is no space left. It is then as it was.
     """
     folder = Path(path).absolute()
     config = json.loads(json.dumps(config))
@@ -42,7 +63,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
         try:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(folder))
-            is_new = _claim(folder, config)
+            is_new = _claim(folder, {"config": config}, update)
         except DiskFullError:
             raise
         except OSError as error:
@@ -58,17 +79,22 @@ def open_workdir(path: str | os.PathLike, config: Mapping[str, Any]) -> Iterator
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """The config with which a folder was started.
+    """The config that is in force in a folder.
 
     Raises: WorkdirError if it is not such a folder, or is damaged.
     """
+    return _read_record(path)["config"]
+
+
+def _read_record(path: str | os.PathLike) -> dict[str, Any]:
     marker = Path(path).absolute() / MARKER
     try:
-        content = json.loads(marker.read_text())
-        found, config = content["format"], dict(content["config"])
+        record = json.loads(marker.read_text())
+        found = record.pop("format")
+        record["config"] = dict(record["config"])
     except (FileNotFoundError, NotADirectoryError):
         raise WorkdirError(f"workdir {marker.parent} has no {MARKER}: no run was started in it") from None
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise WorkdirError(
             f"workdir {marker.parent} is damaged: {MARKER} cannot be read ({error}); use another folder"
         ) from error
@@ -77,18 +103,20 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
             f"workdir {marker.parent} has format {found}, this version reads format {FORMAT}; "
             f"use another folder, or the version that wrote it"
         )
-    return config
+    return record
 
 
-def _claim(folder: Path, config: dict[str, Any]) -> bool:
+def _claim(folder: Path, now: Record, update: Callable[[Path, Record | None, Record], Record]) -> bool:
     """Whether the folder was nobody's before."""
-    marker = folder / MARKER
+    marker, before = folder / MARKER, None
     if marker.exists():
-        _check_same_config(folder, config)
-        return False
-    _check_empty(folder)
-    write_text(marker, json.dumps({"format": FORMAT, "config": config}, indent=2))
-    return True
+        before = _read_record(folder)
+    else:
+        _check_empty(folder)
+    record = json.loads(json.dumps(update(folder, before, now)))
+    if record != before:
+        write_text(marker, json.dumps({"format": FORMAT, **record}, indent=2))
+    return before is None
 
 
 @contextlib.contextmanager
@@ -118,9 +146,8 @@ def _check_empty(folder: Path) -> None:
         )
 
 
-def _check_same_config(folder: Path, config: dict[str, Any]) -> None:
-    before = read_config(folder)
-    old, new = _flatten(before), _flatten(config)
+def _check_same_config(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    old, new = _flatten(before), _flatten(now)
     differences = [
         f"{key}: {_show(old, key)} then, {_show(new, key)} now"
         for key in sorted(old.keys() | new.keys())

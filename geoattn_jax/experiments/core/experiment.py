@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from geoattn_jax.experiments.core.combination import Combination, FinishedRun, combine_seeds
 from geoattn_jax.experiments.core.config import Config, Rule, check_config
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.training import Row
@@ -22,6 +23,9 @@ class Prepared(Protocol):
     """
 
     plan: Plan
+
+    def data(self, known: DataRecord) -> DataRecord:
+        """What the data are, given what an earlier run recorded of them; see `data_record`."""
 
     def measure(self) -> Any:
         """Trains what its `Fitting` has not trained yet, and measures what was trained."""

@@ -7,7 +7,7 @@ on the change. That the declarations are true is seen to by construction: the co
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from geoattn_jax.experiments.core.config import Config, flatten, is_below, restrict
 
@@ -52,8 +52,7 @@ class Stage:
         return dataclasses.replace(self, path=path(self.path), reads=reads, uses=uses, after=after)
 
 
-@dataclasses.dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """What the outcome of a stage depends on, with all stages before it.
 
     Attributes:
@@ -72,10 +71,12 @@ class Plan:
     Attributes:
       stages: by path, each after those that it is based on.
       results: the settings that are read once all stages are done: what is shown, and how it is evaluated.
+      places: the keys that say where the data lie, not what they are.
     """
 
     stages: Mapping[str, Stage]
     results: Config
+    places: tuple[str, ...]
     _settings: Mapping[str, Config]
     _values: Mapping[str, Any]
 
@@ -97,14 +98,17 @@ class Plan:
         return {path: stage.steps for path, stage in self.stages.items() if stage.steps is not None}
 
 
-def make_plan(config: Config, stages: Iterable[Stage], *, results: Collection[str]) -> Plan:
+def make_plan(
+    config: Config, stages: Iterable[Stage], *, results: Collection[str], places: tuple[str, ...] = ()
+) -> Plan:
     """The plan of an experiment.
 
     Args:
       config: checked.
       stages: all that the config asks for; one that several are based on may come several times.
       results: the keys that are read after all stages.
+      places: see `Plan`.
     """
     by_path = {stage.path: stage for stage in stages}
     settings = {path: restrict(config, (*stage.reads, *stage.uses)) for path, stage in by_path.items()}
-    return Plan(by_path, restrict(config, results), settings, flatten(config))
+    return Plan(by_path, restrict(config, results), places, settings, flatten(config))

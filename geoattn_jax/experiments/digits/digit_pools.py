@@ -4,13 +4,21 @@ from typing import NamedTuple
 
 from geoattn_jax.data.digits import SPLITS, DigitPool, Split, digit_pool, load_digits
 from geoattn_jax.experiments.core.config import Config, ConfigError
+from geoattn_jax.experiments.core.data_record import DataRecord, array_digest
 
 
 class Pools(NamedTuple):
-    """Digits of both splits on the device, and the mean pixel that is subtracted from all frames."""
+    """Digits of both splits on the device.
+
+    Attributes:
+      by_split: the digits.
+      mean: the mean pixel, which is subtracted from all frames.
+      record: what identifies them.
+    """
 
     by_split: dict[Split, DigitPool]
     mean: float
+    record: DataRecord
 
 
 def load_pools(config: Config) -> Pools:
@@ -23,4 +31,7 @@ def load_pools(config: Config) -> Pools:
         by_split = {split: digit_pool(digits[split], frame_size=config.frame_size) for split in SPLITS}
     except (ValueError, OSError) as error:
         raise ConfigError(f"config.data_dir (with config.digits={config.digits!r}): {error}") from error
-    return Pools(by_split, digits["train"].mean)
+    record = {
+        split: {"digits": {"digest": array_digest(one.images, one.labels)}} for split, one in digits.items()
+    }
+    return Pools(by_split, digits["train"].mean, record)

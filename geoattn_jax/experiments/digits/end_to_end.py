@@ -18,6 +18,7 @@ from jaxtyping import Float
 from geoattn_jax.data.moving_digits import MovingDigits
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits import two_stage_plan
@@ -135,6 +136,7 @@ def make_end_to_end_plan(config: Config) -> Plan:
         config,
         stages(config),
         results=("protocols", "conditions", "models", "test_videos", "parallel", *CLIPS),
+        places=("data_dir",),
     )
 
 
@@ -164,6 +166,11 @@ class EndToEnd:
             paper = TwoStage.prepare(_paper(config, protocol), fitting)
             papers[protocol] = dataclasses.replace(paper, second=second)
         return cls(make_end_to_end_plan(config), papers, fitting)
+
+    def data(self, known: DataRecord) -> DataRecord:
+        """What identifies the digits."""
+        del known
+        return next(iter(self.two_stage.values())).pools.record
 
     def measure(self) -> dict[Cell, Float[np.ndarray, " rounds"]]:
         """Trains what is not trained yet; the accuracies of every round, or of the one training."""

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
@@ -88,6 +89,11 @@ class TwoStage:
     def render(self, condition: str, split: Split, indices: Int[np.ndarray, " b"]) -> Videos:
         """Some of the videos, in [0, 1]."""
         return self._render(self.plan.results, condition, split, indices)
+
+    def data(self, known: DataRecord) -> DataRecord:
+        """What identifies the digits."""
+        del known
+        return self.pools.record
 
     def measure(self) -> Measured:
         """Trains what is not trained yet and evaluates it."""

@@ -107,7 +107,7 @@ def stages(config: Config) -> list[Stage]:
 
 def make_two_stage_plan(config: Config) -> Plan:
     """The stages of a config."""
-    return make_plan(config, stages(config), results=("models", "conditions", *VIDEOS))
+    return make_plan(config, stages(config), results=("models", "conditions", *VIDEOS), places=("data_dir",))
 
 
 def check(config: Config) -> None:

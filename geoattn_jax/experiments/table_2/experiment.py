@@ -29,6 +29,7 @@ from geoattn_jax.experiments.attention.trainings import (
 )
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule, restrict
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.published import printed
@@ -185,6 +186,11 @@ class SupervisedAttention:
                 for name in config.levels
             },
         )
+
+    def data(self, known: DataRecord) -> DataRecord:
+        """None: all frames are generated."""
+        del known
+        return {}
 
     def measure(self) -> Measured:
         """Trains what is not trained yet and evaluates it."""

@@ -28,6 +28,7 @@ from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, ch
 from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
@@ -178,6 +179,10 @@ class SixStreams:
         source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
         streams = streams_of(config, source, fitting)
         return cls(make_six_streams_plan(config), source, streams, fitting)
+
+    def data(self, known: DataRecord) -> DataRecord:
+        """What identifies the clips, if they are not generated."""
+        return self.source.record(known)
 
     def measure(self) -> dict[int, RunScores]:
         """Trains what is not trained yet; the scores of the test clips, by the run's seed."""

@@ -67,7 +67,8 @@ def stages(config: Config) -> list[Stage]:
 def make_six_streams_plan(config: Config) -> Plan:
     """The stages of a config."""
     results = ("seed", "runs", "data.source", "scale", "levels", "localizer", "models", "pooling", "svm_c")
-    return make_plan(config, stages(config), results=results)
+    places = SOURCES[config.data.source].places
+    return make_plan(config, stages(config), results=results, places=places)
 
 
 def seeds(config: Config) -> range:

@@ -24,6 +24,7 @@ from geoattn_jax.data.kitchen import (
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.samples import portions, windows_of_crops
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.training import cached_arrays
 
 CLIPS_AT_ONCE = 20  # that are rendered
@@ -56,6 +57,11 @@ class KitchenClips:
     class_names: ClassVar = CLASS_NAMES
     class_groups: ClassVar = CLASS_GROUPS
     flow_bound: ClassVar = BOUND / 7  # the levels are a seventh of the paper's
+
+    def record(self, known: DataRecord) -> DataRecord:
+        """See `ClipSource`."""
+        del known
+        return {}
 
     def labels(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""

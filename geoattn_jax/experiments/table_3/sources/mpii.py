@@ -1,6 +1,8 @@
 """MPII Cooking Activities' clips for the six streams, read from the prepared data set when asked for."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.data_record import DataRecord
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
 
@@ -83,6 +86,11 @@ class MpiiClips:
         """See `ClipSource`."""
         return self.records["train"].flow_bound
 
+    def record(self, known: DataRecord) -> DataRecord:
+        """See `ClipSource`."""
+        del known
+        return {split: {"clips": {"digest": _digest(records)}} for split, records in self.records.items()}
+
     def labels(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""
         return self.records[split].labels
@@ -140,6 +148,12 @@ class MpiiClips:
         lookup = import_opencv().LUT
         pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
         return np.concatenate([lookup(resize_image(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
+
+
+def _digest(records: MpiiRecords) -> str:
+    """Of the data set's name, version and kind, and of where its clips are."""
+    clips = [dataclasses.asdict(clip) for clip in records.clips]
+    return hashlib.sha256(json.dumps([records.builder.info.full_name, clips]).encode()).hexdigest()
 
 
 @cache

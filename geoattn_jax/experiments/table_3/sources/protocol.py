@@ -18,6 +18,7 @@ from geoattn_jax.data.flow import STACK, Stream, decode_flow
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.core.data_record import DataRecord
 
 CHANNELS = {"rgb": 3, "flow": 2 * STACK}
 
@@ -38,6 +39,9 @@ class ClipSource(Protocol):
     class_names: Sequence[str]
     class_groups: Mapping[str, Sequence[int]]
     flow_bound: float
+
+    def record(self, known: DataRecord) -> DataRecord:
+        """What identifies the clips, given what an earlier run recorded; {} if they are generated."""
 
     def labels(self, split: Split) -> Int[np.ndarray, " n"]:
         """The class of each clip."""

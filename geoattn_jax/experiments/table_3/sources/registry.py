@@ -30,6 +30,7 @@ class Source:
       open: from config.data, and a folder for what it keeps between runs, to its clips.
       in_table_3: whether the paper's numbers stand beside the results.
       kept_windows: whether the hard-coded regions of each split and level are kept in the workdir.
+      places: the keys of the config that say where the clips lie.
     """
 
     scales: Collection[str]
@@ -38,6 +39,7 @@ class Source:
     open: Callable[[Config, Path], ClipSource]
     in_table_3: bool = True
     kept_windows: bool = False
+    places: tuple[str, ...] = ()
 
     def reads(self, split: Split) -> tuple[str, ...]:
         """The keys of the config on which the clips of a split depend."""
@@ -107,12 +109,14 @@ SOURCES = {
         },
         split_keys=lambda split: ("size", "stride", "background", "protocol"),
         open=_open_mpii,
+        places=("data.data_dir", "data.manual_dir"),
     ),
     "video_folder": Source(
         scales=("mini",),
         rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
         split_keys=lambda split: ("split_seed",),
         open=_open_videos,
+        places=("data.data_dir",),
         in_table_3=False,
     ),
 }

@@ -1,6 +1,7 @@
 """The clips of a folder of video files for the six streams."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -17,6 +18,7 @@ from geoattn_jax.data.video import import_opencv
 from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_windows
 from geoattn_jax.data.video_folder import VideoFolder
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.data_record import DataRecord, file_item
 from geoattn_jax.training.progress import Progress
 
 T = TypeVar("T")
@@ -70,6 +72,19 @@ class VideoClips:
     def class_names(self) -> tuple[str, ...]:
         """See `ClipSource`."""
         return self.videos.class_names
+
+    def record(self, known: DataRecord) -> DataRecord:
+        """See `ClipSource`."""
+        paths = {clip.path for clips in self.videos.clips.values() for clip in clips}
+        root = os.path.commonpath([path.absolute().parent for path in paths])
+        record = {}
+        for split, clips in self.videos.clips.items():
+            record[split] = {}
+            for path, label in clips:
+                name = str(path.absolute().relative_to(root))
+                content = file_item(path, known.get(split, {}).get(name))
+                record[split][name] = {"class": self.class_names[label], **content}
+        return record
 
     def labels(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from geoattn_jax.data.flow import Stream
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 
 
@@ -38,6 +39,10 @@ class WithVideo:
     def flow_bound(self) -> float:
         """See `ClipSource`."""
         return self.run.flow_bound
+
+    def record(self, known: DataRecord) -> DataRecord:
+        """See `ClipSource`."""
+        return self.run.record(known)
 
     def labels(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""
