@@ -2,10 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-import optax
 from jaxtyping import Bool, Int
 
 from geoattn_jax.data.kitchen import CLASS_GROUPS
@@ -21,6 +19,7 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.models.sstn import SSTN, ThetaStart
 from geoattn_jax.training import PMAP_AXIS, Phase
+from geoattn_jax.training.optimizers import OPTIMIZERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +53,6 @@ MODELS = {
     "oracle": Model(region="oracle"),
 }
 SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
-OPTIMIZERS = {
-    "adam": partial(optax.adam, b1=0.9, b2=0.99),
-    "momentum": partial(optax.sgd, momentum=0.9),
-}
 
 Numbers = dict[tuple[str, str], float]  # by protocol and metric
 
@@ -164,6 +159,7 @@ class AttentionLevel:
             region=model.region,
             localizer_rate=settings.localizer_rate[self.name],
             recognizer_rate=settings.recognizer_rate,
+            schedule=settings.schedule,
             evaluate_every=self.config.evaluate_every,
         )
         return task, self._fit(f"{self.folder(localizer, seed)}/{name}", [phase], start, seed)

@@ -21,6 +21,8 @@ from geoattn_jax.experiments.digits.endless_videos import StreamedVideos
 from geoattn_jax.experiments.digits.two_stage import TwoStage, paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.training import PMAP_AXIS, Row, Trained
+from geoattn_jax.training.optimizers import OPTIMIZERS
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +37,16 @@ OWN_RULES: dict[str, Rule] = {
     **{f"frames.steps.{name}": rules.whole(1) for name in PROTOCOLS},
     "frames.batch_size": rules.whole(1),
     "frames.learning_rate": rules.positive(),
+    "frames.optimizer": rules.one_of(OPTIMIZERS),
+    "frames.schedule": rules.one_of(SCHEDULES),
     **{f"clips.steps.{name}": rules.whole(1) for name in PROTOCOLS},
     "clips.batch_size": rules.whole(1),
     "clips.units": rules.whole(1),
     "clips.learning_rate": rules.positive(),
     "clips.cnn_learning_rate": rules.positive(),
+    "clips.optimizer": rules.one_of(OPTIMIZERS),
+    "clips.cnn_optimizer": rules.one_of(OPTIMIZERS),
+    "clips.schedule": rules.one_of(SCHEDULES),
     "clips.frame_loss": rules.positive(),
 }
 SHARED_RULES = {key: rule for key, rule in two_stage.RULES.items() if key not in ("experiment", "protocol")}
@@ -61,6 +68,8 @@ def base_config() -> Config:
         "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
         "learning_rate": 1e-2,
+        "optimizer": "muon_convolutions",
+        "schedule": "cosine",
     }
     config.clips = {
         "steps": {"new_motion": 250, "new_digits": 1200},
@@ -68,6 +77,9 @@ def base_config() -> Config:
         "units": 128,
         "learning_rate": 3e-3,
         "cnn_learning_rate": 2e-4,
+        "optimizer": "muon",
+        "cnn_optimizer": "adamw",
+        "schedule": "cosine",
         "frame_loss": 0.3,
     }
     return config.lock()
@@ -137,6 +149,8 @@ class EndToEnd:
             steps=settings.steps[protocol],
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
             curve_videos=config.curve.videos,
             evaluate_every=config.curve.every,
         )
@@ -158,6 +172,9 @@ class EndToEnd:
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             cnn_learning_rate=settings.cnn_learning_rate,
+            optimizer=settings.optimizer,
+            cnn_optimizer=settings.cnn_optimizer,
+            schedule=settings.schedule,
             frame_loss=settings.frame_loss,
             curve_videos=config.curve.videos,
             evaluate_every=config.curve.every,

@@ -35,8 +35,10 @@ from geoattn_jax.experiments.digits.pretraining import CNNS, ScaledDigitsTask, m
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import Row, cached_arrays
+from geoattn_jax.training.optimizers import ELEMENTWISE, OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.phase import Params
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -54,12 +56,16 @@ RULES: dict[str, Rule] = {
     **{f"pretrain.steps.{name}": rules.whole(1) for name in CNNS},
     "pretrain.batch_size": rules.whole(1),
     "pretrain.learning_rate": rules.positive(),
+    "pretrain.optimizer": rules.one_of(OPTIMIZERS),
+    "pretrain.schedule": rules.one_of(SCHEDULES),
     "pretrain.evaluate_every": rules.whole(1),
     "lstm.rounds": rules.whole(1),
     "lstm.epochs": rules.whole(1),
     "lstm.batch_size": rules.whole(1),
     "lstm.units": rules.whole(1),
     "lstm.learning_rate": rules.positive(),
+    "lstm.optimizer": rules.one_of(ELEMENTWISE),
+    "lstm.schedule": rules.one_of(SCHEDULES),
     "parallel": rules.one_of(PARALLELISMS),
     "log_every": rules.whole(1),
     "checkpoint_every": rules.whole(1),
@@ -85,10 +91,20 @@ def paper_config() -> Config:
             "pretrain": {
                 "batch_size": 32,
                 "learning_rate": 1.0,
+                "optimizer": "adadelta",
+                "schedule": "constant",
                 "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
                 "evaluate_every": 500,
             },
-            "lstm": {"rounds": 300, "epochs": 10, "batch_size": 50, "units": 8, "learning_rate": 1e-3},
+            "lstm": {
+                "rounds": 300,
+                "epochs": 10,
+                "batch_size": 50,
+                "units": 8,
+                "learning_rate": 1e-3,
+                "optimizer": "rmsprop",
+                "schedule": "constant",
+            },
             "parallel": "jit",
             "log_every": 10,
             "checkpoint_every": 500,
@@ -178,6 +194,8 @@ class TwoStage:
             steps=settings.steps[name],
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
             evaluate_every=settings.evaluate_every,
         )
         trained = fitting.fit(
@@ -211,6 +229,8 @@ class TwoStage:
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
         )
         trained = fitting.fit(
             f"{name}/{condition}/lstm",

@@ -20,7 +20,6 @@ from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
-    OPTIMIZERS,
     SCALES,
     AttentionLevel,
     Numbers,
@@ -30,7 +29,9 @@ from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_2.published import printed
 from geoattn_jax.training import Row
+from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +63,11 @@ RULES: dict[str, Rule] = {
     "guide.crops": rules.one_of(CROPS),
     "guide.localizer_rate": rules.positive(),
     "guide.recognizer_rate": rules.positive(),
+    "guide.schedule": rules.one_of(SCHEDULES),
     **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
     **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
     "joint.recognizer_rate": rules.positive(),
+    "joint.schedule": rules.one_of(SCHEDULES),
     "evaluate_every": rules.whole(1),
     "parallel": rules.one_of(PARALLELISMS),
     "log_every": rules.whole(1),
@@ -106,12 +109,14 @@ def kitchen_config() -> Config:
                 "crops": "jittered",
                 "localizer_rate": 1e-3,
                 "recognizer_rate": 1e-3,
+                "schedule": "cosine",
             },
             "joint": {
                 # The more general the level, the fewer pixels is a unit of theta.
                 "updates": {"detail": 1500, "middle": 1000, "general": 1000},
                 "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
                 "recognizer_rate": 5e-4,
+                "schedule": "cosine",
             },
             "evaluate_every": 200,
             "parallel": "jit",

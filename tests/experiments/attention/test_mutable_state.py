@@ -16,7 +16,7 @@ from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import PMAP_AXIS, train
 
 SEED = 3
-RATES = {"localizer_rate": 0.05, "recognizer_rate": 0.05, "evaluate_every": 2}
+RATES = {"localizer_rate": 0.05, "recognizer_rate": 0.05, "schedule": "cosine", "evaluate_every": 2}
 
 
 class Network(nn.Module):

@@ -42,7 +42,7 @@ def task(frames=None, *, sub_batches=1, mode="affine"):
     )
 
 
-RATES = {"localizer_rate": 0.5, "recognizer_rate": 0.25, "evaluate_every": 2}
+RATES = {"localizer_rate": 0.5, "recognizer_rate": 0.25, "schedule": "cosine", "evaluate_every": 2}
 
 
 def guide(task, **changes):
