@@ -14,7 +14,6 @@ import pytest
 
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.attention.samples import Samples
-from geoattn_jax.experiments.attention.trainings import AttentionLevel
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.training import read_results
@@ -65,8 +64,7 @@ def test_two_steps_of_streams(tmp_path):
 def test_the_papers_scale_by_its_shapes(tmp_path):
     """VGG-16 twice takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("sstn_paper_scale")
-    SupervisedAttention.prepare(config)
-    level = AttentionLevel.prepare(config, "detail", Fitting(config, tmp_path, trains=True))
+    level = SupervisedAttention.prepare(config).level("detail", Fitting(config, tmp_path, trains=True))
     task = level.task("vgg_16", mode="affine", start="centred")
     params = jax.eval_shape(lambda: task.initial(0))["params"]
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}
@@ -83,6 +81,8 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
         hand=jnp.zeros((2, 2)),
         panel=jnp.zeros((2, 2)),
         labels=jnp.zeros(2, jnp.int32),
+        clips=jnp.zeros(2, jnp.int32),
+        times=jnp.zeros(2, jnp.int32),
     )
     check_loss(phase, params, {}, samples)
 

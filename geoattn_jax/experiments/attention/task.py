@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
@@ -37,7 +37,7 @@ FOLLOWED = 4  # frames whose theta is recorded at every evaluation
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Where samples come from, see `KitchenFrames`.
+    """Where samples come from.
 
     Attributes:
       level: at whose sizes.
@@ -215,24 +215,21 @@ class AttentionTask:
         return {"accuracy": outcome.correct.mean(), **self._means(outcome.measures), **followed}
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def features(
-        self, variables: Variables, samples: Samples, region: Region, clips: Int[Array, " b"]
-    ) -> Float[Array, "b f"]:
+    def features(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, see `SSTN.features`.
 
         Args:
           variables: trained.
           samples: the frames.
-          region: which one of each.
-          clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
-            frames of a clip the same, whatever the batch.
+          region: which one of each. How far aside a control region lies is drawn from the clip's number: in
+            all frames of a clip the same, whatever the batch.
         """
         if region == "attended":
             theta = self.model.apply(
                 variables, samples.frames, samples.top_left, train=False, method="localize"
             )
         else:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = control_theta(region, samples, aside, self.model.crop_hw)
         return self.model.apply(variables, self._attend(samples, theta), method="features")

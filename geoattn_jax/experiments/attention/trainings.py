@@ -3,17 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-from jaxtyping import Bool, Int
-
-from geoattn_jax.data.kitchen import CLASS_GROUPS
-from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS, LevelName
+from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.experiments.attention import networks
 from geoattn_jax.experiments.attention.control_regions import Region
 from geoattn_jax.experiments.attention.published_weights import with_weights
-from geoattn_jax.experiments.attention.samples import KitchenFrames
 from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Variables
-from geoattn_jax.experiments.attention.theta_probe import class_from_theta
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.layers.spatial_transformer import ThetaMode
@@ -54,8 +48,6 @@ MODELS = {
 }
 SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
 
-Numbers = dict[tuple[str, str], float]  # by protocol and metric
-
 
 @dataclasses.dataclass(frozen=True)
 class AttentionLevel:
@@ -70,19 +62,6 @@ class AttentionLevel:
     config: Config
     frames: FrameSource
     fitting: Fitting
-
-    @classmethod
-    def prepare(cls, config: Config, level: LevelName, fitting: Fitting) -> "AttentionLevel":
-        """KitchenMini's frames at the level of that name, at the config's scale."""
-        sizes = SCALES[config.scale][level]
-        frames = KitchenFrames(
-            level=sizes,
-            seed=config.world_seed,
-            num_clips=config.clips.to_dict(),
-            frames_per_clip=config.frames_per_clip,
-            folder=fitting.workdir / level,
-        )
-        return cls(config, frames, fitting)
 
     @property
     def name(self) -> str:
@@ -164,20 +143,6 @@ class AttentionLevel:
         )
         return task, self._fit(f"{self.folder(localizer, seed)}/{name}", [phase], start, seed)
 
-    def numbers(self, localizer: str, name: str, seed: int) -> Numbers:
-        """What one run comes to on the test clips."""
-        task, variables = self.trained(localizer, name, seed)
-        region = MODELS[name].region
-        outcome = task.outcome(variables, "test", region)
-        numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
-        for metric, values in outcome.measures._asdict().items():
-            numbers["unseen_subjects", metric] = float(np.nanmean(values))
-        if region == "attended":
-            seen = task.outcome(variables, "train", region)
-            told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
-            numbers |= _accuracies("from_theta_alone", told, outcome.labels)
-        return numbers
-
     def _fit(self, folder: str, phases: Sequence[Phase], start: Variables, seed: int) -> Variables:
         config = self.config
         trained = self.fitting.fit(
@@ -198,11 +163,3 @@ def _with_recognizer(variables: Variables, other: Variables) -> Variables:
         name: {part: other[name][part] if part == "recognizer" else own for part, own in collection.items()}
         for name, collection in variables.items()
     }
-
-
-def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
-    """The accuracy on all classes, and on each group of them."""
-    accuracies = {(protocol, "accuracy"): float(correct.mean())}
-    for group, classes in CLASS_GROUPS.items():
-        accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
-    return accuracies

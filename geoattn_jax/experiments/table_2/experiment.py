@@ -22,11 +22,12 @@ from geoattn_jax.experiments.attention.trainings import (
     MODELS,
     SCALES,
     AttentionLevel,
-    Numbers,
 )
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.table_2.frames import KitchenFrames
+from geoattn_jax.experiments.table_2.numbers import Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
 from geoattn_jax.training import Row
 from geoattn_jax.training.optimizers import OPTIMIZERS
@@ -158,7 +159,8 @@ class SupervisedAttention:
     def level(self, name: LevelName, fitting: Fitting) -> AttentionLevel:
         """The trainings of a level; its frames are rendered once."""
         if name not in self._levels:
-            self._levels[name] = AttentionLevel.prepare(self.config, name, fitting)
+            frames = kitchen_frames(self.config, name, fitting)
+            self._levels[name] = AttentionLevel(self.config, frames, fitting)
         return self._levels[name]
 
     def rows(self, fitting: Fitting) -> Iterator[Row]:
@@ -176,10 +178,21 @@ class SupervisedAttention:
         for name, localizer, model in cells:
             level, runs = self.level(name, fitting), []
             for seed in seeds:
-                runs.append(level.numbers(localizer, model, seed))
+                runs.append(numbers_of(level, localizer, model, seed))
                 accuracy = runs[-1]["unseen_subjects", "accuracy"]
                 _log.info("%s, %s, %s, seed %d: %.1f%%", name, localizer, model, seed, 100 * accuracy)
             yield from rows_of(name, localizer, model, runs)
+
+
+def kitchen_frames(config: Config, name: LevelName, fitting: Fitting) -> KitchenFrames:
+    """KitchenMini's frames at the level of that name, at the config's scale."""
+    return KitchenFrames(
+        level=SCALES[config.scale][name],
+        seed=config.world_seed,
+        num_clips=config.clips.to_dict(),
+        frames_per_clip=config.frames_per_clip,
+        folder=fitting.workdir / name,
+    )
 
 
 def rows_of(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:

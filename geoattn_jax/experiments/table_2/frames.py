@@ -1,7 +1,5 @@
-"""KitchenMini's frames as supervised attention sees them: cropped, with the hard-coded region of the crop."""
+"""KitchenMini's frames as Table 2 sees them: cropped, with the hard-coded region of the crop."""
 
-import dataclasses
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,15 +13,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from geoattn_jax.data.crops import centre_crops, random_crops
 from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, render_clips, render_frames
 from geoattn_jax.data.levels import LEVELS, Level
-from geoattn_jax.data.regions import best_window, best_windows, motion_map
+from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
+from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
+from geoattn_jax.experiments.attention.samples import Samples, change_light, normalize, pixels, portions
+from geoattn_jax.ops.coordinates import rescale_coords
 from geoattn_jax.ops.grid import crop_theta
-from geoattn_jax.training import cached_arrays
 
 CLIPS_AT_ONCE = 60  # that are rendered
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
-MEAN, STD = 0.5, 0.25  # of the frames' pixels, about
-GAIN, CHANNEL_GAIN = 0.2, 0.1  # of the light in training, from 1 minus to 1 plus this
 
 
 class Pool(NamedTuple):
@@ -45,29 +43,8 @@ class Pool(NamedTuple):
     windows: Float[Array, "n crops 2"]
 
 
-class Samples(NamedTuple):
-    """A batch of single frames.
-
-    Attributes:
-      frames: RGB, normalized; 0, which is also what lies outside, is middle grey.
-      top_left: (y, x) of the crop's first pixel, pixels of the frame.
-      theta_2: of the hard-coded region in the crop.
-      hand, panel: the centres (y, x) of the hand and of the level's panel, pixels of the crop; NaN where
-        there is none. For evaluation and controls.
-      labels: the classes.
-    """
-
-    frames: Float[Array, "b h w 3"]
-    top_left: Int[Array, "b 2"]
-    theta_2: Float[Array, "b 2 3"]
-    hand: Float[Array, "b 2"]
-    panel: Float[Array, "b 2"]
-    labels: Int[Array, " b"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class KitchenFrames:
-    """The frames of one level; those of a split are rendered when they are first asked for.
+    """The frames of one level; those of a split are rendered when they are first asked for, and then kept.
 
     Attributes:
       level: one of KitchenMini's, or one of the paper's, for which the frames are enlarged to MPII Cooking's
@@ -78,15 +55,15 @@ class KitchenFrames:
       folder: keeps the hard-coded regions.
     """
 
-    level: Level
-    seed: int
-    num_clips: Mapping[Split, int]
-    frames_per_clip: int
-    folder: Path
-    _pools: dict[Split, Pool] = dataclasses.field(default_factory=dict, init=False, repr=False)
-
     channels: ClassVar = 3
     num_classes: ClassVar = len(CLASS_NAMES)
+
+    def __init__(
+        self, level: Level, seed: int, num_clips: Mapping[Split, int], *, frames_per_clip: int, folder: Path
+    ):
+        self.level, self.seed, self.num_clips = level, seed, num_clips
+        self.frames_per_clip, self.folder = frames_per_clip, folder
+        self._pools: dict[Split, Pool] = {}
 
     @property
     def panel_hw(self) -> tuple[float, float]:
@@ -130,12 +107,13 @@ class KitchenFrames:
         kitchen = KitchenMini(split, self.level.name)
         together = portions(self.num_clips[split], CLIPS_AT_ONCE)
 
-        def find_windows() -> dict[str, np.ndarray]:
-            began = time.monotonic()
-            windows = np.concatenate([windows_of_crops(kitchen, self.seed, portion) for portion in together])
-            return {"windows": windows, "seconds": np.array(time.monotonic() - began)}
-
-        windows = cached_arrays(self.folder / f"windows_{split}.npz", find_windows)["windows"]
+        windows = kept_windows(
+            self.folder / f"windows_{split}.npz",
+            kitchen,
+            self.seed,
+            self.num_clips[split],
+            clips_at_once=CLIPS_AT_ONCE,
+        )
         per_clip = self.frames_per_clip if split == "train" else 1
         parts = [_render(kitchen, self.seed, portion, per_clip) for portion in together]
         arrays = (jnp.concatenate(part) for part in zip(*parts, strict=True))
@@ -152,23 +130,6 @@ def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Sampl
     return samples._replace(frames=normalize(change_light(light_key, pixels(samples.frames))))
 
 
-def change_light(key: PRNGKeyArray, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Multiplies each frame by a random gain, and each of its channels by another."""
-    gains = jax.random.uniform(key, (len(pixels), 1, 1, 4), minval=-1, maxval=1)
-    light = (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
-    return pixels * light
-
-
-def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Frames with pixels in [0, 1] as the networks get them."""
-    return (pixels - MEAN) / STD
-
-
-def pixels(frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Undoes `normalize`."""
-    return MEAN + STD * frames
-
-
 @partial(jax.jit, static_argnums=0)
 def _samples(
     level: Level, pool: Pool, clips: Int[Array, " b"], times: Int[Array, " b"], top_left: Int[Array, "b 2"]
@@ -179,29 +140,25 @@ def _samples(
     hand, panel = (
         centres[clips, times] - top_left.astype(jnp.float32) for centres in (pool.hand, pool.panel)
     )
-    middle = pool.windows[clips, top_left[:, 1]] + jnp.array(mini.window_hw, jnp.float32) / 2
+    to_middle = [(jnp.array(one.window_hw, jnp.float32) - 1) / 2 for one in (mini, level)]
+    middle = pool.windows[clips, top_left[:, 1]] + to_middle[0]
     if level != mini:
         for hw in (CAMERA_HW, level.frame_hw):
             frames = jax.image.resize(frames, (len(frames), *hw, 3), "linear")
         top_left = top_left * level.crop_range // mini.crop_range
-    enlargement = jnp.array(level.crop_hw, jnp.float32) / jnp.array(mini.crop_hw, jnp.float32)
-    window = middle * enlargement - jnp.array(level.window_hw, jnp.float32) / 2
+    middle, hand, panel = (
+        rescale_coords(places, from_hw=mini.crop_hw, to_hw=level.crop_hw) for places in (middle, hand, panel)
+    )
     return Samples(
         frames=frames,
         top_left=top_left,
-        theta_2=crop_theta(window, level.window_hw, input_hw=level.crop_hw),
-        hand=(hand + 0.5) * enlargement - 0.5,
-        panel=(panel + 0.5) * enlargement - 0.5,
+        theta_2=crop_theta(middle - to_middle[1], level.window_hw, input_hw=level.crop_hw),
+        hand=hand,
+        panel=panel,
         labels=pool.labels[clips],
+        clips=clips,
+        times=times,
     )
-
-
-@partial(jax.jit, static_argnums=0)
-def windows_of_crops(
-    kitchen: KitchenMini, seed: int | Int[Array, ""], indices: Int[Array, " b"]
-) -> Float[Array, "b crops 2"]:
-    """The hard-coded region of every crop of some clips; see `Pool`."""
-    return best_windows(motion_map(render_clips(kitchen, seed, indices).flow), kitchen.sizes)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -227,9 +184,3 @@ def _render(
 
     clips = render_frames(kitchen, seed, indices, jax.vmap(draw)(indices))
     return jnp.round(255 * clips.frames).astype(jnp.uint8), clips.hand, clips.panel, clips.labels
-
-
-def portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
-    """The clips 0, 1, ..., `size` at a time."""
-    indices = np.arange(count, dtype=np.int32)
-    return [indices[start : start + size] for start in range(0, count, size)]

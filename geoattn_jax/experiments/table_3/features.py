@@ -37,14 +37,12 @@ def extract_features(
     """
     began = time.monotonic()
     lengths = frames.source.lengths(split)
-    clips = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     parts = {name: [] for name in models}
-    for batch, samples in enumerate(frames.every_frame(split, batch_size)):
-        places = np.minimum(np.arange(batch_size) + batch * batch_size, len(clips) - 1)
+    for samples in frames.every_frame(split, batch_size):
         for name, model in models.items():
-            features = model.task.features(model.variables, samples, model.region, clips[places])
+            features = model.task.features(model.variables, samples, model.region)
             parts[name].append(np.asarray(features))
-    features = {name: np.concatenate(part)[: len(clips)] for name, part in parts.items()}
+    features = {name: np.concatenate(part)[: lengths.sum()] for name, part in parts.items()}
     return features | {"lengths": lengths, "seconds": np.array(time.monotonic() - began)}
 
 
