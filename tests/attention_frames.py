@@ -23,6 +23,8 @@ def samples(count):
         hand=jnp.asarray(window + 4).at[0].set(jnp.nan),
         panel=jnp.asarray(window + 5).at[:2].set(jnp.nan),
         labels=jnp.arange(count, dtype=jnp.int32) % CLASSES,
+        clips=jnp.arange(count, dtype=jnp.int32),
+        times=jnp.zeros(count, jnp.int32),
     )
 
 

@@ -40,6 +40,7 @@ from geoattn_jax.data.kitchen_scene import FRAME_HW, NUM_FRAMES, Scene, draw_sce
 from geoattn_jax.data.levels import LEVEL_NAMES, LEVELS, Level, LevelName
 from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.ops.checks import check_choice
+from geoattn_jax.ops.coordinates import rescale_coords
 
 CLASS_NAMES = tuple(action.name for action in ACTIONS)
 CLASS_GROUPS: dict[ActionGroup, tuple[int, ...]] = {group: labels_of(group) for group in ACTION_GROUPS}
@@ -156,7 +157,7 @@ def render_frames(
         # A sharp filter, so that lines too fine for the level leave no trace.
         frames = jnp.clip(_resize(frames, hw, "lanczos5"), 0, 1)
         flow = _resize(flow, hw, "linear") * scale[:, None, None]
-        hand, panel = ((position + 0.5) * scale - 0.5 for position in (hand, panel))
+        hand, panel = (rescale_coords(places, from_hw=FRAME_HW, to_hw=hw) for places in (hand, panel))
     frames, flow = (jnp.moveaxis(planes, 2, -1) for planes in (frames, flow))
     return Clips(frames, flow, hand, scenes.label, panel)
 

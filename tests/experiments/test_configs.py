@@ -71,7 +71,7 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
     vgg_16_without_fc8 = 138_357_544 - 1000 * 4097
     assert sizes["localizer"] + sizes["transformer"] == vgg_16_without_fc8 + 6 * 4097
     assert sizes["recognizer"] == vgg_16_without_fc8 + 14 * 4097
-    rates = {"localizer_rate": 1.0, "recognizer_rate": 1.0}
+    rates = {"localizer_rate": 1.0, "recognizer_rate": 1.0, "schedule": "cosine"}
     phase = task.joint(updates=7, region="attended", **rates, evaluate_every=1)
     assert phase.steps == 7 * 64
     samples = Samples(
@@ -81,6 +81,8 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
         hand=jnp.zeros((2, 2)),
         panel=jnp.zeros((2, 2)),
         labels=jnp.zeros(2, jnp.int32),
+        clips=jnp.zeros(2, jnp.int32),
+        times=jnp.zeros(2, jnp.int32),
     )
     check_loss(phase, params, {}, samples)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from geoattn_jax.experiments.attention.samples import Samples
+from geoattn_jax.ops.coordinates import normalize_coords
 
 Region = Literal["attended", "hard_coded", "oracle"]  # what a recognizer sees
 Crops = Literal["jittered", "random"]
@@ -46,7 +47,7 @@ def _around_panel(samples: Samples, crop_hw: tuple[int, int]) -> Float[Array, "b
     """The region around the panel; without one around the hand; without either the hard-coded region."""
     theta = samples.theta_2
     for position in (samples.hand, samples.panel):
-        centre = (2 * position + 1) / jnp.array(crop_hw, jnp.float32) - 1
+        centre = normalize_coords(position, input_hw=crop_hw)
         found = ~jnp.isnan(position[:, :1])
-        theta = theta.at[..., 2].set(jnp.where(found, centre[:, ::-1], theta[..., 2]))
+        theta = theta.at[..., 2].set(jnp.where(found, centre, theta[..., 2]))
     return theta

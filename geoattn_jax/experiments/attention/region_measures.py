@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.coordinates import normalize_coords
 from geoattn_jax.ops.grid import affine_grid
 
 GRID = 20  # rows and columns of points on a panel whose visibility is counted
@@ -14,7 +15,7 @@ class Measures(NamedTuple):
     """Of each region; NaN where there is no hand or no panel.
 
     Attributes:
-      theta_error: from its centre to the hard-coded region's, pixels of the crop.
+      centre_distance: from its centre to the hard-coded region's, pixels of the crop.
       scale: its side as a fraction of the crop's (the root of the area).
       samples_outside: share of its pixels that lie outside of the crop.
       hand_distance: from its centre to the hand, pixels of the crop.
@@ -22,7 +23,7 @@ class Measures(NamedTuple):
       panel_visible: share of that panel that it shows.
     """
 
-    theta_error: Float[Array, " b"]
+    centre_distance: Float[Array, " b"]
     scale: Float[Array, " b"]
     samples_outside: Float[Array, " b"]
     hand_distance: Float[Array, " b"]
@@ -59,7 +60,7 @@ def measure(
     outside = ((coords < -0.5) | (coords > limits)).any(axis=-1)
     centre = centre_of(theta, crop_hw)
     return Measures(
-        theta_error=jnp.linalg.norm(centre - centre_of(theta_2, crop_hw), axis=-1),
+        centre_distance=jnp.linalg.norm(centre - centre_of(theta_2, crop_hw), axis=-1),
         scale=jnp.sqrt(jnp.abs(_determinant(theta))),
         samples_outside=outside.mean(axis=(1, 2)),
         hand_distance=jnp.linalg.norm(centre - hand, axis=-1),
@@ -91,8 +92,7 @@ def _share_shown(
     steps = (jnp.arange(GRID, dtype=theta.dtype) + 0.5) / GRID - 0.5
     steps = jnp.stack(jnp.meshgrid(*(length * steps for length in panel_hw), indexing="ij"), axis=-1)
     points = panel[:, None] + steps.reshape(1, -1, 2)
-    size = jnp.array(crop_hw, theta.dtype)
-    place = ((2 * points + 1) / size - 1)[..., ::-1] - theta[:, None, :, 2]
+    place = normalize_coords(points, input_hw=crop_hw) - theta[:, None, :, 2]
     (xx, xy), (yx, yy) = jnp.moveaxis(theta[:, None, :, :2], (2, 3), (0, 1))
     determinant = _determinant(theta)[:, None]
     x = (yy * place[..., 0] - xy * place[..., 1]) / determinant

@@ -7,6 +7,7 @@ from geoattn_jax.experiments.core.stages import WATCHING, Stage
 
 # Of all trainings.
 OF_TRAINING = ("scale", "recognizer", "dropout", "batch_size", "sub_batches", "optimizer", "weights")
+OF_ALL_LEVELS = ("joint.recognizer_rate", "joint.schedule")
 EVALUATION = ("evaluation_batch", "evaluate_every")  # while training goes on, on validation frames
 
 
@@ -39,7 +40,7 @@ def training_stages(
     )
     if not model.joint:
         return [guide]
-    of_level = (f"joint.updates.{level}", f"joint.localizer_rate.{level}", "joint.recognizer_rate")
+    of_level = (f"joint.updates.{level}", f"joint.localizer_rate.{level}", *OF_ALL_LEVELS)
     joint = Stage(
         joint_folder(level, localizer, name, seed),
         reads=(*reads, *of_level),

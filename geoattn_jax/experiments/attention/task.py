@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
@@ -25,7 +25,9 @@ from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Mea
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
+from geoattn_jax.training.optimizers import Optimizer
 from geoattn_jax.training.phase import ModelState, Params
+from geoattn_jax.training.schedules import SCHEDULES
 
 Variables = Mapping[str, Any]  # flax's: "params", and of networks with mutable state their "batch_stats"
 
@@ -35,7 +37,7 @@ FOLLOWED = 4  # frames whose theta is recorded at every evaluation
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Where samples come from, see `KitchenFrames`.
+    """Where samples come from.
 
     Attributes:
       level: at whose sizes.
@@ -78,7 +80,7 @@ class AttentionTask:
       batch_size: of an update.
       sub_batches: into how many parts a batch is split, whose gradients are added up one after another.
       evaluation_batch: how many frames are evaluated at a time.
-      optimizer: from a learning rate's schedule.
+      optimizer: see `training.optimizers`.
     """
 
     model: SSTN
@@ -86,7 +88,7 @@ class AttentionTask:
     batch_size: int
     sub_batches: int
     evaluation_batch: int
-    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+    optimizer: Optimizer
 
     def initial(self, seed: int) -> Variables:
         """Of "localizer", "transformer" (the theta layer) and "recognizer"."""
@@ -104,6 +106,7 @@ class AttentionTask:
         crops: Crops,
         localizer_rate: float,
         recognizer_rate: float,
+        schedule: str,
         evaluate_every: int,
     ) -> Phase:
         """Regressive guiding of the localizer, and pretraining of the recognizer on crops.
@@ -112,8 +115,9 @@ class AttentionTask:
           updates: how many.
           crops: where the recognizer's crops lie: "random" is anywhere, as in the paper, "jittered" is around
             the hard-coded region.
-          localizer_rate: learning rate.
+          localizer_rate: the highest learning rate.
           recognizer_rate: likewise.
+          schedule: of both, one of `SCHEDULES`.
           evaluate_every: updates from one evaluation to the next.
         """
 
@@ -129,9 +133,8 @@ class AttentionTask:
             metrics |= self._means(self._measure(theta, samples))
             return guiding + recognition, (model_state, metrics)
 
-        return self._phase(
-            "guide", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region="attended"
-        )
+        rates = localizer_rate, recognizer_rate
+        return self._phase("guide", loss, updates, rates, schedule, evaluate_every, region="attended")
 
     def joint(
         self,
@@ -140,6 +143,7 @@ class AttentionTask:
         region: Region,
         localizer_rate: float,
         recognizer_rate: float,
+        schedule: str,
         evaluate_every: int,
     ) -> Phase:
         """Cross-entropy through the sampler; with another region only the recognizer learns."""
@@ -151,9 +155,8 @@ class AttentionTask:
             metrics = {"accuracy": _accuracy(logits, samples), **self._means(self._measure(theta, samples))}
             return losses.mean(), (model_state, metrics)
 
-        return self._phase(
-            "joint", loss, updates, localizer_rate, recognizer_rate, evaluate_every, region=region
-        )
+        rates = localizer_rate, recognizer_rate
+        return self._phase("joint", loss, updates, rates, schedule, evaluate_every, region=region)
 
     def outcome(self, variables: Variables, split: Split, region: Region) -> Outcome:
         """Recognizes a frame of each clip of a split, with running statistics; nothing is dropped."""
@@ -170,8 +173,8 @@ class AttentionTask:
         name: str,
         loss: Callable,
         updates: int,
-        localizer_rate: float,
-        recognizer_rate: float,
+        rates: tuple[float, float],
+        schedule: str,
         evaluate_every: int,
         *,
         region: Region,
@@ -181,12 +184,12 @@ class AttentionTask:
             return self.frames.training(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
 
         def optimizer(rate: float) -> optax.GradientTransformation:
-            warm_up = round(WARM_UP * updates)
-            update = self.optimizer(optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, updates))
+            update = self.optimizer(SCHEDULES[schedule](rate, updates, round(WARM_UP * updates)))
             if self.sub_batches == 1:
                 return update  # MultiSteps would keep a copy of the gradients all the same
             return optax.MultiSteps(update, self.sub_batches).gradient_transformation()
 
+        localizer_rate, recognizer_rate = rates
         optimizers = {"recognizer": optimizer(recognizer_rate)}
         if region == "attended":
             optimizers |= {label: optimizer(localizer_rate) for label in ("localizer", "transformer")}
@@ -212,24 +215,21 @@ class AttentionTask:
         return {"accuracy": outcome.correct.mean(), **self._means(outcome.measures), **followed}
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def features(
-        self, variables: Variables, samples: Samples, region: Region, clips: Int[Array, " b"]
-    ) -> Float[Array, "b f"]:
+    def features(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, see `SSTN.features`.
 
         Args:
           variables: trained.
           samples: the frames.
-          region: which one of each.
-          clips: their numbers, from each of which it is drawn how far aside a control region lies: in all
-            frames of a clip the same, whatever the batch.
+          region: which one of each. How far aside a control region lies is drawn from the clip's number: in
+            all frames of a clip the same, whatever the batch.
         """
         if region == "attended":
             theta = self.model.apply(
                 variables, samples.frames, samples.top_left, train=False, method="localize"
             )
         else:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), clips)
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = control_theta(region, samples, aside, self.model.crop_hw)
         return self.model.apply(variables, self._attend(samples, theta), method="features")

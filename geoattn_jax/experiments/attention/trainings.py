@@ -2,25 +2,19 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 
-import numpy as np
-import optax
-from jaxtyping import Bool, Int
-
-from geoattn_jax.data.kitchen import CLASS_GROUPS
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.experiments.attention import networks
 from geoattn_jax.experiments.attention.control_regions import Region
 from geoattn_jax.experiments.attention.published_weights import with_weights
 from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Variables
-from geoattn_jax.experiments.attention.theta_probe import class_from_theta
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.models.sstn import SSTN, ThetaStart
 from geoattn_jax.training import PMAP_AXIS, Phase
+from geoattn_jax.training.optimizers import OPTIMIZERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +48,6 @@ MODELS = {
     "oracle": Model(region="oracle"),
 }
 SCALES = {"mini": LEVELS, "paper": PAPER_LEVELS}
-OPTIMIZERS = {
-    "adam": partial(optax.adam, b1=0.9, b2=0.99),
-    "momentum": partial(optax.sgd, momentum=0.9),
-}
-
-Numbers = dict[tuple[str, str], float]  # by protocol and metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,23 +132,10 @@ class AttentionLevel:
             region=model.region,
             localizer_rate=settings.joint.localizer_rate[self.name],
             recognizer_rate=settings.joint.recognizer_rate,
+            schedule=settings.joint.schedule,
             evaluate_every=settings.evaluate_every,
         )
         return task, self._fit(folder, [phase], start, seed)
-
-    def numbers(self, localizer: str, name: str, seed: int) -> Numbers:
-        """What one run comes to on the test clips."""
-        task, variables = self.trained(localizer, name, seed)
-        region = MODELS[name].region
-        outcome = task.outcome(variables, "test", region)
-        numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
-        for metric, values in outcome.measures._asdict().items():
-            numbers["unseen_subjects", metric] = float(np.nanmean(values))
-        if region == "attended":
-            seen = task.outcome(variables, "train", region)
-            told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
-            numbers |= _accuracies("from_theta_alone", told, outcome.labels)
-        return numbers
 
     def _fit(self, folder: str, phases: Sequence[Phase], start: Variables, seed: int) -> Variables:
         config = self.config
@@ -197,11 +172,3 @@ def joint_folder(level: str, localizer: str, name: str, seed: int) -> str:
 def run_folder(level: str, localizer: str, seed: int) -> str:
     """Where the workdir has the trainings of one run."""
     return f"{level}/{localizer}/seed_{seed}"
-
-
-def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
-    """The accuracy on all classes, and on each group of them."""
-    accuracies = {(protocol, "accuracy"): float(correct.mean())}
-    for group, classes in CLASS_GROUPS.items():
-        accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
-    return accuracies

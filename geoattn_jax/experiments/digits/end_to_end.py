@@ -27,6 +27,8 @@ from geoattn_jax.experiments.digits.two_stage import TwoStage
 from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.training import PMAP_AXIS, Row, Trained
+from geoattn_jax.training.optimizers import OPTIMIZERS
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -41,24 +43,23 @@ OWN_RULES: dict[str, Rule] = {
     **{f"frames.steps.{name}": rules.whole(1) for name in PROTOCOLS},
     "frames.batch_size": rules.whole(1),
     "frames.learning_rate": rules.positive(),
+    "frames.optimizer": rules.one_of(OPTIMIZERS),
+    "frames.schedule": rules.one_of(SCHEDULES),
     **{f"clips.steps.{name}": rules.whole(1) for name in PROTOCOLS},
     "clips.batch_size": rules.whole(1),
     "clips.units": rules.whole(1),
     "clips.learning_rate": rules.positive(),
     "clips.cnn_learning_rate": rules.positive(),
+    "clips.optimizer": rules.one_of(OPTIMIZERS),
+    "clips.cnn_optimizer": rules.one_of(OPTIMIZERS),
+    "clips.schedule": rules.one_of(SCHEDULES),
     "clips.frame_loss": rules.positive(),
 }
 SHARED_RULES = {
     key: rule for key, rule in two_stage_plan.RULES.items() if key not in ("experiment", "protocol")
 }
 RULES = OWN_RULES | SHARED_RULES
-CLIPS = (
-    "seed",
-    "digits",
-    "frame_size",
-    "video",
-    "clips.units",
-)  # what endless videos and the model depend on
+CLIPS = ("seed", "digits", "frame_size", "video", "clips.units")  # what endless videos and the model are
 
 Cell = tuple[str, str, str]  # protocol, condition, model
 
@@ -79,6 +80,8 @@ def base_config() -> Config:
         "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
         "learning_rate": 1e-2,
+        "optimizer": "muon_convolutions",
+        "schedule": "cosine",
     }
     config.clips = {
         "steps": {"new_motion": 250, "new_digits": 1200},
@@ -86,6 +89,9 @@ def base_config() -> Config:
         "units": 128,
         "learning_rate": 3e-3,
         "cnn_learning_rate": 2e-4,
+        "optimizer": "muon",
+        "cnn_optimizer": "adamw",
+        "schedule": "cosine",
         "frame_loss": 0.3,
     }
     return config.lock()
@@ -107,6 +113,8 @@ def stages(config: Config) -> list[Stage]:
                 f"frames.steps.{protocol}",
                 "frames.batch_size",
                 "frames.learning_rate",
+                "frames.optimizer",
+                "frames.schedule",
             ),
             uses=curve,
             data=("train",),
@@ -120,6 +128,9 @@ def stages(config: Config) -> list[Stage]:
                 "clips.batch_size",
                 "clips.learning_rate",
                 "clips.cnn_learning_rate",
+                "clips.optimizer",
+                "clips.cnn_optimizer",
+                "clips.schedule",
                 "clips.frame_loss",
             ),
             uses=curve,
@@ -210,6 +221,8 @@ class EndToEnd:
             steps=settings.frames.steps[protocol],
             batch_size=settings.frames.batch_size,
             learning_rate=settings.frames.learning_rate,
+            optimizer=settings.frames.optimizer,
+            schedule=settings.frames.schedule,
             curve_videos=settings.curve.videos,
             evaluate_every=settings.curve.every,
         )
@@ -232,6 +245,9 @@ class EndToEnd:
             batch_size=settings.clips.batch_size,
             learning_rate=settings.clips.learning_rate,
             cnn_learning_rate=settings.clips.cnn_learning_rate,
+            optimizer=settings.clips.optimizer,
+            cnn_optimizer=settings.clips.cnn_optimizer,
+            schedule=settings.clips.schedule,
             frame_loss=settings.clips.frame_loss,
             curve_videos=settings.curve.videos,
             evaluate_every=settings.curve.every,

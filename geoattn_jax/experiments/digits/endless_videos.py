@@ -12,17 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
-from optax.contrib import MuonDimensionNumbers, muon
 
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.models.frame_cnn import mean_log_probabilities
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import ModelState, Params
 
 TEST_BATCH = 50  # clips
-WARM_UP = 200  # steps
 FIRST_CLIP = 2**30  # index of a stream far from that of the frames, so that clips show other videos
 
 
@@ -56,6 +55,8 @@ class StreamedVideos:
         steps: int,
         batch_size: int,
         learning_rate: float,
+        optimizer: str,
+        schedule: str,
         curve_videos: int,
         evaluate_every: int,
     ) -> Phase:
@@ -65,7 +66,8 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: frames in a batch.
-          learning_rate: the highest; see `_decaying`.
+          learning_rate: the highest.
+          optimizer, schedule: see `update_rule`.
           curve_videos: how many test clips the CNN is evaluated on while it learns.
           evaluate_every: after how many steps.
         """
@@ -82,9 +84,7 @@ class StreamedVideos:
             steps=steps,
             batch=lambda seed, step: self._render(stream, seed, step * batch_size, batch_size),
             loss=loss,
-            optimizers={
-                "cnn": _muon(_decaying(learning_rate, steps), muon_weight_dimension_numbers=_convolutions)
-            },
+            optimizers={"cnn": update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["mean_pooling"]},
             evaluate_every=evaluate_every,
         )
@@ -97,6 +97,9 @@ class StreamedVideos:
         batch_size: int,
         learning_rate: float,
         cnn_learning_rate: float,
+        optimizer: str,
+        cnn_optimizer: str,
+        schedule: str,
         frame_loss: float,
         curve_videos: int,
         evaluate_every: int,
@@ -107,8 +110,11 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: clips in a batch.
-          learning_rate: of the LSTM and what follows it, the highest; see `_decaying`.
+          learning_rate: of the LSTM and what follows it, the highest.
           cnn_learning_rate: of the CNN.
+          optimizer: of the LSTM and what follows it, see `update_rule`.
+          cnn_optimizer: of the CNN.
+          schedule: of both.
           frame_loss: weight of the loss of single frames, which keeps the CNN a frame classifier.
           curve_videos: how many test clips the model is evaluated on while it learns.
           evaluate_every: after how many steps.
@@ -123,13 +129,14 @@ class StreamedVideos:
             metrics = {"step_accuracy": accuracy, "frame_accuracy": frame_accuracy}
             return of_steps + frame_loss * of_frames, (model_state, metrics)
 
-        head = _muon(_decaying(learning_rate, steps))
+        head = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
+        cnn = update_rule(cnn_optimizer, schedule, learning_rate=cnn_learning_rate, steps=steps)
         return Phase(
             name,
             steps=steps,
             batch=lambda seed, step: self._render(stream, seed, FIRST_CLIP + step * batch_size, batch_size),
             loss=loss,
-            optimizers={"cnn": optax.adamw(_decaying(cnn_learning_rate, steps)), "lstm": head, "fc": head},
+            optimizers={"cnn": cnn, "lstm": head, "fc": head},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["cnn_lstm"]},
             evaluate_every=evaluate_every,
         )
@@ -178,19 +185,3 @@ def _cross_entropy(
     labels = jnp.broadcast_to(labels[:, None], logits.shape[:2])
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return losses.mean(), (logits.argmax(-1) == labels).mean()
-
-
-def _decaying(highest: float, steps: int) -> optax.Schedule:
-    """A learning rate that rises in the first steps and falls to zero as half a cosine."""
-    return optax.warmup_cosine_decay_schedule(0.0, highest, min(WARM_UP, steps // 10), steps)
-
-
-def _convolutions(params: Params) -> Params:
-    """The axes of a convolution's inputs and outputs; None for other parameters."""
-    axes = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
-    return jax.tree.map(lambda param: axes if param.ndim == 4 else None, params)
-
-
-# Muon (Jordan et al. 2024) moves a matrix equally far in all directions: unless told of other axes, whatever
-# has two. The rest learns by AdamW; the factor makes Muon's steps as large, so that one rate fits both.
-_muon = partial(muon, consistent_rms=0.2, weight_decay=1e-4, adam_weight_decay=1e-4)

@@ -2,7 +2,7 @@
 
 Shan & Atanasov 2017, section "Training details": every cell of Table 1 is the mean over 300 rounds. All
 parameters get a leading axis of rounds, and the loss is the *sum* of the rounds' losses, so that each round's
-gradient is exactly its own. RMSProp works element by element: every round trains as if it were alone.
+gradient is exactly its own. The optimizer works element by element: each round trains as if it were alone.
 """
 
 from functools import partial
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
 
@@ -72,8 +73,10 @@ def rounds_phase(
     epochs: int,
     batch_size: int,
     learning_rate: float,
+    optimizer: str = "rmsprop",
+    schedule: str = "constant",
 ) -> Phase:
-    """RMSProp on the cross-entropy, over the sequences in an order of each round's own in every epoch.
+    """Learns from the cross-entropy, over the sequences in an order of each round's own in every epoch.
 
     Args:
       name: of the phase.
@@ -82,7 +85,9 @@ def rounds_phase(
       rounds: how many, the length of the parameters' first axis.
       epochs: how often each round sees every sequence.
       batch_size: a divisor of the number of sequences.
-      learning_rate: RMSProp's, whose other settings are Keras's: decay 0.9, no bias correction.
+      learning_rate: the highest.
+      optimizer: one of `ELEMENTWISE`; the paper's is the default.
+      schedule: see `update_rule`.
     """
     count = len(sequences.labels)
     steps = num_updates(count, epochs=epochs, batch_size=batch_size)
@@ -97,13 +102,13 @@ def rounds_phase(
         metrics = {"mean_loss": scores.loss.mean(), "accuracy": scores.accuracy.mean()}
         return scores.loss.sum(), (model_state, metrics)
 
-    rmsprop = optax.rmsprop(learning_rate, decay=0.9, eps=1e-8, eps_in_sqrt=False)
+    rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
     return Phase(
         name,
         steps=steps,
         batch=batch,
         loss=loss,
-        optimizers={"lstm": rmsprop, "fc": rmsprop},
+        optimizers={"lstm": rule, "fc": rule},
         batch_axes=RoundsBatch(sequences=None, order=0),
         shown="mean_loss",
     )

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
 from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.models.dcn_lenet import DCNLeNet
 from geoattn_jax.models.deform_lenet import DeformLeNet
 from geoattn_jax.models.lenet import LeNet
@@ -58,9 +59,27 @@ class ScaledDigitsTask:
         return {"cnn": jax.jit(self.cnn.init)(jax.random.key(self.seed), images)["params"]}
 
     def phase(
-        self, name: str, *, steps: int, batch_size: int, learning_rate: float, evaluate_every: int
+        self,
+        name: str,
+        *,
+        steps: int,
+        batch_size: int,
+        learning_rate: float,
+        evaluate_every: int,
+        optimizer: str = "adadelta",
+        schedule: str = "constant",
     ) -> Phase:
-        """Adadelta on the cross-entropy of endless images, never the same one twice."""
+        """Learns from the cross-entropy of endless images, never the same one twice.
+
+        Args:
+          name: of the phase.
+          steps: how many batches.
+          batch_size: images in a batch.
+          learning_rate: the highest.
+          evaluate_every: after how many steps.
+          optimizer, schedule: see `update_rule`; the paper's are the defaults.
+        """
+        rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
 
         def batch(seed: int, step: int) -> ScaledDigits:
             return self._render("train", seed, step * batch_size, batch_size)
@@ -77,7 +96,7 @@ class ScaledDigitsTask:
             steps=steps,
             batch=batch,
             loss=loss,
-            optimizers={"cnn": optax.adadelta(learning_rate, rho=0.95, eps=1e-8)},
+            optimizers={"cnn": rule},
             evaluate=lambda params, model_state: {"accuracy": self.test_accuracy(params)},
             evaluate_every=evaluate_every,
         )

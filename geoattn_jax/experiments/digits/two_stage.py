@@ -137,6 +137,8 @@ class TwoStage:
             steps=settings.pretrain.steps[name],
             batch_size=settings.pretrain.batch_size,
             learning_rate=settings.pretrain.learning_rate,
+            optimizer=settings.pretrain.optimizer,
+            schedule=settings.pretrain.schedule,
             evaluate_every=settings.pretrain.evaluate_every,
         )
         trained = self.fitting.fit(
@@ -167,6 +169,8 @@ class TwoStage:
             epochs=settings.lstm.epochs,
             batch_size=settings.lstm.batch_size,
             learning_rate=settings.lstm.learning_rate,
+            optimizer=settings.lstm.optimizer,
+            schedule=settings.lstm.schedule,
         )
         trained = self.second.fit(
             folder,

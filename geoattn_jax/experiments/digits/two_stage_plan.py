@@ -9,7 +9,9 @@ from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits.lstm_rounds import num_updates
 from geoattn_jax.experiments.digits.pretraining import CNNS
+from geoattn_jax.training.optimizers import ELEMENTWISE, OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
+from geoattn_jax.training.schedules import SCHEDULES
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["two_stage"]),
@@ -25,18 +27,23 @@ RULES: dict[str, Rule] = {
     **{f"pretrain.steps.{name}": rules.whole(1) for name in CNNS},
     "pretrain.batch_size": rules.whole(1),
     "pretrain.learning_rate": rules.positive(),
+    "pretrain.optimizer": rules.one_of(OPTIMIZERS),
+    "pretrain.schedule": rules.one_of(SCHEDULES),
     "pretrain.evaluate_every": rules.whole(1),
     "lstm.rounds": rules.whole(1),
     "lstm.epochs": rules.whole(1),
     "lstm.batch_size": rules.whole(1),
     "lstm.units": rules.whole(1),
     "lstm.learning_rate": rules.positive(),
+    "lstm.optimizer": rules.one_of(ELEMENTWISE),
+    "lstm.schedule": rules.one_of(SCHEDULES),
     "parallel": rules.one_of(PARALLELISMS),
     "log_every": rules.whole(1),
     "checkpoint_every": rules.whole(1),
     "tensorboard": rules.boolean(),
 }
 
+OF_PRETRAINING = ("batch_size", "learning_rate", "optimizer", "schedule")
 DIGITS = ("seed", "digits", "frame_size")  # what single digits depend on
 VIDEOS = (*DIGITS, "protocol", "video")
 
@@ -59,10 +66,20 @@ def paper_config() -> Config:
             "pretrain": {
                 "batch_size": 32,
                 "learning_rate": 1.0,
+                "optimizer": "adadelta",
+                "schedule": "constant",
                 "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
                 "evaluate_every": 500,
             },
-            "lstm": {"rounds": 300, "epochs": 10, "batch_size": 50, "units": 8, "learning_rate": 1e-3},
+            "lstm": {
+                "rounds": 300,
+                "epochs": 10,
+                "batch_size": 50,
+                "units": 8,
+                "learning_rate": 1e-3,
+                "optimizer": "rmsprop",
+                "schedule": "constant",
+            },
             "parallel": "jit",
             "log_every": 10,
             "checkpoint_every": 500,
@@ -78,7 +95,7 @@ def stages(config: Config) -> list[Stage]:
     for name in config.models:
         pretraining = Stage(
             f"{name}/pretrain",
-            reads=(*DIGITS, f"pretrain.steps.{name}", "pretrain.batch_size", "pretrain.learning_rate"),
+            reads=(*DIGITS, f"pretrain.steps.{name}", *(f"pretrain.{key}" for key in OF_PRETRAINING)),
             uses=("pretrain.evaluate_every", *WATCHING),
             data=("train",),
             steps=config.pretrain.steps[name],

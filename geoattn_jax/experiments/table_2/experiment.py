@@ -18,23 +18,24 @@ from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.control_regions import CROPS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
-from geoattn_jax.experiments.attention.samples import KitchenFrames
 from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
-    OPTIMIZERS,
     SCALES,
     AttentionLevel,
-    Numbers,
 )
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.table_2.frames import KitchenFrames
+from geoattn_jax.experiments.table_2.numbers import Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
 from geoattn_jax.training import Row
+from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +67,11 @@ RULES: dict[str, Rule] = {
     "guide.crops": rules.one_of(CROPS),
     "guide.localizer_rate": rules.positive(),
     "guide.recognizer_rate": rules.positive(),
+    "guide.schedule": rules.one_of(SCHEDULES),
     **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
     **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
     "joint.recognizer_rate": rules.positive(),
+    "joint.schedule": rules.one_of(SCHEDULES),
     "evaluate_every": rules.whole(1),
     "parallel": rules.one_of(PARALLELISMS),
     "log_every": rules.whole(1),
@@ -115,12 +118,14 @@ def kitchen_config() -> Config:
                 "crops": "jittered",
                 "localizer_rate": 1e-3,
                 "recognizer_rate": 1e-3,
+                "schedule": "cosine",
             },
             "joint": {
                 # The more general the level, the fewer pixels is a unit of theta.
                 "updates": {"detail": 1500, "middle": 1000, "general": 1000},
                 "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
                 "recognizer_rate": 5e-4,
+                "schedule": "cosine",
             },
             "evaluate_every": 200,
             "parallel": "jit",
@@ -199,7 +204,7 @@ class SupervisedAttention:
             measured[cell] = []
             for seed in seeds(self.plan.results):
                 level, localizer, model = cell
-                numbers = self.levels[level].numbers(localizer, model, seed)
+                numbers = numbers_of(self.levels[level], localizer, model, seed)
                 accuracy = numbers["unseen_subjects", "accuracy"]
                 _log.info("%s, seed %d: %.1f%%", ", ".join(cell), seed, 100 * accuracy)
                 measured[cell].append(numbers)
@@ -208,17 +213,6 @@ class SupervisedAttention:
     def rows(self, measured: Measured) -> list[Row]:
         """Of all cells."""
         return [row for cell, runs in measured.items() for row in rows_of(*cell, runs)]
-
-
-def kitchen_frames(config: Config, name: LevelName, fitting: Fitting) -> KitchenFrames:
-    """KitchenMini's frames at the level of that name, at the config's scale."""
-    return KitchenFrames(
-        level=SCALES[config.scale][name],
-        seed=config.world_seed,
-        num_clips=config.clips.to_dict(),
-        frames_per_clip=config.frames_per_clip,
-        folder=fitting.workdir / name,
-    )
 
 
 def cells(config: Config) -> list[Cell]:
@@ -234,6 +228,17 @@ def cells(config: Config) -> list[Cell]:
 def seeds(config: Config) -> range:
     """One for each run."""
     return range(config.seed, config.seed + config.runs)
+
+
+def kitchen_frames(config: Config, name: LevelName, fitting: Fitting) -> KitchenFrames:
+    """KitchenMini's frames at the level of that name, at the config's scale."""
+    return KitchenFrames(
+        level=SCALES[config.scale][name],
+        seed=config.world_seed,
+        num_clips=config.clips.to_dict(),
+        frames_per_clip=config.frames_per_clip,
+        folder=fitting.workdir / name,
+    )
 
 
 def rows_of(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:

@@ -29,7 +29,7 @@ MEASURES = {
     "from θ alone, on texture": ("from_theta_alone, texture", "accuracy"),
     "panel visible": ("unseen_subjects", "panel_visible"),
     "to the hand, px": ("unseen_subjects", "hand_distance"),
-    "to R_h, px": ("unseen_subjects", "theta_error"),
+    "to R_h, px": ("unseen_subjects", "centre_distance"),
     "scale": ("unseen_subjects", "scale"),
     "samples outside": ("unseen_subjects", "samples_outside"),
 }

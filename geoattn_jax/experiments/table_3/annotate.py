@@ -20,6 +20,7 @@ from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_ope
 from geoattn_jax.figures import annotated_strip
 from geoattn_jax.figures.annotated import VIDEO_SIZE, annotated_video
 from geoattn_jax.figures.lettering import embedded
+from geoattn_jax.ops.coordinates import rescale_coords
 
 TOP = 3  # classes that are named
 
@@ -74,10 +75,11 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
     height, width = read_video(video, stop=1).frames.shape[1:3]
     zoom = min(1.0, VIDEO_SIZE / max(height, width))
     frames = cached_frames(video, kept, resize_hw=(round(zoom * height), round(zoom * width)))
-    outlines = {
-        name: _on_frames(_corners(watched.streams[name, "rgb"], results.localizer, model, seed), frames)
-        for name in results.levels
-    }
+    outlines = {}
+    for name in results.levels:
+        level = watched.streams[name, "rgb"]
+        corners, sizes = _corners(level, results.localizer, model, seed), level.frames.level
+        outlines[name] = np.asarray(rescale_coords(corners, from_hw=sizes.frame_hw, to_hw=frames.shape[1:3]))
     (scores,) = watched.test_scores(seed)["spatial_temporal", FUSED, model].values
     best = np.argsort(scores)[::-1][:TOP]
     lines = [
@@ -88,18 +90,11 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
 
 
 def _corners(level: AttentionLevel, localizer: str, model: str, seed: int) -> Float[np.ndarray, "n 4 2"]:
-    """Of the region in every frame of the test clips, as shares of the frame's height and width."""
+    """Of the region in every frame of the test clips, pixels of the level's frame."""
     task, variables = level.trained(localizer, model, seed)
     sizes, parts = level.frames.level, []
     for samples in level.frames.every_frame("test", level.config.evaluation_batch):
         theta = task.theta(variables, samples, MODELS[model].region)
         corners = corners_of(theta, sizes.crop_hw) + samples.top_left[:, None].astype(jnp.float32)
-        parts.append((np.asarray(corners) + 0.5) / np.array(sizes.frame_hw))
+        parts.append(np.asarray(corners))
     return np.concatenate(parts)[: level.frames.source.lengths("test").sum()]
-
-
-def _on_frames(
-    shares: Float[np.ndarray, "t 4 2"], frames: UInt8[np.ndarray, "t h w 3"]
-) -> Float[np.ndarray, "t 4 2"]:
-    """Places given as shares of the frame, in pixels of its centres."""
-    return shares * np.array(frames.shape[1:3]) - 0.5

@@ -25,7 +25,7 @@ from geoattn_jax.experiments.attention.control_regions import CROPS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks, num_features
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
 from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches
-from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, AttentionLevel
+from geoattn_jax.experiments.attention.trainings import MODELS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
@@ -47,7 +47,9 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.training import Row, StoredRows, stored_rows
+from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
+from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -77,9 +79,11 @@ RULES: dict[str, Rule] = {
             "guide.crops": rules.one_of(CROPS),
             "guide.localizer_rate": rules.positive(),
             "guide.recognizer_rate": rules.positive(),
+            "guide.schedule": rules.one_of(SCHEDULES),
             **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
             **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
             "joint.recognizer_rate": rules.positive(),
+            "joint.schedule": rules.one_of(SCHEDULES),
         }.items()
     },
     "pooling.components": rules.whole(2),
@@ -101,20 +105,34 @@ def kitchen_streams_config() -> Config:
     localizer_rate = {"detail": 2e-4, "middle": 3e-4, "general": 1e-3}  # copied: Config would share it
     rgb = {
         "dropout": {"localizer": 0.0, "recognizer": 0.5},
-        "guide": {"updates": 1000, "crops": "jittered", "localizer_rate": 1e-3, "recognizer_rate": 1e-3},
+        "guide": {
+            "updates": 1000,
+            "crops": "jittered",
+            "localizer_rate": 1e-3,
+            "recognizer_rate": 1e-3,
+            "schedule": "cosine",
+        },
         "joint": {
             "updates": {"detail": 1500, "middle": 1000, "general": 1000},
             "localizer_rate": {**localizer_rate},
             "recognizer_rate": 5e-4,
+            "schedule": "cosine",
         },
     }
     flow = {
         "dropout": {"localizer": 0.0, "recognizer": 0.2},
-        "guide": {"updates": 3000, "crops": "jittered", "localizer_rate": 1e-3, "recognizer_rate": 2e-3},
+        "guide": {
+            "updates": 3000,
+            "crops": "jittered",
+            "localizer_rate": 1e-3,
+            "recognizer_rate": 2e-3,
+            "schedule": "cosine",
+        },
         "joint": {
             "updates": {"detail": 1500, "middle": 1500, "general": 1500},
             "localizer_rate": {**localizer_rate},
             "recognizer_rate": 1e-3,
+            "schedule": "cosine",
         },
     }
     return Config(

@@ -40,15 +40,14 @@ def extract_features(
     """
     lengths = frames.source.lengths(split)
     yield {"lengths": lengths}
-    clips = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    for batch, samples in enumerate(frames.every_frame(split, batch_size)):
-        numbers = np.arange(batch_size) + batch * batch_size
-        places, held = np.minimum(numbers, len(clips) - 1), np.count_nonzero(numbers < len(clips))
+    left = int(lengths.sum())
+    for samples in frames.every_frame(split, batch_size):
         features = {
-            name: model.task.features(model.variables, samples, model.region, clips[places])
+            name: model.task.features(model.variables, samples, model.region)
             for name, model in models.items()
         }
-        yield {name: np.asarray(batch)[:held] for name, batch in features.items()}
+        yield {name: np.asarray(batch)[:left] for name, batch in features.items()}
+        left -= batch_size
 
 
 def clip_by_clip(

@@ -30,7 +30,7 @@ EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided b
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamFrames:
-    """A `guiding.FrameSource` of any data set.
+    """A `FrameSource` of any data set.
 
     RGB is normalized as KitchenMini's frames are. From every flow its mean over the picture is subtracted,
     which is what a moving camera adds; then it is divided by the root mean square in training clips' regions.
@@ -134,6 +134,8 @@ class StreamFrames:
             hand=unknown,
             panel=unknown,
             labels=jnp.asarray(self._labels[split][clips]),
+            clips=jnp.asarray(clips, jnp.int32),
+            times=jnp.asarray(times, jnp.int32),
         )
 
 

@@ -34,7 +34,7 @@ def test_a_window():
     np.testing.assert_allclose(corners_of(theta, CROP_HW)[0], corners, rtol=1e-5)
     found = measures(theta, hand=(17.5, 31.5), panel=(18.5, 31.5), theta_2=window((13.0, 16.0)))
     expected = {
-        "theta_error": 5.0,
+        "centre_distance": 5.0,
         "scale": 0.25,
         "samples_outside": 0.0,
         "hand_distance": 0.0,

@@ -42,7 +42,7 @@ def task(frames=None, *, sub_batches=1, mode="affine"):
     )
 
 
-RATES = {"localizer_rate": 0.5, "recognizer_rate": 0.25, "evaluate_every": 2}
+RATES = {"localizer_rate": 0.5, "recognizer_rate": 0.25, "schedule": "cosine", "evaluate_every": 2}
 
 
 def guide(task, **changes):
@@ -121,9 +121,9 @@ def test_controls_leave_the_localizer_alone(region):
     if region == "oracle":  # the second frame has only a hand, the third a panel too
         assert metrics["panel_distance"] == pytest.approx(0, abs=1e-4)
         assert metrics["hand_distance"] == pytest.approx(np.sqrt(2) / 2, abs=1e-4)
-        assert metrics["theta_error"] > 0.5
+        assert metrics["centre_distance"] > 0.5
     else:  # within half a pixel in each direction, but not on the pixel
-        assert 0 < metrics["theta_error"] < np.sqrt(0.5)
+        assert 0 < metrics["centre_distance"] < np.sqrt(0.5)
 
 
 def test_sub_batches_make_the_big_batchs_steps():
@@ -174,7 +174,7 @@ def test_without_hands_and_panels_neither_is_reported():
     frames.panel_hw = None
     one = task(frames)
     reported = joint(one).evaluate(one.initial(SEED)["params"], {})
-    assert {"theta_error", "scale", "samples_outside"} <= set(reported)
+    assert {"centre_distance", "scale", "samples_outside"} <= set(reported)
     assert not {"hand_distance", "panel_distance", "panel_visible"} & set(reported)
     _, (_, metrics) = joint(one).loss(one.initial(SEED)["params"], {}, frames.training(KEY, 6), KEY)
-    assert set(metrics) == {"accuracy", "theta_error", "scale", "samples_outside"}
+    assert set(metrics) == {"accuracy", "centre_distance", "scale", "samples_outside"}

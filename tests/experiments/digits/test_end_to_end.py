@@ -83,10 +83,18 @@ def test_the_lstm_learns_in_the_second_phase_only(finished):
 def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
     settings = config(video__settings=3, video__frames_per_setting=2)
     task = EndToEnd.prepare(settings, Fitting(settings, Path("nowhere"), trains=True)).task(*CELL)
-    curve = {"curve_videos": 1, "evaluate_every": 1}
-    frames = task.frames_phase("frames", steps=2, batch_size=5, learning_rate=1.0, **curve)
+    curve, rule = {"curve_videos": 1, "evaluate_every": 1}, {"optimizer": "adam", "schedule": "cosine"}
+    frames = task.frames_phase("frames", steps=2, batch_size=5, learning_rate=1.0, **rule, **curve)
     clips = task.clips_phase(
-        "clips", steps=2, batch_size=4, learning_rate=1.0, cnn_learning_rate=1.0, frame_loss=1.0, **curve
+        "clips",
+        steps=2,
+        batch_size=4,
+        learning_rate=1.0,
+        cnn_learning_rate=1.0,
+        cnn_optimizer="adamw",
+        frame_loss=1.0,
+        **rule,
+        **curve,
     )
     shown = [phase.batch(0, step).frames for phase in (frames, clips) for step in (0, 1)]
     assert [batch.shape for batch in shown] == [(5, 1, 28, 28, 1)] * 2 + [(4, 3, 28, 28, 1)] * 2

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from geoattn_jax.experiments import combine, run
-from geoattn_jax.experiments.attention import networks
-from geoattn_jax.experiments.attention import samples as kitchen_frames
-from geoattn_jax.experiments.attention import trainings as attention_level
+from geoattn_jax.experiments.attention import kitchen_windows, networks
 from geoattn_jax.experiments.attention.region_measures import Measures
 from geoattn_jax.experiments.attention.trainings import MODELS
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.table_2 import frames, numbers
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows_of
 from geoattn_jax.models.resnet import ResNet18
 from geoattn_jax.training import WorkdirError, read_results, write_results
@@ -54,9 +53,9 @@ def crop_with_motion(kitchen, seed, index):
 @pytest.fixture(scope="module", autouse=True)
 def _frames_of_noise():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kitchen_frames, "windows_of_crops", windows)
-        patch.setattr(kitchen_frames, "_render", render)
-        patch.setattr(kitchen_frames, "_crop_with_motion", crop_with_motion)
+        patch.setattr(kitchen_windows, "windows_of_crops", windows)
+        patch.setattr(frames, "_render", render)
+        patch.setattr(frames, "_crop_with_motion", crop_with_motion)
         yield
 
 
@@ -82,7 +81,7 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
     assert printed == {"stn_default": 0.2902, "sstn": 0.2941, "sstn_guided": None, "hard_coded": None}
     assert cells["sstn", "unseen_subjects, texture", "accuracy"].paper is None
     # The controls' own regions: as close to theta_2 as half a pixel.
-    assert cells["hard_coded", "unseen_subjects", "theta_error"].mean < np.sqrt(0.5)
+    assert cells["hard_coded", "unseen_subjects", "centre_distance"].mean < np.sqrt(0.5)
     assert "[29.41]" in (finished / "table.md").read_text()
 
 
@@ -149,8 +148,8 @@ def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "name", "at_call"),
     [
-        (kitchen_frames, "_draw", 6),  # in the middle of joint training
-        (attention_level, "class_from_theta", 2),  # while models are evaluated
+        (frames, "_draw", 6),  # in the middle of joint training
+        (numbers, "class_from_theta", 2),  # while models are evaluated
     ],
 )
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, module, name, at_call):
@@ -162,7 +161,7 @@ def test_evaluating_the_checkpoints_gives_the_same_numbers(finished):
 
 
 def test_evaluation_needs_a_finished_training(tmp_path):
-    runs.begin(config(), tmp_path, kitchen_frames, "_draw", at_call=3)
+    runs.begin(config(), tmp_path, frames, "_draw", at_call=3)
     with pytest.raises(WorkdirError, match=r"has done 1 of 2 steps; run train\.py on the same workdir"):
         run.evaluate(tmp_path)
 
@@ -217,9 +216,7 @@ def test_another_recognizer_is_a_matter_of_the_config(tmp_path):
     """ResNet-18, whose running statistics are trained, resumed, handed over and evaluated."""
     cut = config(recognizer="resnet_18_mini", models__general__small=("sstn", "stn_default"), sub_batches=2)
     run.train_and_evaluate(cut, tmp_path / "finished")
-    runs.assert_it_ends_as(
-        tmp_path / "finished", cut, tmp_path / "resumed", kitchen_frames, "_draw", at_call=10
-    )
+    runs.assert_it_ends_as(tmp_path / "finished", cut, tmp_path / "resumed", frames, "_draw", at_call=10)
     runs.assert_evaluation_repeats(tmp_path / "finished")
     fitting = Fitting(cut, tmp_path / "finished", trains=False)
     level = SupervisedAttention.prepare(cut, fitting).levels["general"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from geoattn_jax.experiments import run
+from geoattn_jax.experiments.attention import kitchen_windows
 from geoattn_jax.experiments.attention.trainings import joint_folder
 from geoattn_jax.experiments.core import fitting
 from geoattn_jax.experiments.core.config import ConfigError
@@ -45,7 +46,7 @@ def render(kitchen, seed, indices, stream, bound):
 @pytest.fixture(scope="module", autouse=True)
 def _clips_of_noise():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kitchen_clips, "windows_of_crops", windows)
+        patch.setattr(kitchen_windows, "windows_of_crops", windows)
         patch.setattr(kitchen_clips, "_render", render)
         yield
 

@@ -1,7 +1,6 @@
 """KitchenMini's clips for the six streams: rendered when they are first asked for."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,9 +22,8 @@ from geoattn_jax.data.kitchen import (
 )
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
-from geoattn_jax.experiments.attention.samples import portions, windows_of_crops
+from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
 from geoattn_jax.experiments.core.data_record import DataRecord
-from geoattn_jax.training import cached_arrays
 
 CLIPS_AT_ONCE = 20  # that are rendered
 
@@ -117,18 +115,13 @@ class KitchenClips:
     def _windows(self, split: Split, level: Level) -> Float[np.ndarray, "n crops 2"]:
         key = split, level.name
         if key not in self._found:
-            kitchen = KitchenMini(split, level.name)
-
-            def find() -> dict[str, np.ndarray]:
-                began = time.monotonic()
-                parts = [
-                    windows_of_crops(kitchen, self.seed, indices)
-                    for indices in portions(self.num_clips[split], CLIPS_AT_ONCE)
-                ]
-                return {"windows": np.concatenate(parts), "seconds": np.array(time.monotonic() - began)}
-
-            path = self.folder / level.name / f"windows_{split}.npz"
-            self._found[key] = cached_arrays(path, find)["windows"]
+            self._found[key] = kept_windows(
+                self.folder / level.name / f"windows_{split}.npz",
+                KitchenMini(split, level.name),
+                self.seed,
+                self.num_clips[split],
+                clips_at_once=CLIPS_AT_ONCE,
+            )
         return self._found[key]
 
 

@@ -8,9 +8,9 @@ import pytest
 from geoattn_jax.data.kitchen import KitchenMini, render_clips
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
 from geoattn_jax.data.regions import best_window, motion_map
-from geoattn_jax.experiments.attention import samples as kitchen_frames
+from geoattn_jax.experiments.attention import kitchen_windows
 from geoattn_jax.experiments.attention.region_measures import centre_of
-from geoattn_jax.experiments.attention.samples import KitchenFrames
+from geoattn_jax.experiments.table_2.frames import KitchenFrames
 
 SEED, CLIPS = 5, {"train": 7, "validation": 5, "test": 4}
 KEY = jax.random.key(1)
@@ -34,10 +34,12 @@ def clips():
 def test_evaluation_sees_one_frame_of_each_clip(general, clips):
     batches = list(general.evaluation("validation", 2))
     assert [len(batch.labels) for batch in batches] == [2, 2, 1]
-    frames, top_left, theta_2, hand, panel, labels = jax.tree.map(
+    frames, top_left, theta_2, hand, panel, labels, indices, times = jax.tree.map(
         lambda *parts: np.concatenate(parts), *batches
     )
     np.testing.assert_array_equal(labels, clips.labels)
+    np.testing.assert_array_equal(indices, np.arange(5))
+    np.testing.assert_array_equal(times, 0)
     np.testing.assert_array_equal(top_left, np.tile([0, 6], (5, 1)))
     motion = motion_map(clips.flow)[:, :, 6 : 6 + 37]
     centre = best_window(motion, (32, 32)) + 15.5
@@ -84,7 +86,7 @@ def test_every_crop_has_its_own_hard_coded_region(general):
 
 def test_the_regions_are_found_once(general, monkeypatch, folder):
     next(general.evaluation("test", 3))
-    monkeypatch.setattr(kitchen_frames, "windows_of_crops", None)
+    monkeypatch.setattr(kitchen_windows, "windows_of_crops", None)
     again = KitchenFrames(LEVELS["general"], SEED, CLIPS, frames_per_clip=1, folder=folder / "general")
     one, other = (next(frames.evaluation("test", 3)) for frames in (general, again))
     jax.tree.map(np.testing.assert_array_equal, one, other)

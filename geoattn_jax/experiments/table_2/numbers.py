@@ -1,0 +1,37 @@
+"""What one run of Table 2 comes to: accuracies on all classes and groups of them, measures of its regions."""
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from geoattn_jax.data.kitchen import CLASS_GROUPS
+from geoattn_jax.experiments.attention.theta_probe import class_from_theta
+from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
+
+Numbers = dict[tuple[str, str], float]  # by protocol and metric
+
+
+def numbers_of(level: AttentionLevel, localizer: str, name: str, seed: int) -> Numbers:
+    """Of one run on the test clips.
+
+    Args:
+      level, localizer, name, seed: of the training, which is done if it is not yet.
+    """
+    task, variables = level.trained(localizer, name, seed)
+    region = MODELS[name].region
+    outcome = task.outcome(variables, "test", region)
+    numbers = _accuracies("unseen_subjects", outcome.correct, outcome.labels)
+    for metric, values in outcome.measures._asdict().items():
+        numbers["unseen_subjects", metric] = float(np.nanmean(values))
+    if region == "attended":
+        seen = task.outcome(variables, "train", region)
+        told = class_from_theta(seen.theta, seen.labels, outcome.theta, outcome.labels)
+        numbers |= _accuracies("from_theta_alone", told, outcome.labels)
+    return numbers
+
+
+def _accuracies(protocol: str, correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Numbers:
+    """The accuracy on all classes, and on each group of them."""
+    accuracies = {(protocol, "accuracy"): float(correct.mean())}
+    for group, classes in CLASS_GROUPS.items():
+        accuracies[f"{protocol}, {group}", "accuracy"] = float(correct[np.isin(labels, classes)].mean())
+    return accuracies
