@@ -16,6 +16,7 @@ from geoattn_jax.bench.compiled.dataflow import (
 from geoattn_jax.bench.compiled.hlo import Computation, Instruction, Program
 
 _INDICES_FROM = {"dynamic-slice": 1, "dynamic-update-slice": 2}  # the first operand that is an index
+_INTEGERS = ("s32", "u32", "s64", "u64")
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
@@ -77,11 +78,7 @@ def walks_indices(body: Frame) -> bool:
 
 
 def _is_carried_index(value: Value) -> bool:
-    if value.instruction.opcode != "dynamic-slice" or value.instruction.arrays[0][0] not in (
-        "s32",
-        "u32",
-        "s64",
-    ):
+    if value.instruction.opcode != "dynamic-slice" or value.instruction.arrays[0][0] not in _INTEGERS:
         return False
     read = resolve(value.operands[0])
     return carried_place(read) is not None and max(read.instruction.dims, default=1) > 1

@@ -138,7 +138,7 @@ def sstn_programs(name: str, devices: Devices) -> Iterator[Compilation]:
     phase = task.joint(
         updates=1, region="attended", localizer_rate=1e-6, recognizer_rate=1e-5, evaluate_every=1
     )
-    lower = partial(lower_step, phase, partial(task.initial_params, SEED), devices[:1])
+    lower = partial(lower_step, phase, lambda: task.initial(SEED)["params"], devices[:1])
     yield Compilation(name, "training step", "float32", 1, lower)
 
 

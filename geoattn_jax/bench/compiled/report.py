@@ -81,11 +81,12 @@ def loops_table(record: dict[str, Any]) -> str:
     for row in record["results"]:
         for loop, count in Counter(map(_loop_words, row.get("loops", []))).items():
             rows.append([row["workload"], row["mode"], row["dtype"], str(row["devices"]), str(count), *loop])
-    header = ["", "mode", "dtype", "devices", "loops", "made from", "times reached", "trips", "kind"]
+    header = ["", "mode", "dtype", "devices", "loops", "made from", "times reached", "trips", "contains"]
     return table(header, rows) if rows else ""
 
 
 def _loop_words(loop: Mapping[str, Any]) -> tuple[str, ...]:
     trips = "unknown" if loop["trips"] is None else f"{loop['trips']:,}"
-    kind = "**index by index**" if loop["index_by_index"] else ""
+    inside = [f"{loop[kind]} {kind}" for kind in ("scatters", "gathers") if loop[kind]]
+    kind = "**index by index**" if loop["index_by_index"] else ", ".join(inside)
     return loop["from"] or "unknown", f"{loop['times']:,}", trips, kind

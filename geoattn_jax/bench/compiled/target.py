@@ -41,6 +41,14 @@ gpu_device_info {
 """
 _GPUS = {"h100": _H100}
 
+# libtpu looks for the machine's own TPU when it is loaded. It lets one process in, as a TPU serves one, which
+# to compile need not be so; and it complains where it finds none, unless it is told of one.
+_WITHOUT_TPU = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+}
+
 
 def why_missing(platform: Platform) -> str | None:
     """What to install to compile for a platform; None if it is there."""
@@ -75,8 +83,8 @@ def devices_of(platform: Platform, topology: str) -> list[jax.Device]:
 
 
 def _tpus(topology: str) -> Sequence[jax.Device]:
-    # libtpu lets one process in, as a TPU serves one. To compile takes no TPU.
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    for name, value in _WITHOUT_TPU.items():
+        os.environ.setdefault(name, value)
     return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
 
 

@@ -105,9 +105,9 @@ def test_equal_loops_share_a_row():
     table = report.loops_table(record(row(loops=loops)))
     rows = [[cell.strip() for cell in line.split("|")[5:-1]] for line in table.splitlines()[2:]]
     assert rows == [
-        ["2", "while", "1", "9", ""],
+        ["2", "while", "1", "9", "1 scatters"],
         ["1", "scatter-add", "9", "12,544", "**index by index**"],
-        ["1", "while", "1", "unknown", ""],
+        ["1", "while", "1", "unknown", "1 scatters"],
     ]
 
 

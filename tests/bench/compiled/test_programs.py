@@ -1,0 +1,46 @@
+"""Every program that is compiled can be traced, and is what it says it is."""
+
+import jax
+import numpy as np
+import pytest
+
+from geoattn_jax.bench import kernels
+from geoattn_jax.bench.compiled import hlo
+from geoattn_jax.bench.compiled.costs import costs
+from geoattn_jax.bench.compiled.flops import product_flops
+from geoattn_jax.bench.compiled.programs import WORKLOADS
+
+STEPS = ("lenet", "stn", "dcn", "deform", "rounds", "sstn")
+
+
+def test_the_kernels_and_all_training_steps_are_compiled():
+    assert list(WORKLOADS) == [*kernels.WORKLOADS, *STEPS]
+
+
+@pytest.mark.parametrize("name", kernels.WORKLOADS)
+def test_kernels(name):
+    programs = list(WORKLOADS[name].programs(name, jax.devices()))
+    assert {(program.mode, program.dtype) for program in programs} == {
+        (mode, dtype) for mode in (kernels.FORWARD, kernels.BOTH) for dtype in ("float32", "bfloat16")
+    }
+    for program in programs:
+        entry = hlo.parse(program.lower().as_text(dialect="hlo")).entry
+        arguments = [step.arrays[0] for step in entry.instructions.values() if step.opcode == "parameter"]
+        dtype = {"float32": "f32", "bfloat16": "bf16"}[program.dtype]
+        inputs = kernels.WORKLOADS[name].inputs(np.random.default_rng(0), True)
+        assert len(arguments) == len(inputs) + (program.mode == kernels.BOTH)
+        assert [found for found, dims in arguments if dims[-1] == 2] == ["f32"]  # the positions
+        assert {found for found, dims in arguments if dims[-1] != 2} == {dtype}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps(name):
+    devices = jax.devices()[:4]
+    programs = list(WORKLOADS[name].programs(name, devices))
+    shared = name in ("lenet", "stn", "dcn", "deform")
+    assert [program.devices for program in programs] == ([1, 4] if shared else [1])
+    lowered = programs[-1].lower().as_text(dialect="hlo")
+    assert ("devices=[4" in lowered) is shared
+    program = hlo.parse(lowered)
+    assert product_flops(program) > 1e9
+    assert all(loop.trips is not None for loop in costs(program).loops)
