@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -187,3 +188,24 @@ def test_an_unknown_gpu_is_refused(monkeypatch):
 def test_an_unknown_tpu_is_refused():
     with pytest.raises(ValueError, match=r"--topology must be one of tpu's.*got 'v99:2x2'"):
         target.devices_of("tpu", "v99:2x2")
+
+
+def test_gpus_are_described_by_name_and_number(monkeypatch):
+    described = []
+
+    def get_topology_desc(name, *, platform, topology, target_config):
+        described.append((name, platform, topology, "NVIDIA H100" in target_config))
+        return SimpleNamespace(devices=jax.devices()[:1])
+
+    monkeypatch.setattr(target, "why_missing", lambda platform: None)
+    monkeypatch.setattr(target.topologies, "get_topology_desc", get_topology_desc)
+    assert target.devices_of("cuda", "h100") == target.devices_of("cuda", "h100:4") == jax.devices()[:1]
+    assert described == [("h100", "cuda", "1x1x1", True), ("h100", "cuda", "1x1x4", True)]
+
+
+@pytest.mark.skipif(target.why_missing("cuda") is not None, reason=f"needs {target.why_missing('cuda')}")
+def test_a_program_compiles_for_a_gpu():
+    (gpu,) = target.devices_of("cuda", "h100")
+    found = compilation.compiled(Compilation("W", "forward", "float32", 1, partial(double, [gpu])))
+    assert (found["launches"], found["cycles"]) == (1, None)
+    assert found["argument_bytes"] == 3 * 4 * 16 * 3
