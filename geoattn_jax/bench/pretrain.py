@@ -58,17 +58,22 @@ CAUSES = {
 def cases(names: Sequence[str], smoke: bool) -> Iterator[Case]:
     """The cases of the named CNNs; on fewer, smaller images and without goals if `smoke`."""
     frame_size, batch_size = (32, 3) if smoke else (64, 32)
-    digits = load_digits("sklearn", "train")
-    pools = Pools({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean)
+    pools = bundled_pools(frame_size)
     for name in names:
         task = ScaledDigitsTask(make_cnn(name, frame_size=frame_size), pools, frame_size, SEED)
         phase = task.phase(name, steps=1, batch_size=batch_size, learning_rate=1.0, evaluate_every=1)
         batch, params = phase.batch(SEED, 0), _with_larger_offsets(task.initial_params())
         contenders = [this_package(phase, batch, params)]
         if jax.default_backend() == "cpu" and torch_rivals.available("torch"):
-            contenders.append(fastest_torch(name, batch, digits.mean, params["cnn"]))
+            contenders.append(fastest_torch(name, batch, pools.mean, params["cnn"]))
         goals = [] if smoke else [Goal(1.0, "torch")]
         yield Case(name, "training step", contenders, goals)
+
+
+def bundled_pools(frame_size: int) -> Pools:
+    """scikit-learn's digits to train on. No training goes on later, so that they need no record."""
+    digits = load_digits("sklearn", "train")
+    return Pools({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean, record={})
 
 
 def _with_larger_offsets(params: Params) -> Params:

@@ -7,20 +7,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from geoattn_jax.bench import kernels, lstm, pretrain
-from geoattn_jax.data.digits import digit_pool, load_digits
 from geoattn_jax.data.levels import PAPER_LEVELS
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.digits.digit_pools import Pools
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Phase
 from geoattn_jax.training.labels import by_module, label_parameters
+from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import JitParallelism
 from geoattn_jax.training.phase import Params
 from geoattn_jax.training.step import TrainState, initial_opt_state
@@ -107,8 +105,7 @@ def lower_op(
 
 def network_programs(name: str, devices: Devices) -> Iterator[Compilation]:
     """A step of pretraining one of paper A's networks, on one device and split over all."""
-    digits = load_digits("sklearn", "train")
-    pools = Pools({"train": digit_pool(digits, frame_size=FRAME_SIZE)}, digits.mean)
+    pools = pretrain.bundled_pools(FRAME_SIZE)
     task = ScaledDigitsTask(make_cnn(name, frame_size=FRAME_SIZE), pools, FRAME_SIZE, SEED)
     phase = task.phase(name, steps=1, batch_size=BATCH_SIZE, learning_rate=1.0, evaluate_every=1)
     for used in [devices[:1], devices] if len(devices) > 1 else [devices]:
@@ -133,10 +130,15 @@ def sstn_programs(name: str, devices: Devices) -> Iterator[Compilation]:
         batch_size=SSTN_BATCH,
         sub_batches=SSTN_BATCH // SSTN_SUB_BATCH,
         evaluation_batch=SSTN_SUB_BATCH,
-        optimizer=partial(optax.sgd, momentum=0.9),
+        optimizer=OPTIMIZERS["momentum"],
     )
     phase = task.joint(
-        updates=1, region="attended", localizer_rate=1e-6, recognizer_rate=1e-5, evaluate_every=1
+        updates=1,
+        region="attended",
+        localizer_rate=1e-6,
+        recognizer_rate=1e-5,
+        schedule="cosine",
+        evaluate_every=1,
     )
     lower = partial(lower_step, phase, lambda: task.initial(SEED)["params"], devices[:1])
     yield Compilation(name, "training step", "float32", 1, lower)
@@ -177,6 +179,8 @@ class _PaperFrames:
             hand=jnp.zeros((batch_size, 2)),
             panel=jnp.zeros((batch_size, 2)),
             labels=jnp.zeros(batch_size, jnp.int32),
+            clips=jnp.zeros(batch_size, jnp.int32),
+            times=jnp.zeros(batch_size, jnp.int32),
         )
 
     def evaluation(self, split: str, batch_size: int) -> Iterator[Samples]:
