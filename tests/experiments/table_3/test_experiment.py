@@ -19,7 +19,7 @@ from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.experiments.table_3.published import printed_precision
 from geoattn_jax.experiments.table_3.scores import Scores, rows_of
 from geoattn_jax.experiments.table_3.sources import kitchen as kitchen_clips
-from geoattn_jax.training import WorkdirError
+from geoattn_jax.training import WorkdirError, stored_rows
 
 COMBINATIONS = ("spatial", "temporal", "spatial_temporal")
 MODELS = ("sstn", "hard_coded")
@@ -104,6 +104,18 @@ def test_a_finished_run_reads_its_features(finished, monkeypatch):
     (finished / "results.json").unlink()
     for place, name in ((kitchen_clips, "_render"), (fitting, "train"), (six_streams, "extract_features")):
         monkeypatch.setattr(place, name, None)
+    run.train_and_evaluate(config(), finished)
+    assert runs.rows(finished) == expected
+
+
+def test_features_that_were_kept_as_whole_arrays_are_read(finished, monkeypatch):
+    """So were they before they were written portion by portion."""
+    expected = runs.rows(finished)
+    for path in finished.rglob("features_*.npz"):
+        with stored_rows(path, dict) as stored:
+            arrays = {name: stored[name].whole() for name in (*MODELS, "lengths")}
+        np.savez(path, **arrays, seconds=np.array(1.0))
+    monkeypatch.setattr(six_streams, "extract_features", None)
     run.train_and_evaluate(config(), finished)
     assert runs.rows(finished) == expected
 
