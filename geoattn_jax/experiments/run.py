@@ -19,6 +19,7 @@ from geoattn_jax.experiments.digits.curves import draw_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
 from geoattn_jax.experiments.digits.pictures import draw_pictures
 from geoattn_jax.experiments.digits.two_stage import TwoStage
+from geoattn_jax.experiments.migration import bring_up_to_date
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.experiments.table_2.pictures import draw_regions
 from geoattn_jax.experiments.table_3.experiment import SixStreams
@@ -84,6 +85,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
       ConfigError: if a key or a value of the config cannot be used; before anything is written.
       WorkdirError: if the folder is not this config's; it is left untouched.
     """
+    bring_up_to_date(workdir)
     _run(config, workdir, trains=True)
 
 
@@ -92,6 +94,7 @@ def evaluate(workdir: str | os.PathLike) -> None:
 
     Raises: WorkdirError if the folder holds no finished training.
     """
+    bring_up_to_date(workdir)
     _run(Config(read_config(workdir)), workdir, trains=False)
 
 

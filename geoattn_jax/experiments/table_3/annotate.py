@@ -20,6 +20,7 @@ from geoattn_jax.experiments.attention.region_measures import corners_of
 from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
 from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.migration import bring_up_to_date
 from geoattn_jax.experiments.table_3.experiment import FUSED, SixStreams
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_opencv
@@ -49,6 +50,7 @@ def annotate(
     Raises: WorkdirError if the folder holds no finished training, ConfigError if it is of another experiment
       or out is another kind of file, VideoError naming the video if it cannot be read or has one frame.
     """
+    bring_up_to_date(workdir)
     config = Config(read_config(workdir))
     if config.experiment != "six_streams" or config.scale != "mini":
         raise ConfigError(
@@ -90,7 +92,9 @@ def _annotation(experiment: SixStreams, fitting: Fitting, video: Path) -> Annota
     for name in config.levels:
         level = streams[name, "rgb"]
         corners, sizes = _corners(level, config.localizer, model, seed), level.frames.level
-        outlines[name] = np.asarray(rescale_coords(corners, from_hw=sizes.frame_hw, to_hw=frames.shape[1:3]))
+        outlines[name] = np.asarray(
+            rescale_coords(jnp.asarray(corners), from_hw=sizes.frame_hw, to_hw=frames.shape[1:3])
+        )
     (scores,) = experiment.test_scores(streams, seed)["spatial_temporal", FUSED, model].values
     best = np.argsort(scores)[::-1][:TOP]
     lines = [f"{place}. {run.class_names[label]} {scores[label]:.2f}" for place, label in enumerate(best, 1)]
