@@ -40,11 +40,18 @@ def get_config() -> Config:
     for stream, recognizer in (("rgb", 0.85), ("flow", 0.5)):
         config[stream] = {
             "dropout": {"localizer": 0.5, "recognizer": recognizer},
-            "guide": {"updates": 1000, "crops": "random", "localizer_rate": 1e-3, "recognizer_rate": 1e-4},
+            "guide": {
+                "updates": 1000,
+                "crops": "random",
+                "localizer_rate": 1e-3,
+                "recognizer_rate": 1e-4,
+                "schedule": "cosine",
+            },
             "joint": {
                 "updates": dict.fromkeys(LEVEL_NAMES, 1000),
                 "localizer_rate": dict.fromkeys(LEVEL_NAMES, 1e-6),
                 "recognizer_rate": 1e-5,
+                "schedule": "cosine",
             },
         }
     config.pooling.components = 256

@@ -19,6 +19,7 @@ from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.experiment import Experiment, Prepared
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.resuming import completed, resume
+from geoattn_jax.experiments.migration import bring_up_to_date
 from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
 from geoattn_jax.files import DiskFullError
 from geoattn_jax.runtime import tune_cpu
@@ -72,6 +73,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
       ConfigError: if a key or a value of the config cannot be used; before anything is written.
       WorkdirError: if the folder is not this config's; it is left untouched.
     """
+    bring_up_to_date(workdir)
     _run(experiment_of(config), config, workdir, trains=True)
 
 
@@ -117,6 +119,7 @@ def annotate(
 
 def _recorded(workdir: str | os.PathLike) -> tuple[Experiment, Config]:
     """The experiment of a workdir, and the config that is in force there."""
+    bring_up_to_date(workdir)
     values = read_config(workdir)
     experiment = experiment_of(Config(values))
     return experiment, completed(experiment, values)

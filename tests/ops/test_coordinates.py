@@ -61,7 +61,7 @@ def test_transformations_dtypes_and_unknown_places(convert, x64):
     each = jax.vmap(lambda one: convert(one[None])[0])(places)
     np.testing.assert_allclose(found, each, rtol=1e-5, atol=1e-6)
     assert convert(places.astype("float64")).dtype == jnp.float64
-    check_grads(convert, (normal(0, 2, 3, 2, dtype="float64"),), order=1)
+    check_grads(lambda places: convert(jnp.asarray(places)), (normal(0, 2, 3, 2, dtype="float64"),), order=1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The numbers that Liu, Wang & Kato 2019 print, and the measured ones arranged beside them."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from geoattn_jax.training import Row
@@ -41,8 +42,17 @@ def printed(level: str, localizer: str, model: str) -> float | None:
     return numbers[COLUMNS.index(model)] if numbers and model in COLUMNS else None
 
 
+def current(row: Row) -> Row:
+    """A row in today's words: earlier versions had other names for a size of network and for a metric."""
+    metric = "centre_distance" if row.metric == "theta_error" else row.metric
+    level, _, localizer = row.condition.partition(", ")
+    condition = f"{level}, medium" if localizer == "middle" else row.condition
+    return dataclasses.replace(row, metric=metric, condition=condition)
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Table 2, and for each condition with further models what all its models come to, models down."""
+    rows = [current(row) for row in rows]
     accuracies = [row for row in rows if (row.protocol, row.metric) == ACCURACY]
     conditions = list(dict.fromkeys(row.condition for row in accuracies))
     models = {name: {row.model for row in accuracies if row.condition == name} for name in conditions}

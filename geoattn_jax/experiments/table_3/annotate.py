@@ -79,7 +79,9 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
     for name in results.levels:
         level = watched.streams[name, "rgb"]
         corners, sizes = _corners(level, results.localizer, model, seed), level.frames.level
-        outlines[name] = np.asarray(rescale_coords(corners, from_hw=sizes.frame_hw, to_hw=frames.shape[1:3]))
+        outlines[name] = np.asarray(
+            rescale_coords(jnp.asarray(corners), from_hw=sizes.frame_hw, to_hw=frames.shape[1:3])
+        )
     (scores,) = watched.test_scores(seed)["spatial_temporal", FUSED, model].values
     best = np.argsort(scores)[::-1][:TOP]
     lines = [
