@@ -1,8 +1,8 @@
 """Whether a workdir can go on under a config: what was trained stays, what else hangs on a change goes.
 
 The record of a workdir, geoattn_jax.json, holds "config", the config in force; "data", what its data were
-(see `data_record`); and "left", what those stages depended on that are kept although the config in force has no
-use for them: they may be asked for again.
+(see `data_record`); and "left", what those stages depended on that are kept although the config in force has
+no use for them: they may be asked for again.
 """
 
 import json

@@ -20,8 +20,8 @@ from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
-from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
-from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS, check_batches
+from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, no_weights
+from geoattn_jax.experiments.attention.stages import EVALUATION, NETWORKS
 from geoattn_jax.experiments.attention.task import CROPS
 from geoattn_jax.experiments.attention.trainings import MODELS, OPTIMIZERS, SCALES, SIZES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
@@ -29,6 +29,7 @@ from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restr
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
+from geoattn_jax.experiments.table_3.checks import check, check_clips, saying_where
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
@@ -44,14 +45,11 @@ from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScore
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.models.small import RECOGNIZER
-from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Row, cached_arrays
 from geoattn_jax.training.parallel import PARALLELISMS
 
 _log = logging.getLogger(__name__)
 
-UNITS = {"mini": RECOGNIZER(None).units, "paper": VGG16.units}  # of FC6
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["six_streams"]),
@@ -185,6 +183,10 @@ class SixStreams:
 
     def measure(self) -> dict[int, RunScores]:
         """Trains what is not trained yet; the scores of the test clips, by the run's seed."""
+        if self.fitting.trains and not self.fitting.is_finished(self.plan):
+            flows = {name: one.frames for (name, stream), one in self.streams.items() if stream == "flow"}
+            still = [name for name, frames in flows.items() if frames.is_still]
+            check_clips(self.source, components=self.plan.results.pooling.components, still=still)
         measured = {}
         for seed in seeds(self.plan.results):
             measured[seed] = self.test_scores(seed)
@@ -211,10 +213,11 @@ class SixStreams:
             for level in results.levels:
                 pairs = [descriptors[level, stream][model] for stream in together]
                 train, test = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
-                classifier = fit_svm(
-                    train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
-                )
-                of_levels[level] = classifier.scores(test)
+                with saying_where(f"the classifier of {combination}, {level}, {model}"):
+                    classifier = fit_svm(
+                        train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
+                    )
+                    of_levels[level] = classifier.scores(test)
             of_levels[FUSED] = fuse(list(of_levels.values()))
             for level, values in of_levels.items():
                 scores[combination, level, model] = Scores(values, labels["test"])
@@ -255,13 +258,14 @@ class SixStreams:
             return cached_arrays(self.fitting.workdir / file, extract) if kept else extract()
 
         train, test = features("train"), features("test")
-        return {
-            model: describe_clips(
-                *(ClipFeatures(split[model], split["lengths"]) for split in (train, test)),
-                **results.pooling.to_dict(),
-            )
-            for model in results.models
-        }
+        with saying_where(f"the pooling of {name}, {stream}"):
+            return {
+                model: describe_clips(
+                    *(ClipFeatures(split[model], split["lengths"]) for split in (train, test)),
+                    **results.pooling.to_dict(),
+                )
+                for model in results.models
+            }
 
 
 def rules_of(config: Config) -> Mapping[str, Rule]:
@@ -273,24 +277,6 @@ def rules_of(config: Config) -> Mapping[str, Rule]:
     if not rule.holds(name):
         raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
     return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
-
-
-def check(config: Config) -> None:
-    """Checks what the rules cannot say.
-
-    Raises: ConfigError naming the key.
-    """
-    name = config.data.source
-    if config.scale not in SOURCES[name].scales:
-        scales = ", ".join(SOURCES[name].scales)
-        raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
-    if config.pooling.components > UNITS[config.scale]:
-        raise ConfigError(
-            f"config.pooling.components must be at most {UNITS[config.scale]}, as many as the recognizer "
-            f"has features, got {config.pooling.components}"
-        )
-    check_batches(config)
-    check_weights(config, [config.localizer])
 
 
 def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:
