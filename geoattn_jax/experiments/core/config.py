@@ -127,15 +127,20 @@ def restrict(config: Config, keys: Collection[str]) -> Config:
 
     Raises: KeyError if the config has no such key.
     """
-    values, part = flatten(config), {}
+    values = flatten(config)
     missing = [key for key in keys if not any(is_below(name, [key]) for name in values)]
     if missing:
         raise KeyError(f"the config has no {', '.join(missing)}")
-    for name, value in values.items():
-        if is_below(name, keys):
-            *groups, last = name.split(".")
-            group = part
-            for one in groups:
-                group = group.setdefault(one, {})
-            group[last] = value
-    return Config(part).lock()
+    return nest({name: value for name, value in values.items() if is_below(name, keys)}).lock()
+
+
+def nest(flat: Mapping[str, Any]) -> Config:
+    """The config whose values have these whole names, see `flatten`."""
+    nested = {}
+    for name, value in flat.items():
+        *groups, last = name.split(".")
+        group = nested
+        for one in groups:
+            group = group.setdefault(one, {})
+        group[last] = value
+    return Config(nested)

@@ -84,6 +84,12 @@ class Fitting:
         for name, expected in plan.training_steps().items():
             self._check_finished(name, expected)
 
+    def is_finished(self, plan: Plan) -> bool:
+        """Whether all trainings of a plan are finished."""
+        return all(
+            trained_steps(self.workdir / name) == expected for name, expected in plan.training_steps().items()
+        )
+
     def _check_finished(self, name: str, expected: int) -> None:
         done = trained_steps(self.workdir / name)
         if done != expected:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoattn_jax.experiments.core.config import Config, ConfigError, flatten
+from geoattn_jax.experiments.core.config import Config, ConfigError, flatten, nest
 from geoattn_jax.experiments.core.data_record import DataRecord, differences, some, split_digest
 from geoattn_jax.experiments.core.experiment import Experiment, Prepared
 from geoattn_jax.experiments.core.stages import Plan
@@ -42,14 +42,11 @@ class Changes(NamedTuple):
 def completed(experiment: Experiment, values: Mapping[str, Any]) -> Config:
     """A recorded config, with the defaults of those keys that there were not yet when it was written."""
     config = Config(values)
-    defaults, missing = flatten(experiment.defaults()), experiment.rules(config).keys() - flatten(config)
-    for key in sorted(missing & defaults.keys()):
-        *groups, last = key.split(".")
-        place = config
-        for group in groups:
-            place = place.setdefault(group, Config())
-        place[last] = defaults[key]
-    return config
+    known, wanted = flatten(config), experiment.rules(config).keys()
+    added = {
+        key: value for key, value in flatten(experiment.defaults()).items() if key in wanted - known.keys()
+    }
+    return nest(known | added)
 
 
 def resume(

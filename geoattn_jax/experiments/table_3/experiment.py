@@ -22,15 +22,16 @@ from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
 from geoattn_jax.experiments.attention.control_regions import CROPS
-from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks, num_features
-from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
-from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches
+from geoattn_jax.experiments.attention.networks import NETWORKS
+from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, no_weights
+from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING
 from geoattn_jax.experiments.attention.trainings import MODELS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
+from geoattn_jax.experiments.table_3.checks import check, check_clips, saying_where
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
@@ -204,6 +205,10 @@ class SixStreams:
 
     def measure(self) -> dict[int, RunScores]:
         """Trains what is not trained yet; the scores of the test clips, by the run's seed."""
+        if self.fitting.trains and not self.fitting.is_finished(self.plan):
+            flows = {name: one.frames for (name, stream), one in self.streams.items() if stream == "flow"}
+            still = [name for name, frames in flows.items() if frames.is_still]
+            check_clips(self.source, components=self.plan.results.pooling.components, still=still)
         measured = {}
         for seed in seeds(self.plan.results):
             measured[seed] = self.test_scores(seed)
@@ -230,10 +235,11 @@ class SixStreams:
             for level in results.levels:
                 pairs = [descriptors[level, stream][model] for stream in together]
                 train, test = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
-                classifier = fit_svm(
-                    train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
-                )
-                of_levels[level] = classifier.scores(test)
+                with saying_where(f"the classifier of {combination}, {level}, {model}"):
+                    classifier = fit_svm(
+                        train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
+                    )
+                    of_levels[level] = classifier.scores(test)
             of_levels[FUSED] = fuse(list(of_levels.values()))
             for level, values in of_levels.items():
                 scores[combination, level, model] = Scores(values, labels["test"])
@@ -273,7 +279,11 @@ class SixStreams:
             keeps = self.fitting.trains or split == "train"
             return stored_rows(self.fitting.workdir / file, extract, keeps=keeps)
 
-        with features("train") as train, features("test") as test:
+        with (
+            features("train") as train,
+            features("test") as test,
+            saying_where(f"the pooling of {name}, {stream}"),
+        ):
             return {
                 model: describe_clips(
                     *(ClipFeatures(split[model], split["lengths"].whole()) for split in (train, test)),
@@ -292,27 +302,6 @@ def rules_of(config: Config) -> Mapping[str, Rule]:
     if not rule.holds(name):
         raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
     return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
-
-
-def check(config: Config) -> None:
-    """Checks what the rules cannot say.
-
-    Raises: ConfigError naming the key.
-    """
-    name = config.data.source
-    if config.scale not in SOURCES[name].scales:
-        scales = ", ".join(SOURCES[name].scales)
-        raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
-    levels = [SCALES[config.scale][level] for level in config.levels]
-    check_networks({"localizer": [config.localizer], "recognizer": [config.recognizer]}, levels)
-    features = num_features(config.recognizer)
-    if config.pooling.components > features:
-        raise ConfigError(
-            f"config.pooling.components must be at most {features}, as many as the recognizer has features, "
-            f"got {config.pooling.components}"
-        )
-    check_batches(config)
-    check_weights(config, [config.localizer])
 
 
 def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:

@@ -84,6 +84,11 @@ class StreamFrames:
             places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
             yield self._samples(split, clips[places], times[places], centre_crops(self.level, batch_size))
 
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing moves in those training frames by which the flow is scaled."""
+        return float(self._root_mean_square) ** 2 <= 2 * EPSILON
+
     @cached_property
     def _labels(self) -> dict[Split, Int[np.ndarray, " n"]]:
         return {split: self.source.labels(split).astype(np.int32) for split in SPLITS}

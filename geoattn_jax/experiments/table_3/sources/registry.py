@@ -10,6 +10,7 @@ from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
 from geoattn_jax.data.splits import SPLITS, Split
 from geoattn_jax.data.video_folder import load_video_folder
+from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.stages import Stage
@@ -30,6 +31,7 @@ class Source:
       open: from config.data, and a folder for what it keeps between runs, to its clips.
       in_table_3: whether the paper's numbers stand beside the results.
       kept_windows: whether the hard-coded regions of each split and level are kept in the workdir.
+      check: checks what the rules cannot say of a config with this source.
       places: the keys of the config that say where the clips lie.
     """
 
@@ -39,6 +41,7 @@ class Source:
     open: Callable[[Config, Path], ClipSource]
     in_table_3: bool = True
     kept_windows: bool = False
+    check: Callable[[Config], None] = lambda config: None
     places: tuple[str, ...] = ()
 
     def reads(self, split: Split) -> tuple[str, ...]:
@@ -76,6 +79,17 @@ def _open_mpii(data: Config, folder: Path) -> MpiiClips:
         raise ConfigError(f"config.data: {error}") from error
 
 
+def _check_mpii_size(config: Config) -> None:
+    kept = KEEPING[config.data.size].frame_hw
+    for name in config.levels:
+        needed = SCALES[config.scale][name].frame_hw
+        if kept[0] < needed[0]:
+            raise ConfigError(
+                f"config.data.size must be that of the largest level: {config.data.size!r} keeps frames at "
+                f"{kept}, and level {name!r} at scale {config.scale!r} needs {needed}"
+            )
+
+
 def _open_videos(data: Config, folder: Path) -> VideoClips:
     check_opencv()
     try:
@@ -109,6 +123,7 @@ SOURCES = {
         },
         split_keys=lambda split: ("size", "stride", "background", "protocol"),
         open=_open_mpii,
+        check=_check_mpii_size,
         places=("data.data_dir", "data.manual_dir"),
     ),
     "video_folder": Source(
