@@ -20,7 +20,8 @@ from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.sizes import as_operand, larger, surely_less
 
 PaddingMode = Literal["zeros", "border"]
-CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+_MANY_CHANNELS = 8  # fill a vector of the processor
 
 
 def wide_dtype(*arrays: jax.Array) -> jnp.dtype:
@@ -72,10 +73,7 @@ def _backward(padding_mode, hw, residuals, cotangent):
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
         )
-        # A NaN position gets a number, and a cotangent of zero.
-        nan = jnp.any(jnp.isnan(part), axis=-1, keepdims=True)
-        part, part_cotangent = jnp.where(nan, 0, part), jnp.where(nan, 0, part_cotangent)
-        slopes = jnp.where(nan, 0, slope(image, part, top_left, part_cotangent)).astype(positions.dtype)
+        slopes = slope(image, part, top_left, part_cotangent).astype(positions.dtype)
         return (
             spread(to_image, part, top_left, part_cotangent),
             lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
@@ -116,9 +114,13 @@ def slope(
 
 
 class _Axis(NamedTuple):
-    """Along one axis, the two neighbouring pixels that are looked up for a coordinate, in this order."""
+    """Along one axis, the two neighbouring pixels that are looked up for a coordinate, in this order.
+
+    The cell of a NaN coordinate is empty.
+    """
 
     pixels: list[Int[Array, " n"]]  # their indices
+    distances: list[Float[Array, " n"]]  # from them to the coordinate, NaN if that is
     reads: list[Bool[Array, " n"]]  # whether they belong to the coordinate's cell
     weights: list[Float[Array, " n"]]
     slopes: list[Float[Array, " n"]]  # derivatives of the weights
@@ -141,13 +143,15 @@ def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: Padding
     if not surely_less(1, size):  # a lone pixel has no neighbour
         pixels[1] = jnp.minimum(pixels[1], as_operand(size - 1, jnp.int32))
         reads[1] &= as_operand(size, jnp.int32) > 1
+    pairs = list(zip(distances, reads, strict=True))
     return _Axis(
         pixels,
+        distances,
         reads,
-        weights=[jnp.maximum(1 - jnp.abs(distance), 0) for distance in distances],
+        weights=[jnp.where(near, 1 - jnp.abs(distance), 0) for distance, near in pairs],
         slopes=[
             jnp.where(moves & near, jnp.where(distance < 0, 1, -1), 0).astype(dtype)
-            for distance, near in zip(distances, reads, strict=True)
+            for distance, near in pairs
         ],
     )
 
@@ -168,8 +172,12 @@ def _read(
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
     total = 0
-    for dy, dx in CORNERS:
-        weight = (y.weights[dy] * x.weights[dx]).astype(dtype)[:, None]
+    for dy, dx in _CORNERS:
+        # Unlike `weights` these are NaN where a coordinate is.
+        weight_y, weight_x = (
+            jnp.maximum(1 - jnp.abs(axis.distances[step]), 0) for axis, step in ((y, dy), (x, dx))
+        )
+        weight = (weight_y * weight_x).astype(dtype)[:, None]
         total += weight * _pixels(image, y, x, dy, dx, top_left).astype(dtype)
     return total.astype(image.dtype)
 
@@ -187,7 +195,7 @@ def _slope(
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
     along_y = along_x = 0
-    for dy, dx in CORNERS:
+    for dy, dx in _CORNERS:
         pixels = _pixels(image, y, x, dy, dx, top_left).astype(dtype)
         along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
         along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
@@ -221,9 +229,9 @@ def _spread(
     runs = [(0, 1)] if surely_less(1, hw[1]) else [(0,), (1,)]
     for dy in (0, 1):
         for run in runs:
-            weights = jnp.stack([y.weights[dy] * x.weights[dx] for dx in run], axis=-1)[:, :, None]
-            reads = jnp.stack([y.reads[dy] & x.reads[dx] for dx in run], axis=-1)[:, :, None]
-            updates = _where(reads, weights.astype(pixels.dtype) * values)
+            weights = y.weights[dy][:, None] * jnp.stack([x.weights[dx] for dx in run], axis=-1)
+            reads = y.reads[dy][:, None] & jnp.stack([x.reads[dx] for dx in run], axis=-1)
+            updates = _where(reads[:, :, None], weights.astype(pixels.dtype)[:, :, None] * values)
             first = _index(y.pixels[dy], x.pixels[run[0]], row, top_left)[:, None]
             pixels = lax.scatter_add(pixels, first, updates, window, mode="promise_in_bounds")
     return pixels
@@ -249,7 +257,9 @@ def _index(
 
 def _where(keep: Bool[Array, "*n 1"], values: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
     """`values` where `keep`, else zeros."""
-    # XLA on a CPU turns a condition that is the same for all channels into a branch and vectorizes no more,
-    # so each channel compares.
     channels = values.shape[-1]
+    if channels >= _MANY_CHANNELS:
+        return jnp.where(keep, values, 0)
+    # XLA on a CPU makes a branch of a condition that all channels share. It then vectorizes over positions no
+    # more, which it does where channels are few. So let each channel compare for itself.
     return jnp.where(jnp.arange(channels) < jnp.where(keep, channels, 0), values, 0)
