@@ -20,7 +20,8 @@ import threading
 import numpy as np
 import training_problem as problem
 
-from geoattn_jax.training import Results, Row, cached_arrays, open_workdir, train, write_results
+from geoattn_jax.experiments.core.results import Results, Row, write_results
+from geoattn_jax.training import cached_arrays, open_workdir, train
 from geoattn_jax.training.checkpoint import digest
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}

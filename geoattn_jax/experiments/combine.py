@@ -22,9 +22,10 @@ from pathlib import Path
 
 from geoattn_jax.experiments.core.combination import Combination, CombineError, FinishedRun
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.registry import experiment_named
 from geoattn_jax.files import write_text
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 
 def combine(runs: Sequence[FinishedRun]) -> Combination:

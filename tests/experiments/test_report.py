@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from geoattn_jax.experiments.core.results import Results, Row, read_results, write_results
 from geoattn_jax.experiments.report import filled, main, summary
 from geoattn_jax.experiments.table_2 import published as paper_b
 from geoattn_jax.experiments.table_3 import published as paper_b_streams
-from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
+from geoattn_jax.training import WorkdirError
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = """# Title

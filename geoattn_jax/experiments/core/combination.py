@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geoattn_jax.training import Results, Row
+from geoattn_jax.experiments.core.results import Results, Row
 
 
 class CombineError(ValueError):

@@ -21,6 +21,7 @@ from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
 from geoattn_jax.experiments.digits.lstm_rounds import (
@@ -39,7 +40,7 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
     num_classes,
 )
 from geoattn_jax.models.video_classifier import VideoClassifier
-from geoattn_jax.training import Row, cached_arrays
+from geoattn_jax.training import cached_arrays
 from geoattn_jax.training.phase import Params
 
 _log = logging.getLogger(__name__)

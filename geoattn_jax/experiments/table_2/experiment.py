@@ -28,11 +28,11 @@ from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.frames import KitchenFrames
 from geoattn_jax.experiments.table_2.numbers import Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
-from geoattn_jax.training import Row
 from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.schedules import SCHEDULES

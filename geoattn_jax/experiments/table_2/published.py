@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from geoattn_jax.training import Row
-from geoattn_jax.training.results import FRACTIONS, cell, markdown
+from geoattn_jax.experiments.core.results import FRACTIONS, Row, cell, markdown
 
 # Table 2: one-vs-all accuracy of one random frame per video, by level and localization network: plain STN,
 # and SSTN.

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from geoattn_jax.training import Row
-from geoattn_jax.training.results import cell, legend
+from geoattn_jax.experiments.core.results import Row, cell, legend
 
 # Mean average precision of all frames of a clip, by streams and level: R_d and R_h.
 TABLE_3 = {

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from geoattn_jax.data.flow import Stream
 from geoattn_jax.descriptors import accuracy, average_precision, mean_average_precision
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.table_3.published import printed_precision
-from geoattn_jax.training import Row
 
 # The table's columns: which streams' descriptors a level's classifier gets.
 COMBINATIONS: dict[str, tuple[Stream, ...]] = {

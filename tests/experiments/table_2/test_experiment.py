@@ -15,10 +15,11 @@ from geoattn_jax.experiments.attention.region_measures import Measures
 from geoattn_jax.experiments.attention.trainings import MODELS
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import read_results, write_results
 from geoattn_jax.experiments.table_2 import frames, numbers
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows_of
 from geoattn_jax.models.resnet import ResNet18
-from geoattn_jax.training import WorkdirError, read_results, write_results
+from geoattn_jax.training import WorkdirError
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
 

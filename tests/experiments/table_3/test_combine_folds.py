@@ -9,9 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from geoattn_jax.experiments.combine import main
 from geoattn_jax.experiments.core.combination import CombineError, FinishedRun
+from geoattn_jax.experiments.core.results import Results, write_results
 from geoattn_jax.experiments.table_3 import combine_folds
 from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, Scores, rows_of
-from geoattn_jax.training import Results, write_results
 
 CELLS = [
     (streams, level, model)

@@ -7,8 +7,9 @@ import math
 import jax
 import pytest
 
-from geoattn_jax.training import Results, Row, WorkdirError, provenance, read_results, write_results
-from geoattn_jax.training.results import markdown
+from geoattn_jax.experiments.core.provenance import provenance
+from geoattn_jax.experiments.core.results import Results, Row, markdown, read_results, write_results
+from geoattn_jax.training import WorkdirError
 
 ROW = Row("A1", "dcn_lstm", "rotation", "interleaved", "accuracy", mean=0.9912, std=0.013, n=300, paper=0.997)
 ROWS = [
