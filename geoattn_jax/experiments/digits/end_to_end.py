@@ -208,7 +208,9 @@ class EndToEnd:
     def rows(self, measured: dict[Cell, Float[np.ndarray, " rounds"]]) -> list[Row]:
         """A row for each protocol, condition and model."""
         return [
-            Row("A2", model, condition, protocol, "accuracy", float(one.mean()), float(one.std()), len(one))
+            Row.of_runs(
+                one, table="A2", model=model, condition=condition, protocol=protocol, metric="accuracy"
+            )
             for (protocol, condition, model), one in measured.items()
         ]
 

@@ -113,7 +113,15 @@ class TwoStage:
         """Of each model the accuracy on single digits, then losses and accuracies under the conditions."""
         rows = []
         for name, accuracy in measured.digits.items():
-            rows.append(Row("pretraining", name, "scaled_digits", "new_digits", "accuracy", accuracy, 0.0, 1))
+            pretraining = Row.of_runs(
+                [accuracy],
+                table="pretraining",
+                model=name,
+                condition="scaled_digits",
+                protocol="new_digits",
+                metric="accuracy",
+            )
+            rows.append(pretraining)
             for condition in self.plan.results.conditions:
                 for metric, values in measured.videos[name, condition]._asdict().items():
                     rows.append(self._row(name, condition, metric, np.asarray(values, np.float64)))
@@ -217,15 +225,13 @@ class TwoStage:
 
     def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
         protocol = self.plan.results.protocol
-        return Row(
+        return Row.of_runs(
+            values,
             table="A1",
             model=f"{name}_lstm",
             condition=condition,
             protocol=protocol,
             metric=metric,
-            mean=float(values.mean()),
-            std=float(values.std()),
-            n=len(values),
             paper=printed(name, condition, metric, protocol=protocol),
         )
 
