@@ -3,7 +3,7 @@
 import pytest
 
 from geoattn_jax.experiments import run
-from geoattn_jax.training import read_results
+from geoattn_jax.experiments.core.results import read_results
 
 
 class InterruptionError(Exception):

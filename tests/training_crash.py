@@ -20,7 +20,8 @@ import threading
 import numpy as np
 import training_problem as problem
 
-from geoattn_jax.training import Results, Row, cached_arrays, open_workdir, train, write_results
+from geoattn_jax.files import write_text
+from geoattn_jax.training import cached_arrays, open_workdir, train
 from geoattn_jax.training.checkpoint import digest
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
@@ -73,8 +74,7 @@ def experiment(folder, count):
         )
         total = sum(np.asarray(leaf).sum() for leaf in trained.params["trunk"].values())
         stage = cached_arrays(workdir / "stages" / "total.npz", lambda: {"total": total})
-        row = Row("T", "model", "condition", "protocol", "loss", mean=float(stage["total"]), std=0.0, n=1)
-        write_results(workdir, Results("crash", {"seed": 3}, {}, [row]))
+        write_text(workdir / "results.json", f"{float(stage['total'])!r}\n")
     return trained
 
 

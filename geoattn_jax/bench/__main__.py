@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
 def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """The record of a run."""
     # Here, for it takes seconds, and the settings come first.
-    from geoattn_jax.training.provenance import commit
+    from geoattn_jax.experiments.core.provenance import commit
 
     description = machine.describe()
     if description["load_average"] > 0.5:

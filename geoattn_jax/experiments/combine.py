@@ -14,17 +14,16 @@ from the features in the workdirs.
 """
 
 import argparse
-import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from geoattn_jax.experiments.core.combination import Combination, CombineError, FinishedRun
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.results import as_json, read_results
 from geoattn_jax.experiments.registry import experiment_named
 from geoattn_jax.files import write_text
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 
 def combine(runs: Sequence[FinishedRun]) -> Combination:
@@ -53,8 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runs = [FinishedRun(path, read_results(path / "results.json")) for path in options.workdirs]
         combination = combine(runs)
-        content = json.dumps(dataclasses.asdict(combination.results), indent=1, allow_nan=False)
-        write_text(options.output, f"{content}\n")
+        write_text(options.output, as_json(combination.results))
         combination.write_beside(options.output)
     except (CombineError, ConfigError, OSError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Workdirs of paper B's experiments that an earlier version started, in today's words.
 
 Localizers were then named by their size alone, which stood for another network at each scale, and so for the
-recognizer's. Rows of old results are read by `table_2.published`.
+recognizer's. Old rows are read by `core.results`.
 """
 
 import json

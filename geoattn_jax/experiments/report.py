@@ -10,9 +10,10 @@ import re
 import sys
 from pathlib import Path
 
+from geoattn_jax.experiments.core.results import Results, read_results
 from geoattn_jax.experiments.registry import experiment_named
 from geoattn_jax.files import write_text
-from geoattn_jax.training import Results, WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 BLOCK = re.compile(r"^<!-- results: (\S+) -->\n.*?^<!-- /results -->$", re.MULTILINE | re.DOTALL)
 

@@ -18,6 +18,8 @@ from geoattn_jax.data.video import WRITABLE, VideoError
 from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.experiment import Experiment, Prepared
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.provenance import provenance
+from geoattn_jax.experiments.core.results import Results, write_results
 from geoattn_jax.experiments.core.resuming import completed, resume
 from geoattn_jax.experiments.migration import bring_up_to_date
 from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
@@ -25,13 +27,10 @@ from geoattn_jax.files import DiskFullError
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,
-    Results,
     WorkdirError,
     open_workdir,
-    provenance,
     read_config,
     use_compilation_cache,
-    write_results,
 )
 
 INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT

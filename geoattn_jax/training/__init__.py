@@ -6,8 +6,6 @@ from geoattn_jax.training.loop import NonFiniteError, Trained, load_trained, tra
 from geoattn_jax.training.metrics import read_last_metrics, read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
-from geoattn_jax.training.provenance import provenance
-from geoattn_jax.training.results import Results, Row, read_results, write_results
 from geoattn_jax.training.rows import StoredRows, stored_rows
 from geoattn_jax.training.workdir import WorkdirError, open_workdir, read_config
 
@@ -15,23 +13,18 @@ __all__ = [
     "PMAP_AXIS",
     "NonFiniteError",
     "Phase",
-    "Results",
-    "Row",
     "StoredRows",
     "Trained",
     "WorkdirError",
     "cached_arrays",
     "load_trained",
     "open_workdir",
-    "provenance",
     "read_array",
     "read_config",
     "read_last_metrics",
     "read_metrics",
-    "read_results",
     "stored_rows",
     "train",
     "trained_steps",
     "use_compilation_cache",
-    "write_results",
 ]

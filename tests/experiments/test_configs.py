@@ -15,8 +15,8 @@ import pytest
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
-from geoattn_jax.training import read_results
 from geoattn_jax.training.step import check_loss
 
 ROOT = Path(__file__).parents[2]

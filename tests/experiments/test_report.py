@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from geoattn_jax.experiments.core.results import Results, Row, read_results, write_results
+from geoattn_jax.experiments.core.tables import markdown
 from geoattn_jax.experiments.report import filled, main, summary
-from geoattn_jax.experiments.table_2 import published as paper_b
-from geoattn_jax.experiments.table_3 import published as paper_b_streams
-from geoattn_jax.training import Results, Row, WorkdirError, read_results, write_results
+from geoattn_jax.experiments.table_2 import layout as table_2
+from geoattn_jax.experiments.table_3 import layout as table_3
+from geoattn_jax.training import WorkdirError
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = """# Title
@@ -28,7 +30,7 @@ def folder(tmp_path):
     packages = {"python": "3.12.1", "jax": "0.10.2"}
     provenance = {"packages": packages, "device": "CPU", "seed": 4, "wall_seconds": 330.0}
     results = Results("two_stage", {}, provenance, [row, dataclasses.replace(row, metric="loss")])
-    write_results(tmp_path, results)
+    write_results(tmp_path, results, tables=markdown)
     (tmp_path / "results.json").rename(tmp_path / "small.json")
     return tmp_path
 
@@ -43,19 +45,27 @@ def test_a_block_is_replaced_by_its_results(folder):
     assert filled(text, folder) == text
 
 
-def attention_rows(condition, models):
+def attention_rows(level, network, models):
     """Accuracies that tell where a cell comes from: 0.1 and 0.2 for the classes, 0.3 and 0.4 for texture."""
-    measures = paper_b.ACCURACY, paper_b.MEASURES["on texture"]
+    measures = table_2.ACCURACY, table_2.MEASURES["on texture"]
     return [
-        Row("B2", model, condition, protocol, metric, 0.1 * (1 + number + 2 * place), 0.0, n=3)
-        for place, (protocol, metric) in enumerate(measures)
+        Row.of_runs(
+            3 * [0.1 * (1 + number + 2 * place)],
+            table="B2",
+            model=model,
+            condition=level,
+            network=network,
+            **measure._asdict(),
+        )
+        for place, measure in enumerate(measures)
         for number, model in enumerate(models)
     ]
 
 
 def test_table_2_comes_before_the_measures_of_conditions_with_more_models():
-    few, more = attention_rows("detail, large", ["sstn"]), attention_rows("detail, small", ["sstn", "oracle"])
-    first, second = paper_b.tables(few + more).split("### ")[1:]
+    few = attention_rows("detail", "large", ["sstn"])
+    more = attention_rows("detail", "small", ["sstn", "oracle"])
+    first, second = table_2.tables(few + more).split("### ")[1:]
     assert first.startswith("B2: accuracy (%), unseen_subjects\n")
     assert "| | sstn |" in first
     assert "| detail, large | 10.00 ± 0.00 |" in first
@@ -66,26 +76,26 @@ def test_table_2_comes_before_the_measures_of_conditions_with_more_models():
 
 
 def test_a_single_condition_shows_its_measures():
-    assert "### B2: detail, small" in paper_b.tables(attention_rows("detail, small", ["sstn"]))
+    assert "### B2: detail, small" in table_2.tables(attention_rows("detail", "small", ["sstn"]))
 
 
 def test_table_3_has_levels_down_and_streams_across():
     rows = [
-        Row("B3", model, level, protocol, metric, 0.01 * number, 0.0, n=1, paper=paper)
-        for number, (protocol, metric, level, model, paper) in enumerate(
+        Row("B3", model, level, protocol, metric, 0.01 * number, 0.0, n=1, paper=paper, group=group)
+        for number, (protocol, group, metric, level, model, paper) in enumerate(
             [
-                ("spatial", "mean_average_precision", "detail", "sstn", 0.5275),
-                ("spatial", "mean_average_precision", "detail", "hard_coded", 0.514),
-                ("spatial", "mean_average_precision", "late_fusion", "sstn", 0.5608),
-                ("spatial", "mean_average_precision", "late_fusion", "hard_coded", 0.5506),
-                ("temporal", "mean_average_precision", "detail", "sstn", 0.5907),
-                ("temporal", "mean_average_precision", "late_fusion", "sstn", 0.6083),
-                ("spatial, motion", "mean_average_precision", "detail", "sstn", None),
-                ("temporal", "accuracy", "detail", "sstn", None),
+                ("spatial", None, "mean_average_precision", "detail", "sstn", 0.5275),
+                ("spatial", None, "mean_average_precision", "detail", "hard_coded", 0.514),
+                ("spatial", None, "mean_average_precision", "late_fusion", "sstn", 0.5608),
+                ("spatial", None, "mean_average_precision", "late_fusion", "hard_coded", 0.5506),
+                ("temporal", None, "mean_average_precision", "detail", "sstn", 0.5907),
+                ("temporal", None, "mean_average_precision", "late_fusion", "sstn", 0.6083),
+                ("spatial", "motion", "mean_average_precision", "detail", "sstn", None),
+                ("temporal", None, "accuracy", "detail", "sstn", None),
             ]
         )
     ]
-    first, motion, accuracy = paper_b_streams.tables(rows).split("### ")[1:]
+    first, motion, accuracy = table_3.tables(rows).split("### ")[1:]
     assert first.splitlines() == [
         "B3: mean_average_precision (%)",
         "",

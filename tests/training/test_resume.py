@@ -181,7 +181,7 @@ def test_killed_again_and_again(tmp_path, compiled_programs):
     assert last.returncode == 0, errors.decode()
     assert json.loads(result)["digest"] == json.loads(expected)["digest"]
     assert rows_without_time(folder / "run") == rows_without_time(tmp_path / "whole" / "run")
-    for name in ("results.json", "table.md", "geoattn_jax.json", "stages/total.npz"):
+    for name in ("results.json", "geoattn_jax.json", "stages/total.npz"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     # Here, for importing them takes seconds and --help should not.
     from geoattn_jax.bench.compiled import compilation, target
     from geoattn_jax.bench.compiled.programs import WORKLOADS
-    from geoattn_jax.training.provenance import commit
+    from geoattn_jax.experiments.core.provenance import commit
 
     if options.list:
         print("\n".join(f"{name}  {workload.what}" for name, workload in WORKLOADS.items()))

@@ -1,13 +1,12 @@
 """One table of several runs: of those that differ in their seed alone, if the experiment has no other way."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from geoattn_jax.training import Results, Row
+from geoattn_jax.experiments.core.results import Results, Row
 
 
 class CombineError(ValueError):
@@ -72,10 +71,4 @@ def check_same(of_both: str, one: Results, other: Results, *, without: Mapping[s
 
 def mean_rows(runs: Sequence[Sequence[Row]]) -> list[Row]:
     """Every cell's mean and standard deviation over the runs."""
-    rows = []
-    for cells in zip(*runs, strict=True):
-        means = np.array([row.mean for row in cells])
-        rows.append(
-            dataclasses.replace(cells[0], mean=float(means.mean()), std=float(means.std()), n=len(cells))
-        )
-    return rows
+    return [cells[0].over([row.mean for row in cells]) for cells in zip(*runs, strict=True)]

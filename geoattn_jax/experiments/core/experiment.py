@@ -9,9 +9,9 @@ from geoattn_jax.experiments.core.combination import Combination, FinishedRun, c
 from geoattn_jax.experiments.core.config import Config, Rule, check_config
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
-from geoattn_jax.training import Row
-from geoattn_jax.training.results import markdown
+from geoattn_jax.experiments.core.tables import markdown
 
 
 @runtime_checkable

@@ -20,13 +20,14 @@ from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits import two_stage_plan
 from geoattn_jax.experiments.digits.endless_videos import StreamedVideos
 from geoattn_jax.experiments.digits.two_stage import TwoStage
 from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
-from geoattn_jax.training import PMAP_AXIS, Row, Trained
+from geoattn_jax.training import PMAP_AXIS, Trained
 from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.schedules import SCHEDULES
 
@@ -207,7 +208,9 @@ class EndToEnd:
     def rows(self, measured: dict[Cell, Float[np.ndarray, " rounds"]]) -> list[Row]:
         """A row for each protocol, condition and model."""
         return [
-            Row("A2", model, condition, protocol, "accuracy", float(one.mean()), float(one.std()), len(one))
+            Row.of_runs(
+                one, table="A2", model=model, condition=condition, protocol=protocol, metric="accuracy"
+            )
             for (protocol, condition, model), one in measured.items()
         ]
 

@@ -21,6 +21,7 @@ from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
 from geoattn_jax.experiments.digits.lstm_rounds import (
@@ -39,7 +40,7 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
     num_classes,
 )
 from geoattn_jax.models.video_classifier import VideoClassifier
-from geoattn_jax.training import Row, cached_arrays
+from geoattn_jax.training import cached_arrays
 from geoattn_jax.training.phase import Params
 
 _log = logging.getLogger(__name__)
@@ -112,7 +113,15 @@ class TwoStage:
         """Of each model the accuracy on single digits, then losses and accuracies under the conditions."""
         rows = []
         for name, accuracy in measured.digits.items():
-            rows.append(Row("pretraining", name, "scaled_digits", "new_digits", "accuracy", accuracy, 0.0, 1))
+            pretraining = Row.of_runs(
+                [accuracy],
+                table="pretraining",
+                model=name,
+                condition="scaled_digits",
+                protocol="new_digits",
+                metric="accuracy",
+            )
+            rows.append(pretraining)
             for condition in self.plan.results.conditions:
                 for metric, values in measured.videos[name, condition]._asdict().items():
                     rows.append(self._row(name, condition, metric, np.asarray(values, np.float64)))
@@ -216,15 +225,13 @@ class TwoStage:
 
     def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
         protocol = self.plan.results.protocol
-        return Row(
+        return Row.of_runs(
+            values,
             table="A1",
             model=f"{name}_lstm",
             condition=condition,
             protocol=protocol,
             metric=metric,
-            mean=float(values.mean()),
-            std=float(values.std()),
-            n=len(values),
             paper=printed(name, condition, metric, protocol=protocol),
         )
 

@@ -7,8 +7,8 @@ from geoattn_jax.experiments.table_2.experiment import (
     kitchen_config,
     make_supervised_attention_plan,
 )
+from geoattn_jax.experiments.table_2.layout import tables
 from geoattn_jax.experiments.table_2.pictures import draw_regions
-from geoattn_jax.experiments.table_2.published import tables
 
 SUPERVISED_ATTENTION = Experiment(
     name="supervised_attention",

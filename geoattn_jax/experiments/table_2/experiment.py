@@ -10,8 +10,6 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
@@ -28,11 +26,11 @@ from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.frames import KitchenFrames
-from geoattn_jax.experiments.table_2.numbers import Numbers, numbers_of
+from geoattn_jax.experiments.table_2.numbers import ACCURACY, Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
-from geoattn_jax.training import Row
 from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.schedules import SCHEDULES
@@ -205,7 +203,7 @@ class SupervisedAttention:
             for seed in seeds(self.plan.results):
                 level, localizer, model = cell
                 numbers = numbers_of(self.levels[level], localizer, model, seed)
-                accuracy = numbers["unseen_subjects", "accuracy"]
+                accuracy = numbers[ACCURACY]
                 _log.info("%s, seed %d: %.1f%%", ", ".join(cell), seed, 100 * accuracy)
                 measured[cell].append(numbers)
         return measured
@@ -243,17 +241,13 @@ def kitchen_frames(config: Config, name: LevelName, fitting: Fitting) -> Kitchen
 
 def rows_of(level: LevelName, localizer: str, model: str, runs: Sequence[Numbers]) -> Iterator[Row]:
     """A cell's rows, from the numbers of all its runs."""
-    for protocol, metric in runs[0]:
-        values = np.array([run[protocol, metric] for run in runs])
-        is_table_2 = (protocol, metric) == ("unseen_subjects", "accuracy")
-        yield Row(
+    for measure in runs[0]:
+        yield Row.of_runs(
+            [run[measure] for run in runs],
             table="B2",
             model=model,
-            condition=f"{level}, {localizer}",
-            protocol=protocol,
-            metric=metric,
-            mean=float(values.mean()),
-            std=float(values.std()),
-            n=len(values),
-            paper=printed(level, localizer, model) if is_table_2 else None,
+            condition=level,
+            network=localizer,
+            **measure._asdict(),
+            paper=printed(level, localizer, model) if measure == ACCURACY else None,
         )

@@ -1,10 +1,4 @@
-"""The numbers that Liu, Wang & Kato 2019 print, and the measured ones arranged beside them."""
-
-import dataclasses
-from collections.abc import Sequence
-
-from geoattn_jax.training import Row
-from geoattn_jax.training.results import FRACTIONS, cell, markdown
+"""The numbers that Liu, Wang & Kato 2019 print in Table 2."""
 
 # Table 2: one-vs-all accuracy of one random frame per video, by level and localization network: plain STN,
 # and SSTN.
@@ -21,59 +15,9 @@ TABLE_2 = {
 }
 STANDS_FOR = {"small": "vgg_f", "medium": "vgg_m", "large": "vgg_16"}  # at KitchenMini's sizes
 COLUMNS = ("stn_default", "sstn")  # the paper does not say how its STN's last layer starts
-ACCURACY = ("unseen_subjects", "accuracy")
-
-# What the paper's claims need beside the accuracy, by protocol and metric.
-MEASURES = {
-    "accuracy": ACCURACY,
-    "on texture": ("unseen_subjects, texture", "accuracy"),
-    "from θ alone, on texture": ("from_theta_alone, texture", "accuracy"),
-    "panel visible": ("unseen_subjects", "panel_visible"),
-    "to the hand, px": ("unseen_subjects", "hand_distance"),
-    "to R_h, px": ("unseen_subjects", "centre_distance"),
-    "scale": ("unseen_subjects", "scale"),
-    "samples outside": ("unseen_subjects", "samples_outside"),
-}
 
 
 def printed(level: str, localizer: str, model: str) -> float | None:
     """The accuracy that Table 2 prints for a cell, None where it has none."""
     numbers = TABLE_2.get((level, STANDS_FOR.get(localizer, localizer)))
     return numbers[COLUMNS.index(model)] if numbers and model in COLUMNS else None
-
-
-def current(row: Row) -> Row:
-    """A row in today's words: earlier versions had other names for a size of network and for a metric."""
-    metric = "centre_distance" if row.metric == "theta_error" else row.metric
-    level, _, localizer = row.condition.partition(", ")
-    condition = f"{level}, medium" if localizer == "middle" else row.condition
-    return dataclasses.replace(row, metric=metric, condition=condition)
-
-
-def tables(rows: Sequence[Row]) -> str:
-    """Table 2, and for each condition with further models what all its models come to, models down."""
-    rows = [current(row) for row in rows]
-    accuracies = [row for row in rows if (row.protocol, row.metric) == ACCURACY]
-    conditions = list(dict.fromkeys(row.condition for row in accuracies))
-    models = {name: {row.model for row in accuracies if row.condition == name} for name in conditions}
-    everywhere = set.intersection(*models.values())
-    texts = [markdown([row for row in accuracies if row.model in everywhere])]
-    for condition in conditions:
-        if models[condition] != everywhere or len(conditions) == 1:
-            texts.append(_measures(condition, [row for row in rows if row.condition == condition]))
-    return "\n".join(texts)
-
-
-def _measures(condition: str, rows: Sequence[Row]) -> str:
-    cells = {(row.model, row.protocol, row.metric): cell(row) for row in rows}
-    headings = [f"{name} (%)" if metric in FRACTIONS else name for name, (_, metric) in MEASURES.items()]
-    lines = [
-        f"### {rows[0].table}: {condition}",
-        "",
-        "| | " + " | ".join(headings) + " |",
-        "|---" * (len(headings) + 1) + "|",
-    ]
-    for model in dict.fromkeys(row.model for row in rows):
-        found = [cells.get((model, *measure), "") for measure in MEASURES.values()]
-        lines.append(f"| {model} | " + " | ".join(found) + " |")
-    return "\n".join([*lines, ""])

@@ -15,9 +15,9 @@ from geoattn_jax.experiments.core.combination import (
 )
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Results
 from geoattn_jax.experiments.table_3.experiment import SixStreams
 from geoattn_jax.experiments.table_3.scores import RunScores, Scores, rows_of
-from geoattn_jax.training import Results
 
 
 def combine_streams(runs: Sequence[FinishedRun]) -> Combination:

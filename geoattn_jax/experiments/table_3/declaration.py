@@ -4,9 +4,9 @@ from geoattn_jax.experiments.core.experiment import Experiment
 from geoattn_jax.experiments.table_3.annotate import annotate
 from geoattn_jax.experiments.table_3.combine_folds import combine_streams
 from geoattn_jax.experiments.table_3.experiment import SixStreams, kitchen_streams_config, rules_of
+from geoattn_jax.experiments.table_3.layout import tables
 from geoattn_jax.experiments.table_3.pictures import draw_confusions
 from geoattn_jax.experiments.table_3.plan import make_six_streams_plan
-from geoattn_jax.experiments.table_3.published import tables
 
 SIX_STREAMS = Experiment(
     name="six_streams",

@@ -30,6 +30,7 @@ from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
 from geoattn_jax.experiments.table_3.checks import check, check_clips, saying_where
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
@@ -47,7 +48,7 @@ from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScore
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.training import Row, StoredRows, stored_rows
+from geoattn_jax.training import StoredRows, stored_rows
 from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.schedules import SCHEDULES

@@ -1,9 +1,4 @@
-"""What Liu, Wang & Kato 2019 print of six streams, Table 3, and the measured numbers arranged beside it."""
-
-from collections.abc import Sequence
-
-from geoattn_jax.training import Row
-from geoattn_jax.training.results import cell, legend
+"""The numbers that Liu, Wang & Kato 2019 print in Table 3."""
 
 # Mean average precision of all frames of a clip, by streams and level: R_d and R_h.
 TABLE_3 = {
@@ -26,29 +21,3 @@ REGIONS = {"sstn": "R_d", "hard_coded": "R_h"}
 def printed_precision(streams: str, level: str, model: str) -> float:
     """The mean average precision that Table 3 prints for a cell."""
     return TABLE_3[streams, level][list(REGIONS).index(model)]
-
-
-def tables(rows: Sequence[Row]) -> str:
-    """Table 3 as the paper lays it out, likewise for groups of classes, and the accuracies."""
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        _, _, group = row.protocol.partition(", ")
-        found.setdefault((row.metric, group), []).append(row)
-    return "\n".join(_table(metric, group, part) for (metric, group), part in found.items())
-
-
-def _table(metric: str, group: str, rows: Sequence[Row]) -> str:
-    heading = f"### {rows[0].table}: {metric} (%)" + (f", classes told by {group}" if group else "")
-    columns = list(dict.fromkeys((row.protocol, row.model) for row in rows))
-    cells = {(row.condition, row.protocol, row.model): cell(row) for row in rows}
-    names = (f"{protocol.partition(', ')[0]} {REGIONS[model]}" for protocol, model in columns)
-    lines = [
-        heading,
-        "",
-        *legend(rows),
-        "| | " + " | ".join(names) + " |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for level in dict.fromkeys(row.condition for row in rows):
-        lines.append(f"| {level} | " + " | ".join(cells[level, *column] for column in columns) + " |")
-    return "\n".join([*lines, ""])

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from geoattn_jax.data.flow import Stream
 from geoattn_jax.descriptors import accuracy, average_precision, mean_average_precision
+from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.table_3.published import printed_precision
-from geoattn_jax.training import Row
 
 # The table's columns: which streams' descriptors a level's classifier gets.
 COMBINATIONS: dict[str, tuple[Stream, ...]] = {
@@ -42,12 +42,12 @@ def rows_of(
     class_groups: Mapping[str, Sequence[int]], runs: Sequence[Mapping[Cell, Scores]]
 ) -> Iterator[Row]:
     """From the scores of all runs: Table 3's cells, those of groups of classes, and accuracies."""
-    measures = {("", "mean_average_precision"): lambda scores: mean_average_precision(*scores)}
+    measures = {("mean_average_precision", None): lambda scores: mean_average_precision(*scores)}
     for group, labels in class_groups.items():
-        measures[f", {group}", "mean_average_precision"] = partial(_precision_of, list(labels))
-    measures["", "accuracy"] = lambda scores: accuracy(*scores)
-    for ((suffix, metric), measure), combination in itertools.product(measures.items(), COMBINATIONS):
-        yield from _rows(combination, suffix, metric, measure, runs)
+        measures["mean_average_precision", group] = partial(_precision_of, list(labels))
+    measures["accuracy", None] = lambda scores: accuracy(*scores)
+    for ((metric, group), measure), combination in itertools.product(measures.items(), COMBINATIONS):
+        yield from _rows(combination, group, metric, measure, runs)
 
 
 def _precision_of(labels: list[int], scores: Scores) -> float:
@@ -56,7 +56,7 @@ def _precision_of(labels: list[int], scores: Scores) -> float:
 
 def _rows(
     combination: str,
-    suffix: str,
+    group: str | None,
     metric: str,
     measure: Callable[[Scores], float],
     runs: Sequence[Mapping[Cell, Scores]],
@@ -66,16 +66,14 @@ def _rows(
         streams, level, model = cell
         if streams != combination:
             continue
-        values = np.array([measure(run[cell]) for run in runs])
-        is_table_3 = metric == "mean_average_precision" and not suffix
-        yield Row(
+        is_table_3 = metric == "mean_average_precision" and group is None
+        yield Row.of_runs(
+            [measure(run[cell]) for run in runs],
             table="B3",
             model=model,
             condition=level,
-            protocol=f"{combination}{suffix}",
+            protocol=combination,
+            group=group,
             metric=metric,
-            mean=float(values.mean()),
-            std=float(values.std()),
-            n=len(values),
             paper=printed_precision(combination, level, model) if is_table_3 else None,
         )

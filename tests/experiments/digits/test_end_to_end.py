@@ -17,10 +17,11 @@ from geoattn_jax.experiments.core import fitting
 from geoattn_jax.experiments.core.combination import CombineError, FinishedRun, combine_seeds
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import Results, Row, read_results
 from geoattn_jax.experiments.digits import endless_videos as streaming
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.training import Results, Row, read_results, trained_steps
+from geoattn_jax.training import trained_steps
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoattn_jax.training import read_metrics, read_results
+from geoattn_jax.experiments.core.results import read_results
+from geoattn_jax.training import read_metrics
 
 SCRIPT = Path(__file__).parents[2] / "experiments_crash.py"
 

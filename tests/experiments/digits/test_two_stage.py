@@ -10,8 +10,9 @@ import pytest
 
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.digits import pretraining, two_stage
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 CONDITIONS = ("rotation", "elastic")
 

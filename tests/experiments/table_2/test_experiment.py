@@ -16,12 +16,14 @@ from geoattn_jax.experiments.attention.region_measures import Measures
 from geoattn_jax.experiments.attention.trainings import MODELS
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import read_results, write_results
 from geoattn_jax.experiments.migration import current_config
 from geoattn_jax.experiments.table_2 import frames, numbers
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows_of
-from geoattn_jax.experiments.table_2.published import current
+from geoattn_jax.experiments.table_2.layout import measure_of, tables
+from geoattn_jax.experiments.table_2.numbers import ACCURACY, Measure
 from geoattn_jax.models.resnet import ResNet18
-from geoattn_jax.training import Row, WorkdirError, read_results, write_results
+from geoattn_jax.training import WorkdirError
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
 
@@ -70,34 +72,30 @@ def finished(tmp_path_factory):
 
 
 def test_every_cell_is_there_beside_the_papers_number(finished):
-    cells = {(row.model, row.protocol, row.metric): row for row in runs.rows(finished)}
+    cells = {(row.model, measure_of(row)): row for row in runs.rows(finished)}
     assert {row.table for row in cells.values()} == {"B2"}
-    assert {row.condition for row in cells.values()} == {"general, small"}
-    assert {row.n for row in cells.values()} == {1}
+    assert {(row.condition, row.network) for row in cells.values()} == {("general", "small")}
+    assert {(row.n, len(row.values)) for row in cells.values()} == {(1, 1)}
     for model in CHOSEN:
-        protocols = {protocol for name, protocol, _ in cells if name == model}
         probed = MODELS[model].region == "attended"
-        assert ("from_theta_alone, texture" in protocols) == probed
+        assert ((model, Measure("from_theta_alone", "accuracy", "texture")) in cells) == probed
         for metric in ("accuracy", *Measures._fields):
-            assert (model, "unseen_subjects", metric) in cells
-    printed = {model: cells[model, "unseen_subjects", "accuracy"].paper for model in CHOSEN}
+            assert (model, Measure("unseen_subjects", metric)) in cells
+    printed = {model: cells[model, ACCURACY].paper for model in CHOSEN}
     assert printed == {"stn_default": 0.2902, "sstn": 0.2941, "sstn_guided": None, "hard_coded": None}
-    assert cells["sstn", "unseen_subjects, texture", "accuracy"].paper is None
+    assert cells["sstn", ACCURACY._replace(group="texture")].paper is None
     # The controls' own regions: as close to theta_2 as half a pixel.
-    assert cells["hard_coded", "unseen_subjects", "centre_distance"].mean < np.sqrt(0.5)
+    assert cells["hard_coded", Measure("unseen_subjects", "centre_distance")].mean < np.sqrt(0.5)
     assert "[29.41]" in (finished / "table.md").read_text()
 
 
 def test_a_row_is_the_mean_of_the_runs():
-    one, other = ({("unseen_subjects", "accuracy"): 0.5, ("unseen_subjects", "scale"): n} for n in (1.0, 3.0))
+    one, other = ({ACCURACY: 0.5, Measure("unseen_subjects", "scale"): n} for n in (1.0, 3.0))
     accuracy, scale = rows_of("middle", "large", "sstn", [one, other])
-    assert (accuracy.condition, accuracy.mean, accuracy.n, accuracy.paper) == (
-        "middle, large",
-        0.5,
-        2,
-        0.3064,
-    )
+    assert (accuracy.condition, accuracy.network) == ("middle", "large")
+    assert (accuracy.mean, accuracy.n, accuracy.paper) == (0.5, 2, 0.3064)
     assert (scale.mean, scale.std, scale.n, scale.paper) == (2.0, 1.0, 2, None)
+    assert scale.values == (1.0, 3.0)
 
 
 def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
@@ -109,10 +107,11 @@ def test_the_runs_of_two_seeds_are_combined(finished, tmp_path):
             dataclasses.replace(row, mean=float(seed)) for row in one.rows if row.metric == "accuracy"
         ]
         origin = {**one.provenance, "seed": seed}
-        write_results(folder, dataclasses.replace(one, provenance=origin, rows=rows_of_seed))
+        write_results(folder, dataclasses.replace(one, provenance=origin, rows=rows_of_seed), tables=tables)
     output = tmp_path / "table.json"
     assert combine.main([*map(str, seeds), "--output", str(output)]) == 0
-    assert {(row.mean, row.std, row.n) for row in read_results(output).rows} == {(0.5, 0.5, 2)}
+    combined = {(row.mean, row.std, row.n, row.values) for row in read_results(output).rows}
+    assert combined == {(0.5, 0.5, 2, (0.0, 1.0))}
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.json"]  # no curves
 
 
@@ -245,13 +244,6 @@ def test_at_the_papers_scale_sizes_stood_for_the_vgg_networks():
     assert {current_config(one)["recognizer"] for one in (two, three)} == {"vgg_16"}
     assert current_config(current_config(two)) == current_config(two)
     assert current_config({"experiment": "two_stage"}) == {"experiment": "two_stage"}
-
-
-def test_rows_of_an_earlier_version_are_shown_in_todays_words():
-    row = Row("B2", "sstn", "middle, middle", "unseen_subjects", "theta_error", 2.0, 0.0, 1)
-    now = current(row)
-    assert (now.condition, now.metric, now.mean) == ("middle, medium", "centre_distance", 2.0)
-    assert current(now) == now
 
 
 @pytest.fixture

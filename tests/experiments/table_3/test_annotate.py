@@ -21,12 +21,13 @@ from geoattn_jax.data.video_cache import cached_windows
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.run import annotate
 from geoattn_jax.experiments.table_3 import annotate as annotate_module
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.videos import FLOW_BOUND, FLOW_HW, VideoClips
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 LEVEL = LEVELS["general"]
 CLASSES = {"right": (0, 2), "down": (2, 0)}  # how textures move

@@ -9,9 +9,10 @@ from sklearn.metrics import average_precision_score
 
 from geoattn_jax.experiments.combine import main
 from geoattn_jax.experiments.core.combination import CombineError, FinishedRun
+from geoattn_jax.experiments.core.results import Results, write_results
 from geoattn_jax.experiments.table_3 import combine_folds
+from geoattn_jax.experiments.table_3.layout import tables
 from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, Scores, rows_of
-from geoattn_jax.training import Results, write_results
 
 CELLS = [
     (streams, level, model)
@@ -40,7 +41,7 @@ def workdirs(tmp_path, monkeypatch):
     folders = [tmp_path / f"fold_{fold + 1}" for fold in range(2)]
     for fold, folder in enumerate(folders):
         folder.mkdir()
-        write_results(folder, results_of(fold))
+        write_results(folder, results_of(fold), tables=tables)
     monkeypatch.setattr(combine_folds, "scores_of", lambda run: [scores_of_fold(folders.index(run.workdir))])
     return folders
 

@@ -59,16 +59,18 @@ def finished(tmp_path_factory):
 
 
 def test_every_cell_is_there_beside_the_papers_number(finished):
-    cells = {(row.protocol, row.metric, row.condition, row.model): row for row in runs.rows(finished)}
-    groups = ["", ", texture", ", motion", ", context", ", background"]
+    cells = {
+        (row.protocol, row.group, row.metric, row.condition, row.model): row for row in runs.rows(finished)
+    }
+    groups = [None, "texture", "motion", "context", "background"]
     for streams, group, level, model in itertools.product(
         COMBINATIONS, groups, ("general", "late_fusion"), MODELS
     ):
-        row = cells.pop((f"{streams}{group}", "mean_average_precision", level, model))
+        row = cells.pop((streams, group, "mean_average_precision", level, model))
         assert row.paper == (None if group else printed_precision(streams, level, model))
         assert (row.table, row.n) == ("B3", 1)
     for streams, level, model in itertools.product(COMBINATIONS, ("general", "late_fusion"), MODELS):
-        assert cells.pop((streams, "accuracy", level, model)).paper is None
+        assert cells.pop((streams, None, "accuracy", level, model)).paper is None
     assert not cells
     assert "[60.09]" in (finished / "table.md").read_text()
 
@@ -90,7 +92,9 @@ def test_a_row_is_the_mean_of_the_runs():
         2,
         0.4918,
     )
-    assert (group.protocol, group.mean) == ("temporal, second", pytest.approx((1 + 7 / 12) / 2))
+    assert (group.protocol, group.group) == ("temporal", "second")
+    assert group.mean == pytest.approx((1 + 7 / 12) / 2)
+    assert group.values == pytest.approx((1, 7 / 12))
     assert (accuracy.mean, accuracy.std) == (0.5, 0.5)
 
 

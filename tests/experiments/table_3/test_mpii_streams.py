@@ -18,10 +18,11 @@ from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.combination import FinishedRun
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_3.checks import check
 from geoattn_jax.experiments.table_3.combine_folds import scores_of
 from geoattn_jax.experiments.table_3.experiment import streams_of
-from geoattn_jax.training import read_results, stored_rows
+from geoattn_jax.training import stored_rows
 
 # What they are called, and how a square moves meanwhile, (dy, dx) pixels a frame.
 CATEGORIES = {1: ("Background activity", (0, 0)), 3: ("peel", (0, 4)), 7: ("cut dice", (3, 0))}

@@ -7,8 +7,10 @@ import math
 import jax
 import pytest
 
-from geoattn_jax.training import Results, Row, WorkdirError, provenance, read_results, write_results
-from geoattn_jax.training.results import markdown
+from geoattn_jax.experiments.core.provenance import provenance
+from geoattn_jax.experiments.core.results import Results, Row, read_results, write_results
+from geoattn_jax.experiments.core.tables import markdown
+from geoattn_jax.training import WorkdirError
 
 ROW = Row("A1", "dcn_lstm", "rotation", "interleaved", "accuracy", mean=0.9912, std=0.013, n=300, paper=0.997)
 ROWS = [
@@ -24,7 +26,7 @@ def results(rows=None):
 
 
 def test_the_file_has_the_contracts_form_and_reads_back(tmp_path):
-    write_results(tmp_path, results())
+    write_results(tmp_path, results(), tables=markdown)
     content = json.loads((tmp_path / "results.json").read_text())
     assert list(content) == ["experiment", "config", "provenance", "rows"]
     assert content["rows"][0] == {
@@ -43,8 +45,36 @@ def test_the_file_has_the_contracts_form_and_reads_back(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "table.md"]
 
 
+def test_single_runs_and_groups_are_kept(tmp_path):
+    row = Row.of_runs(
+        [0.5, 0.75, 1.0], table="B2", model="sstn", condition="detail", network="small",
+        protocol="unseen_subjects", group="texture", metric="accuracy",
+    )  # fmt: skip
+    assert (row.mean, row.std, row.n) == (0.75, pytest.approx((0.125 / 3) ** 0.5), 3)
+    write_results(tmp_path, results([row]), tables=markdown)
+    assert read_results(tmp_path / "results.json").rows == [row]
+    assert "### B2: accuracy (%), unseen_subjects, texture" in (tmp_path / "table.md").read_text()
+    other = row.over([0.25])
+    assert (other.mean, other.n, other.values) == (0.25, 1, (0.25,))
+    assert other.key == row.key
+
+
+def test_files_of_earlier_versions_are_read(tmp_path):
+    """In which a group stood behind the protocol, and a network behind the condition."""
+    fields = {
+        "table": "B2", "model": "sstn", "condition": "middle, middle", "protocol": "unseen_subjects, texture",
+        "metric": "theta_error", "mean": 3.5, "std": 0.0, "n": 1, "paper": None,
+    }  # fmt: skip
+    content = {"experiment": "x", "config": {}, "provenance": {}, "rows": [fields]}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    (row,) = read_results(tmp_path / "results.json").rows
+    assert (row.condition, row.network) == ("middle", "medium")
+    assert (row.protocol, row.group) == ("unseen_subjects", "texture")
+    assert (row.metric, row.values) == ("centre_distance", None)
+
+
 def test_the_table_stands_beside_the_papers(tmp_path):
-    write_results(tmp_path, results())
+    write_results(tmp_path, results(), tables=markdown)
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == "### A1: accuracy (%), interleaved"
     assert lines[2] == "Mean ± standard deviation of 300/1 runs. In brackets the paper's number."
@@ -95,6 +125,10 @@ def test_the_legend_tells_what_is_there(change, legend, cell):
         ({"std": math.nan}, "std must be a finite number"),
         ({"n": 0}, "n must be a whole number, at least 1"),
         ({"n": 2.0}, "n must be a whole number"),
+        ({"group": ""}, "group must be a non-empty string or None"),
+        ({"network": 3}, "network must be a non-empty string or None"),
+        ({"values": (0.5,)}, "values must be 300 finite numbers"),
+        ({"n": 1, "values": (math.nan,)}, "values must be 1 finite numbers"),
     ],
 )
 def test_a_bad_row_is_refused(change, message):

@@ -1,11 +1,13 @@
-"""`results.json`: the measured numbers beside the paper's, and the table made from them."""
+"""`results.json`: the measured numbers beside the paper's, and the table beside it."""
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from geoattn_jax.files import write_text
 from geoattn_jax.training.checks import check_whole
@@ -19,6 +21,7 @@ FRACTIONS = (
     "samples_outside",
     "panel_visible",
 )
+OPTIONAL = ("group", "network", "values")  # left out of the file where they are None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +31,16 @@ class Row:
     Attributes:
       table: the paper's table, such as "A1".
       model: such as "dcn_lstm".
-      condition: such as "rotation".
+      condition: such as "rotation", or the level, such as "detail".
       protocol: how training and test data were split, such as "interleaved".
       metric: such as "accuracy" (a fraction, not percent) or "loss".
       mean: over the runs.
       std: standard deviation over the runs, 0 for a single one.
       n: the number of runs.
       paper: the paper's number, None where it has none.
+      group: the classes that were counted, such as "texture"; None for all.
+      network: the size or name of the network, where a table has several of one model.
+      values: of the single runs; None in files of earlier versions.
 
     Raises: ValueError naming the field.
     """
@@ -48,21 +54,50 @@ class Row:
     std: float
     n: int
     paper: float | None = None
+    group: str | None = None
+    network: str | None = None
+    values: tuple[float, ...] | None = None
+
+    @classmethod
+    def of_runs(
+        cls, values: Sequence[float], *, table: str, model: str, condition: str, protocol: str, metric: str,
+        group: str | None = None, network: str | None = None, paper: float | None = None,
+    ) -> "Row":  # fmt: skip
+        """The cell of some runs: what is told of their values is decided here."""
+        runs = np.asarray(values, np.float64)
+        return cls(
+            table, model, condition, protocol, metric, float(runs.mean()), float(runs.std()), len(runs),
+            paper, group, network, tuple(runs.tolist()),
+        )  # fmt: skip
 
     def __post_init__(self):
         for field in ("table", "model", "condition", "protocol", "metric"):
             value = getattr(self, field)
             self._require(isinstance(value, str) and value != "", field, "a non-empty string")
+        for field in ("group", "network"):
+            value = getattr(self, field)
+            fits = value is None or (isinstance(value, str) and value != "")
+            self._require(fits, field, "a non-empty string or None")
         self._require_value("mean")
         if self.paper is not None:
             self._require_value("paper")
         self._require(_is_finite(self.std) and self.std >= 0, "std", "a finite number, at least 0")
         check_whole("Row", "n", self.n, minimum=1)
+        if self.values is not None:
+            fits = len(self.values) == self.n and all(map(_is_finite, self.values))
+            self._require(fits, "values", f"{self.n} finite numbers, one for each of the n runs")
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def key(self) -> tuple[str | None, ...]:
         """What a table may hold only once."""
-        return self.table, self.protocol, self.metric, self.condition, self.model
+        return (
+            self.table, self.protocol, self.group, self.metric, self.condition, self.network, self.model
+        )  # fmt: skip
+
+    def over(self, values: Sequence[float]) -> "Row":
+        """The same cell, of other runs."""
+        kept = {name: getattr(self, name) for name in _IDENTITY}
+        return Row.of_runs(values, **kept)
 
     def _require_value(self, field: str) -> None:
         value = getattr(self, field)
@@ -74,6 +109,9 @@ class Row:
     def _require(self, fits: bool, field: str, expected: str) -> None:
         if not fits:
             raise ValueError(f"Row: {field} must be {expected}, got {getattr(self, field)!r}")
+
+
+_IDENTITY = ("table", "model", "condition", "protocol", "metric", "group", "network", "paper")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,27 +128,14 @@ class Results:
 
     def __post_init__(self):
         keys = [row.key for row in self.rows]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        repeated = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
         if repeated or not keys:
             raise ValueError(
                 f"Results: rows must be at least one, each cell once; occurring again: {repeated}"
             )
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """The rows as tables, one per table, protocol and metric: conditions down, models across.
-
-    A cell holds mean ± standard deviation and, in brackets, the paper's number; fractions are in percent.
-    """
-    tables: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        tables.setdefault((row.table, row.protocol, row.metric), []).append(row)
-    return "\n".join(_table(table) for table in tables.values())
-
-
-def write_results(
-    directory: Path, results: Results, *, tables: Callable[[Sequence[Row]], str] = markdown
-) -> None:
+def write_results(directory: Path, results: Results, *, tables: Callable[[Sequence[Row]], str]) -> None:
     """Writes `results.json` and `table.md`, each at once.
 
     Args:
@@ -118,8 +143,7 @@ def write_results(
       results: what to write; config and provenance anything that JSON can hold.
       tables: lays the rows out.
     """
-    content = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
-    write_text(directory / "results.json", f"{content}\n")
+    write_text(directory / "results.json", as_json(results))
     write_text(directory / "table.md", tables(results.rows))
 
 
@@ -130,48 +154,38 @@ def read_results(path: Path) -> Results:
     """
     try:
         content = json.loads(path.read_text())
-        rows = [Row(**row) for row in content.pop("rows")]
+        rows = [_row(row) for row in content.pop("rows")]
         return Results(**content, rows=rows)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WorkdirError(f"{path} cannot be read as results: {error}; train again, or repair it") from error
 
 
-def _table(rows: Sequence[Row]) -> str:
-    first = rows[0]
-    unit = " (%)" if first.metric in FRACTIONS else ""
-    models = list(dict.fromkeys(row.model for row in rows))
-    conditions = list(dict.fromkeys(row.condition for row in rows))
-    cells = {(row.condition, row.model): cell(row) for row in rows}
-    lines = [
-        f"### {first.table}: {first.metric}{unit}, {first.protocol}",
-        "",
-        *legend(rows),
-        "| | " + " | ".join(models) + " |",
-        "|---" * (len(models) + 1) + "|",
+def as_json(results: Results) -> str:
+    """The text of a `results.json`."""
+    content = dataclasses.asdict(results)
+    content["rows"] = [
+        {name: value for name, value in row.items() if value is not None or name not in OPTIONAL}
+        for row in content["rows"]
     ]
-    for condition in conditions:
-        found = [cells.get((condition, model), "") for model in models]
-        lines.append(f"| {condition} | " + " | ".join(found) + " |")
-    return "\n".join([*lines, ""])
+    return f"{json.dumps(content, indent=1, allow_nan=False)}\n"
 
 
-def legend(rows: Sequence[Row]) -> list[str]:
-    """What the cells hold besides one number, if they do."""
-    counts = list(dict.fromkeys(row.n for row in rows))
-    sentences = []
-    if counts != [1]:
-        sentences.append(f"Mean ± standard deviation of {'/'.join(map(str, counts))} runs.")
-    if any(row.paper is not None for row in rows):
-        sentences.append("In brackets the paper's number.")
-    return [" ".join(sentences), ""] if sentences else []
+def _row(fields: dict[str, Any]) -> Row:
+    """A row of a file. Earlier versions kept a group and a network in one string with what they belong to.
 
-
-def cell(row: Row) -> str:
-    """What a table shows of a row: mean ± standard deviation and, in brackets, the paper's number."""
-    scale = 100 if row.metric in FRACTIONS else 1
-    spread = f" ± {scale * row.std:.2f}" if row.n > 1 else ""
-    paper = f" [{scale * row.paper:.2f}]" if row.paper is not None else ""
-    return f"{scale * row.mean:.2f}{spread}{paper}"
+    They also had other names for a metric and for a size of network.
+    """
+    for name, beside in (("protocol", "group"), ("condition", "network")):
+        before, comma, after = fields[name].partition(", ")
+        if comma:
+            fields |= {name: before, beside: after}
+    if fields.get("network") == "middle":
+        fields["network"] = "medium"
+    if fields["metric"] == "theta_error":
+        fields["metric"] = "centre_distance"
+    if fields.get("values") is not None:
+        fields["values"] = tuple(fields["values"])
+    return Row(**fields)
 
 
 def _is_finite(value: object) -> bool:
