@@ -12,9 +12,10 @@ import pytest
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core import fitting
 from geoattn_jax.experiments.core.fitting import Fitting
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.digits import two_stage
 from geoattn_jax.experiments.registry import EXPERIMENTS
-from geoattn_jax.training import WorkdirError, read_config, read_results
+from geoattn_jax.training import WorkdirError, read_config
 
 MARKER = "geoattn_jax.json"
 PRETRAINED = "lenet/pretrain"

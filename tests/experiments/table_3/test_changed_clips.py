@@ -11,8 +11,9 @@ from video_files import moving_texture, write_avi
 
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_3 import experiment as six_streams
-from geoattn_jax.training import WorkdirError, read_results
+from geoattn_jax.training import WorkdirError
 
 CLASSES = {"right": (0, 2), "down": (2, 0)}  # how textures move
 RUN = "general/small/seed_0"
