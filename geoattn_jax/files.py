@@ -51,10 +51,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_of(path)
         try:
-            with _Writer(temporary.open("wb", buffering=0)) as file:
+            with temporary.open("wb", buffering=0) as unbuffered, _Writer(unbuffered) as file:
                 yield file
                 file.flush()
-                os.fsync(file.raw.fileno())
+                os.fsync(unbuffered.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

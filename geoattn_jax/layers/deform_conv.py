@@ -185,4 +185,5 @@ def offset_labels(params: Any) -> Any:
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    y, x = (value, value) if isinstance(value, int) else value
+    return y, x

@@ -118,11 +118,11 @@ class SpatialTransformer(nn.Module):
         self, image: Float[Array, "b h w c"], theta: Float[Array, "b 2 3"]
     ) -> Float[Array, "b ho wo c"]:
         """The region of `image` that `theta` stands for, in image's dtype; uses no parameters."""
-        image_hw = image.shape[1:3]
+        _, height, width, _ = image.shape
         coords = affine_grid(
             theta,
-            input_hw=image_hw,
-            output_hw=self.output_hw or image_hw,
+            input_hw=(height, width),
+            output_hw=self.output_hw or (height, width),
             align_corners=self.align_corners,
         )
         return bilinear_sample(image, coords, padding_mode=self.padding_mode)

@@ -197,8 +197,9 @@ class _File(NamedTuple):
 
     def filters_and_biases(self, layer: str, fields: Mapping[str, Any]) -> tuple[Any, Any]:
         """The two arrays of one of MatConvNet's layers."""
-        if np.shape(fields.get("weights")) == (2,):
-            return tuple(fields["weights"])
+        if "weights" in fields and np.shape(fields["weights"]) == (2,):
+            filters, biases = fields["weights"]
+            return filters, biases
         if {"filters", "biases"} <= fields.keys():
             return fields["filters"], fields["biases"]
         raise self.error(

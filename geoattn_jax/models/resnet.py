@@ -6,7 +6,7 @@ normalization, whose running statistics are the collection "batch_stats".
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -73,12 +73,12 @@ class ResNet(nn.Module):
 
     def setup(self) -> None:
         check_choice("ResNet", "stem", self.stem, get_args(Stem))
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         conv = partial(nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes)
         norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, axis_name=self.axis_name, **dtypes)
         side, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         first = self._channels(self.stages[0])
-        self.conv1 = conv(first, (side, side), strides=stride, padding=side // 2)
+        self.conv1 = conv(features=first, kernel_size=(side, side), strides=stride, padding=side // 2)
         self.norm1 = norm()
         for stage in self.stages:
             for number in range(stage.blocks):

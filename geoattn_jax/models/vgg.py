@@ -7,7 +7,7 @@ follow. `geoattn_jax.models.pretrained` reads their published weights.
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -90,7 +90,7 @@ class VGG(nn.Module):
             raise ValueError(
                 f"{network}: num_classes must be positive, or None to leave fc8 out, got {self.num_classes}"
             )
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         he_normal = nn.initializers.he_normal()
         for row in self.convs:
             conv = nn.Conv(

@@ -108,9 +108,8 @@ def slope(
     image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], cotangent: Float[Array, "b n c"]
 ) -> Float[Array, "b n 2"]:
     """The gradient of `read` in its positions."""
-    return jax.vmap(partial(_slope, padding_mode="zeros", hw=image.shape[1:3]))(
-        image, positions, None, cotangent
-    )
+    _, h, w, _ = image.shape
+    return jax.vmap(partial(_slope, padding_mode="zeros", hw=(h, w)))(image, positions, None, cotangent)
 
 
 class _Axis(NamedTuple):
@@ -157,7 +156,8 @@ def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: Padding
 
 
 def _cell(positions, hw, padding_mode) -> tuple[_Axis, _Axis]:
-    return tuple(_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1))
+    y, x = (_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1))
+    return y, x
 
 
 def _read(
@@ -171,7 +171,7 @@ def _read(
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
-    total = 0
+    total = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
         # Unlike `weights` these are NaN where a coordinate is.
         weight_y, weight_x = (
@@ -194,18 +194,18 @@ def _slope(
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
-    along_y = along_x = 0
+    along_y = along_x = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
         pixels = _pixels(image, y, x, dy, dx, top_left).astype(dtype)
         along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
         along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
-    products = tuple(cotangent.astype(dtype) * along for along in (along_y, along_x))
+    to_y, to_x = (cotangent.astype(dtype) * along for along in (along_y, along_x))
     if image.shape[-1] == 1:
         # A select instead of a concatenation, which would write both halves to memory first.
-        return jnp.where(jnp.arange(2) == 0, *products)
+        return jnp.where(jnp.arange(2) == 0, to_y, to_x)
     # One reduction for both sums for the same reason.
     zero = jnp.zeros((), dtype)
-    sums = lax.reduce(products, (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
+    sums = lax.reduce((to_y, to_x), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
     return jnp.stack(sums, axis=-1)
 
 

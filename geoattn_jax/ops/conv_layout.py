@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -137,14 +137,10 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
     reach = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], kernel_dilation, strict=True)]
     if isinstance(padding, str):
         checks.check_choice("deform_conv2d", "padding", padding, ("SAME", "VALID"))
-        pads = tuple(lax.padtype_to_pads(image.shape[1:3], reach, strides, padding))
+        (top, bottom), (left, right) = lax.padtype_to_pads(image.shape[1:3], reach, strides, padding)
+        pads = (top, bottom), (left, right)
     else:
         pads = _pairs(padding)
-        if pads is None:
-            raise ValueError(
-                "deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
-                f"not negative, got {padding!r}"
-            )
     output = tuple(
         (size + before + after - span) // stride + 1
         for size, (before, after), span, stride in zip(image.shape[1:3], pads, reach, strides, strict=True)
@@ -157,13 +153,23 @@ def _pads_and_output(image, kernel, strides, padding, kernel_dilation):
     return pads, output
 
 
-def _pairs(padding: object) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """`padding` as a tuple of tuples, None if it is not two pairs of whole numbers that are not negative."""
-    if not isinstance(padding, Sequence) or len(padding) != 2:
-        return None
-    for pair in padding:
-        if not isinstance(pair, Sequence) or len(pair) != 2:
-            return None
-        if not all(is_size(pixels) and not surely_less(pixels, 0) for pixels in pair):
-            return None
-    return tuple(tuple(pair) for pair in padding)
+def _pairs(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`padding` as a tuple of tuples.
+
+    Raises: ValueError if it is not two pairs of whole numbers that are not negative.
+    """
+
+    def is_pair(value: object) -> bool:
+        return isinstance(value, Sequence) and len(value) == 2
+
+    fits = is_pair(padding) and all(
+        is_pair(pair) and all(is_size(pixels) and not surely_less(pixels, 0) for pixels in pair)
+        for pair in padding
+    )
+    if not fits:
+        raise ValueError(
+            "deform_conv2d: padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, "
+            f"not negative, got {padding!r}"
+        )
+    (top, bottom), (left, right) = padding
+    return (top, bottom), (left, right)

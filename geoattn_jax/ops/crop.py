@@ -45,7 +45,8 @@ def sample_crop(
     check_array("sample_crop", "coords", coords, "b *s 2")
     image, coords = (reverse_mode_only("sample_crop", array) for array in (image, coords))
     positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
-    samples = sample(image, positions, "zeros", top_left, tuple(crop_hw))
+    height, width = crop_hw
+    samples = sample(image, positions, "zeros", top_left, (height, width))
     return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
 
 

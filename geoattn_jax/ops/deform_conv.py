@@ -60,9 +60,8 @@ def deform_conv2d(
     Raises: ValueError if a rank, dtype or size does not fit the others; TypeError under forward-mode
       differentiation.
     """
-    image, offsets, kernel, bias, mask = (
-        None if array is None else jnp.asarray(array) for array in (image, offsets, kernel, bias, mask)
-    )
+    image, offsets, kernel = (jnp.asarray(array) for array in (image, offsets, kernel))
+    bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
     layout = resolve_layout(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )

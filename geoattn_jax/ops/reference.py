@@ -75,15 +75,15 @@ def deform_conv2d(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )
     b, ho, wo, g, taps, _ = offsets.shape
-    columns = []
+    samples_of_groups = []
     for group, channels in enumerate(jnp.split(image, g, axis=-1)):
         group_offsets = offsets[:, :, :, group].reshape(b, ho * wo, taps, 2)
         positions = jnp.stack([layout.positions(group_offsets, tap) for tap in range(taps)], axis=2)
         samples = bilinear_sample(channels, positions)
         if mask is not None:
             samples *= mask[:, :, :, group].reshape(b, ho * wo, taps, 1).astype(samples.dtype)
-        columns.append(samples)
-    columns = jnp.concatenate(columns, axis=-1)
+        samples_of_groups.append(samples)
+    columns = jnp.concatenate(samples_of_groups, axis=-1)
     cin_per_group, cout = kernel.shape[2:]
     output = jnp.einsum(
         "bntfi,tifo->bnfo",

@@ -4,6 +4,7 @@ A symbol cannot be asked what Python asks of a number: whether it is less than a
 """
 
 from numbers import Integral
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +18,12 @@ def is_number(*sizes: object) -> bool:
     return all(isinstance(size, Integral) for size in sizes)
 
 
-def is_size(value: object) -> bool:
+def is_size(value: Any) -> bool:
     """Whether `value` is a whole number, or a symbol for one."""
     return is_number(value) or export.is_symbolic_dim(value)
 
 
-def surely_less(a: object, b: object) -> bool:
+def surely_less(a: Any, b: Any) -> bool:
     """Whether a < b, whatever the symbols in them stand for."""
     try:
         return bool(a < b)
@@ -30,7 +31,7 @@ def surely_less(a: object, b: object) -> bool:
         return False
 
 
-def may_exceed(a: object, b: object) -> bool:
+def may_exceed(a: Any, b: Any) -> bool:
     """Whether a > b, or could be, depending on what the symbols in them stand for."""
     try:
         return bool(a > b)
@@ -38,11 +39,11 @@ def may_exceed(a: object, b: object) -> bool:
         return True
 
 
-def as_operand(size: object, dtype: DTypeLike) -> object:
+def as_operand(size: Any, dtype: DTypeLike) -> Any:
     """The size for arithmetic with arrays of a dtype: a number as it is, a symbol as an array."""
     return size if not export.is_symbolic_dim(size) else jnp.asarray(size, dtype)
 
 
-def larger(a: object, b: object) -> object:
+def larger(a: Any, b: Any) -> Any:
     """The larger of two sizes."""
     return jax.core.max_dim(a, b)

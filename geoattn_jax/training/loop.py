@@ -94,7 +94,8 @@ def train(
     _check(phases, initial, labelled, parallelism, seed=seed, devices=len(devices))
 
     with contextlib.ExitStack() as stack:
-        state, lines, checkpoints = initial, 0, None
+        state, checkpoints = initial, None
+        lines: int | None = 0
         folder = None if directory is None else Path(directory).absolute()
         if folder is not None:
             checkpoints = _checkpoints(folder, phases, seed)
@@ -232,7 +233,7 @@ class _Run:
 
 
 def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, Any]:
-    if not phase.evaluates_after(phase_step):
+    if phase.evaluate is None or not phase.evaluates_after(phase_step):
         return {}
     return phase.evaluate(state.params, state.model_state)
 
