@@ -3,8 +3,11 @@
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
 
 Writes results.json, table.md and figures/*.png into the workdir. Run again with the same arguments it goes on
-where it stopped. Each file in configs/ says what to expect of it. All keys, such as --config.runs=1, and
-their values stand in the workdir's geoattn_jax.json.
+where it stopped. Each file in configs/ says what to expect of it.
+
+  python train.py --config=configs/quickstart.py --help
+
+lists all keys, such as --config.seed=0, what they decide and what they may be.
 """
 
 import argparse
@@ -14,7 +17,9 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from geoattn_jax.experiments.core.keys import unknown_key
+from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.keys import help_of_keys, unknown_key
+from geoattn_jax.experiments.registry import experiment_of
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
@@ -33,24 +38,37 @@ def main(arguments: list[str]) -> None:
 
 def parse_flags(arguments: list[str]) -> list[str]:
     """Parses the flags. config_flags lets out what the file raises, and what ConfigDict does for its keys."""
+    if "--help" in arguments and (file := _file(arguments)):
+        config = _read(file)
+        print(
+            f"{__doc__}\nThe keys of {file}:\n\n{help_of_keys(config, experiment_of(config).rules(config))}"
+        )
+        sys.exit()
     try:
         remaining = app.parse_flags_with_usage(arguments)
         _CONFIG.value.copy_and_resolve_references()
         return remaining
     except (AttributeError, ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
-        sys.exit(f"train.py: {_reason(error, arguments)}")
+        reason = unknown_key(_read(_file(arguments)), arguments) or f"a flag cannot be used: {error.args[0]}"
+        sys.exit(f"train.py: {reason}")
 
 
-def _reason(error: Exception, arguments: list[str]) -> str:
+def _file(arguments: list[str]) -> str:
+    """The one that --config names."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default="")
-    file = parser.parse_known_args(arguments)[0].config
+    return parser.parse_known_args(arguments)[0].config
+
+
+def _read(file: str) -> Config:
+    """The config that a file gives, without the other flags."""
     try:
-        config = runpy.run_path(file)["get_config"]()
-    except Exception as unreadable:
-        reason = str(unreadable).splitlines()[-1].strip()
-        return f"--config={file} cannot be read ({reason}); give a file in configs/, or one like them"
-    return unknown_key(config, arguments) or f"a flag cannot be used: {error.args[0]}"
+        return runpy.run_path(file)["get_config"]()
+    except Exception as error:
+        reason = str(error).splitlines()[-1].strip()
+        sys.exit(
+            f"train.py: --config={file} cannot be read ({reason}); give a file in configs/, or one like them"
+        )
 
 
 if __name__ == "__main__":

@@ -194,6 +194,12 @@ def test_wrong_arguments_end_with_a_message(name, arguments, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_help_lists_the_keys_of_a_config(tmp_path):
+    done = program("train.py", CONFIG, "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert "--config.lstm.rounds=50\n      independent trainings of the LSTM (a whole number" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["train.py", "eval.py"])
 def test_help_and_length(name, tmp_path):
     assert "--workdir" in program(name, "--help", folder=tmp_path).stdout

@@ -15,7 +15,10 @@ from geoattn_jax.models.vgg import VGG, VGG16, VGGF, VGGM
 from geoattn_jax.training.phase import Params
 
 KINDS = {"vgg_f": VGGF, "vgg_m": VGGM, "vgg_16": VGG16}  # for which there are files
-WEIGHTS_RULES = {f"weights.{name}": rules.optional_text() for name in KINDS}
+WEIGHTS_RULES = {
+    f"weights.{name}": rules.optional_text().saying("file of published weights to start from")
+    for name in KINDS
+}
 
 
 def no_weights() -> dict[str, config_dict.FieldReference]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import ml_collections
 
+from geoattn_jax.training.parallel import PARALLELISMS
+
 Config = ml_collections.ConfigDict
 
 
@@ -17,10 +19,21 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a test."""
+    """What a value must be, and what it is for.
+
+    Attributes:
+      expected: what it must be, in words.
+      holds: the same as a test.
+      about: what it decides, on one line; `--help` prints it.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    about: str = ""
+
+    def saying(self, about: str) -> "Rule":
+        """The rule of a value that decides this."""
+        return dataclasses.replace(self, about=about)
 
 
 def whole(minimum: int, maximum: int | None = None) -> Rule:
@@ -81,6 +94,15 @@ def optional_text() -> Rule:
 def folder() -> Rule:
     """The name of a folder that is there."""
     return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
+
+
+# Of every experiment: how training is done and watched, not what comes of it; see `stages.WATCHING`.
+RUNNING: dict[str, Rule] = {
+    "parallel": one_of(PARALLELISMS).saying("how devices share a batch; a run may go on under the other"),
+    "log_every": whole(1).saying("steps from one line of metrics to the next"),
+    "checkpoint_every": whole(1).saying("steps from one checkpoint to the next"),
+    "tensorboard": boolean().saying("whether metrics are written for TensorBoard, too"),
+}
 
 
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:

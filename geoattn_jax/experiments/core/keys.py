@@ -1,9 +1,9 @@
-"""What to say of a flag such as --config.lstm.round=3 when the config has no such key."""
+"""What a config's keys are for, and what to say of a flag such as --config.lstm.round=3 that names none."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.config import Config, Rule, flatten
 
 PREFIX = "--config."
 
@@ -26,6 +26,14 @@ def unknown_key(config: Config, arguments: Sequence[str]) -> str | None:
         hint = f" Did you mean config.{nearest[0]}?" if nearest else ""
         return f"the config has no key {key!r}.{hint} The keys of {name} are {', '.join(sorted(group))}"
     return None
+
+
+def help_of_keys(config: Config, rules: Mapping[str, Rule]) -> str:
+    """A line for each key: its value, what it may be, what it decides."""
+    return "\n".join(
+        f"  {PREFIX}{key}={value!r}\n      {rules[key].about} ({rules[key].expected})"
+        for key, value in flatten(config).items()
+    )
 
 
 def _keys(config: Config, prefix: str = "") -> Iterator[str]:

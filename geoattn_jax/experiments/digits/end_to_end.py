@@ -36,25 +36,31 @@ _log = logging.getLogger(__name__)
 PROTOCOLS = ("new_motion", "new_digits")
 
 OWN_RULES: dict[str, Rule] = {
-    "experiment": rules.one_of(["end_to_end"]),
-    "protocols": rules.some_of(PROTOCOLS),
-    "test_videos": rules.whole(1),
-    "curve.videos": rules.whole(1),
-    "curve.every": rules.whole(1),
-    **{f"frames.steps.{name}": rules.whole(1) for name in PROTOCOLS},
-    "frames.batch_size": rules.whole(1),
-    "frames.learning_rate": rules.positive(),
-    "frames.optimizer": rules.one_of(OPTIMIZERS),
-    "frames.schedule": rules.one_of(SCHEDULES),
-    **{f"clips.steps.{name}": rules.whole(1) for name in PROTOCOLS},
-    "clips.batch_size": rules.whole(1),
-    "clips.units": rules.whole(1),
-    "clips.learning_rate": rules.positive(),
-    "clips.cnn_learning_rate": rules.positive(),
-    "clips.optimizer": rules.one_of(OPTIMIZERS),
-    "clips.cnn_optimizer": rules.one_of(OPTIMIZERS),
-    "clips.schedule": rules.one_of(SCHEDULES),
-    "clips.frame_loss": rules.positive(),
+    "experiment": rules.one_of(["end_to_end"]).saying("past the paper: end to end, on new videos"),
+    "protocols": rules.some_of(PROTOCOLS).saying("what is new in the test videos"),
+    "test_videos": rules.whole(1).saying("how many are tested on"),
+    "curve.videos": rules.whole(1).saying("test videos of each point of the learning curves"),
+    "curve.every": rules.whole(1).saying("updates from one point to the next"),
+    **{
+        f"frames.steps.{name}": rules.whole(1).saying("updates of the CNN on single frames")
+        for name in PROTOCOLS
+    },
+    "frames.batch_size": rules.whole(1).saying("frames in an update"),
+    "frames.learning_rate": rules.positive().saying("of training on frames"),
+    "frames.optimizer": rules.one_of(OPTIMIZERS).saying("of training on frames"),
+    "frames.schedule": rules.one_of(SCHEDULES).saying("of that rate"),
+    **{
+        f"clips.steps.{name}": rules.whole(1).saying("updates of CNN and LSTM end to end")
+        for name in PROTOCOLS
+    },
+    "clips.batch_size": rules.whole(1).saying("clips in an update"),
+    "clips.units": rules.whole(1).saying("of the LSTM"),
+    "clips.learning_rate": rules.positive().saying("of the LSTM"),
+    "clips.cnn_learning_rate": rules.positive().saying("of the CNN meanwhile"),
+    "clips.optimizer": rules.one_of(OPTIMIZERS).saying("of the LSTM"),
+    "clips.cnn_optimizer": rules.one_of(OPTIMIZERS).saying("of the CNN meanwhile"),
+    "clips.schedule": rules.one_of(SCHEDULES).saying("of both rates"),
+    "clips.frame_loss": rules.positive().saying("weight of the loss of single frames"),
 }
 SHARED_RULES = {
     key: rule for key, rule in two_stage_plan.RULES.items() if key not in ("experiment", "protocol")

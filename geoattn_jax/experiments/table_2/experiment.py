@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
-from geoattn_jax.experiments.attention.control_regions import CROPS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
-from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, check_weights, no_weights
+from geoattn_jax.experiments.attention.published_weights import check_weights, no_weights
+from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
 from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
@@ -31,9 +31,6 @@ from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.frames import KitchenFrames
 from geoattn_jax.experiments.table_2.numbers import ACCURACY, Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
-from geoattn_jax.training.optimizers import OPTIMIZERS
-from geoattn_jax.training.parallel import PARALLELISMS
-from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
@@ -43,38 +40,21 @@ WITH_CONTROLS = ("stn_default", "stn_centred", "sstn_guided", "sstn", "hard_code
 EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
 
 RULES: dict[str, Rule] = {
-    "experiment": rules.one_of(["supervised_attention"]),
-    "seed": rules.whole(0, 2**30),
-    "runs": rules.whole(1),
-    "world_seed": rules.whole(0, 2**31 - 1),
-    "scale": rules.one_of(SCALES),
-    "levels": rules.some_of(LEVEL_NAMES),
-    "localizers": rules.some_of(NETWORKS),
-    "recognizer": rules.one_of(NETWORKS),
-    **{f"models.{level}.{name}": rules.some_of(MODELS) for level in LEVEL_NAMES for name in NETWORKS},
-    **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
-    "frames_per_clip": rules.whole(1, 10),
-    "batch_size": rules.whole(1),
-    "sub_batches": rules.whole(1),
-    "evaluation_batch": rules.whole(1),
-    "optimizer": rules.one_of(OPTIMIZERS),
-    **WEIGHTS_RULES,
-    "dropout.localizer": rules.share(),
-    "dropout.recognizer": rules.share(),
-    "guide.updates": rules.whole(1),
-    "guide.crops": rules.one_of(CROPS),
-    "guide.localizer_rate": rules.positive(),
-    "guide.recognizer_rate": rules.positive(),
-    "guide.schedule": rules.one_of(SCHEDULES),
-    **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
-    **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
-    "joint.recognizer_rate": rules.positive(),
-    "joint.schedule": rules.one_of(SCHEDULES),
-    "evaluate_every": rules.whole(1),
-    "parallel": rules.one_of(PARALLELISMS),
-    "log_every": rules.whole(1),
-    "checkpoint_every": rules.whole(1),
-    "tensorboard": rules.boolean(),
+    "experiment": rules.one_of(["supervised_attention"]).saying("Table 2 on KitchenMini's frames"),
+    **TRAININGS,
+    **PHASES,
+    "world_seed": rules.whole(0, 2**31 - 1).saying("of all scenes"),
+    "localizers": rules.some_of(NETWORKS).saying("the networks that choose the region"),
+    **{
+        f"models.{level}.{name}": rules.some_of(MODELS).saying("what is trained with this localizer")
+        for level in LEVEL_NAMES
+        for name in NETWORKS
+    },
+    **{
+        f"clips.{split}": rules.whole(clips).saying("clips of this split")
+        for split, clips in EACH_ONCE.items()
+    },
+    "frames_per_clip": rules.whole(1, 10).saying("different frames of a clip that are trained on"),
 }
 SELECTION = ("levels", "localizers", "models")
 FRAMES = ("scale", "world_seed", "clips", "frames_per_clip")

@@ -17,13 +17,13 @@ from typing import get_args
 import numpy as np
 
 from geoattn_jax.data.flow import STREAMS, Stream
-from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
+from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.similarity import Kind
-from geoattn_jax.experiments.attention.control_regions import CROPS
 from geoattn_jax.experiments.attention.networks import NETWORKS
-from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, no_weights
+from geoattn_jax.experiments.attention.published_weights import no_weights
+from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
 from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING
 from geoattn_jax.experiments.attention.trainings import MODELS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
@@ -49,53 +49,20 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.training import StoredRows, stored_rows
-from geoattn_jax.training.optimizers import OPTIMIZERS
-from geoattn_jax.training.parallel import PARALLELISMS
-from geoattn_jax.training.schedules import SCHEDULES
 
 _log = logging.getLogger(__name__)
 
 
 RULES: dict[str, Rule] = {
-    "experiment": rules.one_of(["six_streams"]),
-    "seed": rules.whole(0, 2**30),
-    "runs": rules.whole(1),
-    "data.source": rules.one_of(SOURCES),
-    "scale": rules.one_of(SCALES),
-    "levels": rules.some_of(LEVEL_NAMES),
-    "localizer": rules.one_of(NETWORKS),
-    "recognizer": rules.one_of(NETWORKS),
-    "models": rules.some_of(REGIONS),
-    "batch_size": rules.whole(1),
-    "sub_batches": rules.whole(1),
-    "evaluation_batch": rules.whole(1),
-    "optimizer": rules.one_of(OPTIMIZERS),
-    **WEIGHTS_RULES,
-    **{
-        f"{stream}.{key}": rule
-        for stream in STREAMS
-        for key, rule in {
-            "dropout.localizer": rules.share(),
-            "dropout.recognizer": rules.share(),
-            "guide.updates": rules.whole(1),
-            "guide.crops": rules.one_of(CROPS),
-            "guide.localizer_rate": rules.positive(),
-            "guide.recognizer_rate": rules.positive(),
-            "guide.schedule": rules.one_of(SCHEDULES),
-            **{f"joint.updates.{level}": rules.whole(1) for level in LEVEL_NAMES},
-            **{f"joint.localizer_rate.{level}": rules.positive() for level in LEVEL_NAMES},
-            "joint.recognizer_rate": rules.positive(),
-            "joint.schedule": rules.one_of(SCHEDULES),
-        }.items()
-    },
-    "pooling.components": rules.whole(2),
-    "pooling.kind": rules.one_of(get_args(Kind)),
-    "svm_c": rules.positive(),
-    "evaluate_every": rules.whole(1),
-    "parallel": rules.one_of(PARALLELISMS),
-    "log_every": rules.whole(1),
-    "checkpoint_every": rules.whole(1),
-    "tensorboard": rules.boolean(),
+    "experiment": rules.one_of(["six_streams"]).saying("Table 3 on clips of any source"),
+    **TRAININGS,
+    "data.source": rules.one_of(SOURCES).saying("the data set"),
+    "localizer": rules.one_of(NETWORKS).saying("the network that chooses the region"),
+    "models": rules.some_of(REGIONS).saying("whose regions are described"),
+    **{f"{stream}.{key}": rule for stream in STREAMS for key, rule in PHASES.items()},
+    "pooling.components": rules.whole(2).saying("principal components of a frame's features"),
+    "pooling.kind": rules.one_of(get_args(Kind)).saying("how trajectories are compared"),
+    "svm_c": rules.positive().saying("the classifier's penalty"),
 }
 
 

@@ -1,9 +1,11 @@
 """What is said of a flag that names no key: the nearest right one, and those that there are."""
 
+import experiments_tiny as tiny
 import pytest
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.core.keys import unknown_key
+from geoattn_jax.experiments.core.keys import help_of_keys, unknown_key
+from geoattn_jax.experiments.registry import EXPERIMENTS
 
 CONFIG = Config({"runs": 1, "lstm": {"rounds": 3, "rate": {"detail": 0.1, "middle": 0.2}}})
 
@@ -26,3 +28,14 @@ def test_the_nearest_key_and_its_neighbours_are_named(flag, message):
 def test_known_keys_and_other_flags_are_left_alone():
     arguments = ["train.py", "--config=a.py", "--workdir=b", "--config.runs=1", "--config.lstm=x", "more"]
     assert unknown_key(CONFIG, arguments) is None
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in tiny.CONFIGS.glob("*.py")))
+def test_every_key_of_a_config_says_what_it_decides(name):
+    config = tiny.load_config(name)
+    rules = EXPERIMENTS[config.experiment].rules(config)
+    unsaid = [key for key, rule in rules.items() if not rule.about]
+    assert not unsaid
+    text = help_of_keys(config, rules)
+    assert f"  --config.seed={config.seed}\n      {rules['seed'].about} (a whole number" in text
+    assert text.count("--config.") == len(rules)

@@ -104,8 +104,11 @@ SOURCES = {
     "kitchen_mini": Source(
         scales=("mini",),
         rules={
-            "world_seed": rules.whole(0, 2**31 - 1),
-            **{f"clips.{split}": rules.whole(clips) for split, clips in EACH_ONCE.items()},
+            "world_seed": rules.whole(0, 2**31 - 1).saying("of all scenes"),
+            **{
+                f"clips.{split}": rules.whole(clips).saying("clips of this split")
+                for split, clips in EACH_ONCE.items()
+            },
         },
         split_keys=lambda split: ("world_seed", f"clips.{split}"),
         open=_open_kitchen,
@@ -114,12 +117,12 @@ SOURCES = {
     "mpii_cooking": Source(
         scales=("mini", "paper"),
         rules={
-            "size": rules.one_of(KEEPING),
-            "stride": rules.whole(1),
-            "background": rules.boolean(),
-            "protocol": rules.one_of(PROTOCOLS),
-            "data_dir": rules.optional_text(),
-            "manual_dir": rules.optional_text(),
+            "size": rules.one_of(KEEPING).saying("at which frames are kept"),
+            "stride": rules.whole(1).saying("every so many frames are kept"),
+            "background": rules.boolean().saying("whether the background counts as a class"),
+            "protocol": rules.one_of(PROTOCOLS).saying("which subjects are tested on"),
+            "data_dir": rules.optional_text().saying("folder of the prepared records"),
+            "manual_dir": rules.optional_text().saying("folder of the downloaded files"),
         },
         split_keys=lambda split: ("size", "stride", "background", "protocol"),
         open=_open_mpii,
@@ -128,7 +131,10 @@ SOURCES = {
     ),
     "video_folder": Source(
         scales=("mini",),
-        rules={"data_dir": rules.folder(), "split_seed": rules.whole(0, 2**31 - 1)},
+        rules={
+            "data_dir": rules.folder().saying("folder with a folder of videos for each class"),
+            "split_seed": rules.whole(0, 2**31 - 1).saying("of the random split, where folders do not say"),
+        },
         split_keys=lambda split: ("split_seed",),
         open=_open_videos,
         places=("data.data_dir",),
