@@ -41,7 +41,9 @@ def is_array(annotation) -> bool:
 
 def sections(docstring: str) -> dict[str, str]:
     """The docstring's sections by title: "Args", "Returns", ..."""
-    pieces = re.split(r"^(Convention|Args|Returns|Raises):", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    pieces = re.split(
+        r"^(Convention|Args|Returns|Raises|Example):", inspect.cleandoc(docstring), flags=re.MULTILINE
+    )
     return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
@@ -69,7 +71,7 @@ def test_signature(name):
 @every_function
 def test_docstring_sections(name):
     found = sections(FUNCTIONS[name].__doc__)
-    assert list(found) == ["Convention", "Args", "Returns", "Raises"]
+    assert list(found) == ["Convention", "Args", "Returns", "Raises", "Example"]
     assert "ValueError" in found["Raises"]
     documented = re.findall(r"^  (\w+):", found["Args"], flags=re.MULTILINE)
     assert documented == list(inspect.signature(FUNCTIONS[name]).parameters)

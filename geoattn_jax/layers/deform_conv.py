@@ -46,6 +46,15 @@ class DeformConv(nn.Module):
       dtype: of the computation; None to infer it from image and parameters.
       param_dtype: of the parameters.
       kernel_init, bias_init: initializers of `kernel` and `bias`.
+
+    Example:
+      >>> import jax
+      >>> from geoattn_jax import DeformConv
+      >>> layer = DeformConv(features=32, kernel_size=(3, 3))
+      >>> images = jax.random.normal(jax.random.key(0), (2, 7, 8, 16))
+      >>> variables = layer.init(jax.random.key(1), images)
+      >>> layer.apply(variables, images).shape
+      (2, 7, 8, 32)
     """
 
     features: int
@@ -142,6 +151,14 @@ class ConvOffset2D(nn.Module):
     Attributes:
       kernel_init: initializer of the offset convolution.
       param_dtype: of the parameters.
+
+    Example:
+      >>> import jax
+      >>> from geoattn_jax import ConvOffset2D
+      >>> images = jax.random.normal(jax.random.key(0), (2, 7, 8, 16))
+      >>> resampled, variables = ConvOffset2D().init_with_output(jax.random.key(1), images)
+      >>> resampled.shape
+      (2, 7, 8, 16)
     """
 
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.01)

@@ -30,6 +30,14 @@ class VideoLSTM(nn.Module):
       units: size u of the hidden state.
       dtype: of the computation; None to infer it from inputs and parameters.
       param_dtype: of the parameters.
+
+    Example:
+      >>> import jax
+      >>> from geoattn_jax import VideoLSTM
+      >>> features = jax.random.normal(jax.random.key(0), (2, 10, 64))  # two videos of ten frames
+      >>> hidden, variables = VideoLSTM(units=8).init_with_output(jax.random.key(1), features)
+      >>> hidden.shape
+      (2, 10, 8)
     """
 
     units: int

@@ -41,9 +41,16 @@ class SpatialTransformer(nn.Module):
       bias_init: initializer of its bias; None for the centred region.
 
     Example:
-      model = SpatialTransformer(localizer=MyCNN(), output_hw=(32, 32))
-      variables = model.init(key, images)
-      regions, theta = model.apply(variables, images)
+      >>> import flax.linen as nn
+      >>> import jax
+      >>> from geoattn_jax import SpatialTransformer
+      >>> localizer = nn.Sequential([nn.Conv(4, (5, 5), strides=4), nn.relu, lambda x: x.mean((1, 2))])
+      >>> model = SpatialTransformer(localizer, output_hw=(5, 6), mode="attention", start_scale=0.5)
+      >>> images = jax.random.normal(jax.random.key(0), (2, 20, 24, 3))
+      >>> variables = model.init(jax.random.key(1), images)
+      >>> regions, theta = model.apply(variables, images)
+      >>> regions.shape, theta[0].tolist()
+      ((2, 5, 6, 3), [[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
     """
 
     localizer: nn.Module

@@ -21,9 +21,13 @@ class FrameCNN(nn.Module):
         statistics are then those of all devices.
 
     Example:
-      model = FrameCNN(num_classes=55)
-      variables = model.init(key, images, train=False)
-      logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+      >>> import jax
+      >>> from geoattn_jax.models.frame_cnn import FrameCNN
+      >>> model, images = FrameCNN(num_classes=55), jax.numpy.ones((2, 64, 64, 1))
+      >>> variables = model.init(jax.random.key(0), images, train=False)
+      >>> logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+      >>> logits.shape
+      (2, 55)
     """
 
     num_classes: int

@@ -16,10 +16,12 @@ class LeNet(nn.Module):
       num_classes: number of outputs.
 
     Example:
-      model = LeNet()
-      variables = model.init(key, images)
-      logits = model.apply(variables, images)
-      features = model.apply(variables, images, method="features")
+      >>> import jax
+      >>> from geoattn_jax.models.lenet import LeNet
+      >>> model, images = LeNet(), jax.numpy.ones((2, 32, 32, 1))
+      >>> variables = model.init(jax.random.key(0), images)
+      >>> model.apply(variables, images).shape, model.apply(variables, images, method="features").shape
+      ((2, 10), (2, 500))
     """
 
     num_classes: int = 10

@@ -54,10 +54,13 @@ class ResNet(nn.Module):
       param_dtype: of the parameters.
 
     Example:
-      model = ResNet18(num_classes=64)
-      variables = model.init(key, images, train=False)
-      logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
-      descriptors = model.apply(variables, images, method="features")
+      >>> import jax
+      >>> from geoattn_jax.models.resnet import ResNet18
+      >>> model, images = ResNet18(num_classes=64, stem="small", width=0.25), jax.numpy.ones((2, 32, 32, 3))
+      >>> variables = model.init(jax.random.key(0), images, train=False)
+      >>> logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+      >>> logits.shape, model.apply(variables, images, method="features").shape
+      ((2, 64), (2, 128))
     """
 
     num_classes: int | None = 1000

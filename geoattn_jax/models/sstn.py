@@ -50,10 +50,16 @@ class SSTN(nn.Module):
         et al. 2015, zero bias); "small": a tenth of that.
 
     Example:
-      model = SSTN(localizer, recognizer, crop_hw=(896, 896), region_hw=(224, 224))
-      variables = model.init(key, frames, top_left, train=False)
-      logits, theta = model.apply(variables, frames, top_left, train=True, rngs={"dropout": key})
-      regions = model.apply({}, frames, top_left, theta, method="attend")
+      >>> import jax
+      >>> from geoattn_jax.models.small import SMALL
+      >>> from geoattn_jax.models.sstn import SSTN
+      >>> model = SSTN(SMALL(None), SMALL(14), crop_hw=(64, 64), region_hw=(32, 32))
+      >>> frames, top_left = jax.numpy.ones((2, 64, 85, 3)), jax.numpy.array([[0, 3], [0, 20]])
+      >>> key = jax.random.key(0)
+      >>> variables = model.init(key, frames, top_left, train=False)
+      >>> logits, theta = model.apply(variables, frames, top_left, train=True, rngs={"dropout": key})
+      >>> logits.shape, model.apply({}, frames, top_left, theta, method="attend").shape
+      ((2, 14), (2, 32, 32, 3))
     """
 
     localizer: nn.Module

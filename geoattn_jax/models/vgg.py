@@ -62,10 +62,15 @@ class VGG(nn.Module):
       fc8_kernel_init, fc8_bias_init: initializers of the last layer.
 
     Example:
-      model = VGG16(num_classes=64, dropout_rate=0.85)
-      variables = model.init(key, images, train=False)
-      logits = model.apply(variables, images, train=True, rngs={"dropout": key})
-      descriptors = model.apply(variables, images, method="features")
+      >>> import jax
+      >>> from geoattn_jax.models.vgg import VGG16
+      >>> model, images = VGG16(num_classes=64, dropout_rate=0.85), jax.numpy.ones((2, 224, 224, 3))
+      >>> def train_and_describe(key):
+      ...     variables = model.init(key, images, train=False)
+      ...     logits = model.apply(variables, images, train=True, rngs={"dropout": key})
+      ...     return logits, model.apply(variables, images, method="features")
+      >>> [array.shape for array in jax.eval_shape(train_and_describe, jax.random.key(0))]
+      [(2, 64), (2, 4096)]
     """
 
     num_classes: int | None = 1000

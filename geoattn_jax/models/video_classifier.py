@@ -21,9 +21,13 @@ class VideoClassifier(nn.Module):
       lstm_units: size of the hidden state.
 
     Example:
-      model = VideoClassifier(LeNet())
-      variables = model.init(key, features, method="classify")
-      logits = model.apply(variables, features, method="classify")
+      >>> import jax
+      >>> from geoattn_jax.models.lenet import LeNet
+      >>> from geoattn_jax.models.video_classifier import VideoClassifier
+      >>> model, features = VideoClassifier(LeNet()), jax.numpy.ones((2, 10, 500))
+      >>> variables = model.init(jax.random.key(0), features, method="classify")
+      >>> model.apply(variables, features, method="classify").shape
+      (2, 100)
     """
 
     cnn: nn.Module

@@ -59,6 +59,15 @@ def deform_conv2d(
     Returns: the output, in image's dtype.
     Raises: ValueError if a rank, dtype or size does not fit the others; TypeError under forward-mode
       differentiation.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import deform_conv2d
+      >>> image = jnp.arange(5.0).reshape(1, 1, 5, 1)
+      >>> kernel = jnp.ones((1, 1, 1, 1))
+      >>> offsets = jnp.zeros((1, 1, 5, 1, 1, 2)).at[..., 1].set(0.5)  # half a pixel to the right
+      >>> deform_conv2d(image, offsets, kernel)[0, 0, :, 0].tolist()
+      [0.5, 1.5, 2.5, 3.5, 2.0]
     """
     image, offsets, kernel = (jnp.asarray(array) for array in (image, offsets, kernel))
     bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
@@ -95,6 +104,12 @@ def offsets_from_torchvision(
 
     Returns: the same offsets in the order (batch, y, x, group, tap, (dy, dx)).
     Raises: ValueError if the channels are not those of kernel_size and offset_groups.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import offsets_from_torchvision
+      >>> offsets_from_torchvision(jnp.zeros((2, 36, 7, 8)), kernel_size=(3, 3), offset_groups=2).shape
+      (2, 7, 8, 2, 9, 2)
     """
     return _from_torchvision(
         "offsets_from_torchvision", "offset_nchw", offset_nchw, kernel_size, offset_groups, (2,)
@@ -115,6 +130,12 @@ def mask_from_torchvision(
 
     Returns: the same mask in the order (batch, y, x, group, tap).
     Raises: ValueError if the channels are not those of kernel_size and offset_groups.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import mask_from_torchvision
+      >>> mask_from_torchvision(jnp.ones((2, 18, 7, 8)), kernel_size=(3, 3), offset_groups=2).shape
+      (2, 7, 8, 2, 9)
     """
     return _from_torchvision("mask_from_torchvision", "mask_nchw", mask_nchw, kernel_size, offset_groups, ())
 

@@ -36,6 +36,13 @@ def affine_grid(
 
     Returns: positions (y, x) in pixels, in theta's dtype.
     Raises: ValueError if theta is not a floating-point (b, 2, 3), or a size is not two positive integers.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import affine_grid
+      >>> half = jnp.array([[[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]]])  # the middle half of each side
+      >>> affine_grid(half, input_hw=(8, 8), output_hw=(1, 2))[0, 0].tolist()
+      [[3.5, 2.5], [3.5, 4.5]]
     """
     theta = jnp.asarray(theta)
     matrices = "turn six numbers into a matrix with theta.reshape(-1, 2, 3)"
@@ -81,6 +88,13 @@ def crop_theta(
     Returns: theta, in top_left's dtype.
     Raises: ValueError if top_left is not a floating-point (b, 2), size is not two positive numbers, or
       input_hw is not two positive integers (greater than 1 with `align_corners`).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import affine_grid, crop_theta
+      >>> theta = crop_theta(jnp.array([[2.0, 5.0]]), (1, 2), input_hw=(8, 9))
+      >>> affine_grid(theta, input_hw=(8, 9), output_hw=(1, 2))[0, 0].round(4).tolist()
+      [[2.0, 5.0], [2.0, 6.0]]
     """
     top_left = jnp.asarray(top_left)
     check_array("crop_theta", "top_left", top_left, "b 2", "give a single corner as top_left[None]")

@@ -33,6 +33,14 @@ def bilinear_sample(
     Returns: the samples, in image's dtype.
     Raises: ValueError if ranks, dtypes or batch sizes disagree, or padding_mode is unknown; TypeError under
       forward-mode differentiation.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import bilinear_sample
+      >>> image = jnp.arange(6.0).reshape(1, 2, 3, 1)  # [[0, 1, 2], [3, 4, 5]]
+      >>> coords = jnp.array([[[1.0, 1.5], [0.5, 0.0], [0.0, 9.0]]])
+      >>> bilinear_sample(image, coords)[0, :, 0].tolist()
+      [4.5, 1.5, 0.0]
     """
     image, coords = jnp.asarray(image), jnp.asarray(coords)
     check_image("bilinear_sample", image)
@@ -67,6 +75,14 @@ def offset_resample(
 
     Returns: the resampled feature maps, in image's dtype.
     Raises: ValueError if ranks, dtypes or shapes disagree; TypeError under forward-mode differentiation.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import offset_resample
+      >>> image = jnp.arange(6.0).reshape(1, 1, 3, 2)  # a row of three pixels, two channels
+      >>> offsets = jnp.zeros((1, 1, 3, 2, 2)).at[..., 1, 1].set(0.5)  # the second half a pixel to the right
+      >>> offset_resample(image, offsets)[0, 0].T.tolist()
+      [[0.0, 2.0, 4.0], [2.0, 4.0, 5.0]]
     """
     image, offsets = jnp.asarray(image), jnp.asarray(offsets)
     check_image("offset_resample", image)
