@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from geoattn_jax.files import write_text
 from geoattn_jax.training.checks import check_whole
@@ -22,6 +23,9 @@ FRACTIONS = (
     "panel_visible",
 )
 OPTIONAL = ("group", "network", "values")  # left out of the file where they are None
+
+
+Values = Sequence[float] | Float[np.ndarray, " runs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Row:
 
     @classmethod
     def of_runs(
-        cls, values: Sequence[float], *, table: str, model: str, condition: str, protocol: str, metric: str,
+        cls, values: Values, *, table: str, model: str, condition: str, protocol: str, metric: str,
         group: str | None = None, network: str | None = None, paper: float | None = None,
     ) -> "Row":  # fmt: skip
         """The cell of some runs: what is told of their values is decided here."""
@@ -94,7 +98,7 @@ class Row:
             self.table, self.protocol, self.group, self.metric, self.condition, self.network, self.model
         )  # fmt: skip
 
-    def over(self, values: Sequence[float]) -> "Row":
+    def over(self, values: Values) -> "Row":
         """The same cell, of other runs."""
         kept = {name: getattr(self, name) for name in _IDENTITY}
         return Row.of_runs(values, **kept)
