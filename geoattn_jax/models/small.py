@@ -5,7 +5,7 @@ from functools import partial
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import max_pool
+from geoattn_jax.layers import Dropout, max_pool
 
 
 class SmallCNN(nn.Module):
@@ -31,7 +31,7 @@ class SmallCNN(nn.Module):
             [nn.Conv(channels, (3, 3), kernel_init=he) for channels in stage] for stage in self.stages
         ]
         self.fc6 = nn.Dense(self.units, kernel_init=he)
-        self.dropout = nn.Dropout(self.dropout_rate)
+        self.dropout = Dropout(self.dropout_rate)
         if self.num_classes is not None:
             self.fc7 = nn.Dense(self.num_classes)
 

@@ -106,7 +106,9 @@ class SSTN(nn.Module):
         factor, rest = divmod(self.crop_hw[0], self.region_hw[0])
         if rest == 0:
             return max_pool_crop(frames, top_left, crop_hw=self.crop_hw, window=factor)
-        whole_crop = jnp.eye(2, 3) + zeros((frames.shape[0], 2, 3), jnp.float32, beside=frames)
+        whole_crop = jnp.eye(2, 3, dtype=jnp.float32) + zeros(
+            (frames.shape[0], 2, 3), jnp.float32, beside=frames
+        )
         return self.attend(frames, top_left, whole_crop)
 
     def attend(

@@ -13,13 +13,8 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import local_response_norm, max_pool
+from geoattn_jax.layers import Dropout, local_response_norm, max_pool, overlapping_max_pool
 from geoattn_jax.ops.checks import check_array
-
-
-def overlapping_max_pool(image: Float[Array, "b h w c"], *, pad_end: int = 0) -> Float[Array, "b ho wo c"]:
-    """The maxima of blocks of 3 x 3 pixels, one every 2; `pad_end` rows below and columns to the right."""
-    return nn.max_pool(image, (3, 3), strides=(2, 2), padding=((0, pad_end), (0, pad_end)))
 
 
 class ConvLayer(NamedTuple):
@@ -109,7 +104,7 @@ class VGG(nn.Module):
             setattr(self, row.name, conv)
         self.fc6 = nn.Dense(self.units, kernel_init=he_normal, **dtypes)
         self.fc7 = nn.Dense(self.units, kernel_init=he_normal, **dtypes)
-        self.dropout = nn.Dropout(self.dropout_rate)
+        self.dropout = Dropout(self.dropout_rate)
         if self.num_classes is not None:
             self.fc8 = nn.Dense(
                 self.num_classes, kernel_init=self.fc8_kernel_init, bias_init=self.fc8_bias_init, **dtypes
