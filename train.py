@@ -2,9 +2,11 @@
 
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
 
-Writes results.json, table.md and figures/*.png into the workdir. Run again with the same arguments it goes on
-where it stopped. Each file in configs/ says what to expect of it. All keys, such as --config.runs=1, and
-their values stand in the workdir's geoattn_jax.json.
+Writes results.json, table.md and figures/*.png into the workdir. Run again it goes on where it stopped. It
+may be given other settings then, as long as nothing that was trained depends on them. Under the other value
+of config.parallel, jit or pmap, a run goes on with sums in another order, and differs by rounding. Each file
+in configs/ says what to expect of it. All keys, such as --config.runs=1, and their values stand in the
+workdir's geoattn_jax.json.
 """
 
 import sys
@@ -15,7 +17,7 @@ from ml_collections import config_flags
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or this config's own to go on.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or the one to go on in.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 

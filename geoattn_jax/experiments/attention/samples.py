@@ -65,7 +65,7 @@ class Samples(NamedTuple):
     labels: Int[Array, " b"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class KitchenFrames:
     """The frames of one level; those of a split are rendered when they are first asked for.
 

@@ -9,6 +9,7 @@ from weight_files import some_weights, torchvision_state, write_matconvnet
 
 from geoattn_jax.experiments.attention.published_weights import with_weights
 from geoattn_jax.experiments.core.config import ConfigError
+from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, kitchen_config
 from geoattn_jax.models.sstn import SSTN
 
@@ -78,4 +79,4 @@ def test_what_cannot_be_used_is_refused(tmp_path, scale, network, name, said):
     config.scale, config.weights[network] = scale, str(tmp_path / name)
     config.localizers = ("middle",)
     with pytest.raises(ConfigError, match=said):
-        SupervisedAttention.prepare(config)
+        SupervisedAttention.prepare(config, Fitting(config, tmp_path, trains=True))

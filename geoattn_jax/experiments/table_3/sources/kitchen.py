@@ -30,7 +30,7 @@ from geoattn_jax.training import cached_arrays
 CLIPS_AT_ONCE = 20  # that are rendered
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class KitchenClips:
     """A `ClipSource` of generated clips, whose flow is the scene's own.
 
