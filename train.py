@@ -2,8 +2,10 @@
 
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
 
-Writes results.json, table.md and figures/*.png into the workdir. Run again with the same arguments it goes on
-where it stopped. Each file in configs/ says what to expect of it.
+Writes results.json, table.md and figures/*.png into the workdir. Run again it goes on where it stopped. It
+may be given other settings then, as long as nothing that was trained depends on them. Under the other value
+of config.parallel, jit or pmap, a run goes on with sums in another order, and differs by rounding. Each file
+in configs/ says what to expect of it.
 
   python train.py --config=configs/quickstart.py --help
 
@@ -23,7 +25,7 @@ from geoattn_jax.experiments.registry import experiment_of
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or this config's own to go on.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or the one to go on in.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 

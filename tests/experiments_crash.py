@@ -2,7 +2,8 @@
 
 `python experiments_crash.py FOLDER` trains in FOLDER/whole without a stop, then in FOLDER/killed with kills
 in every stage, at moments drawn from those that the first run went through. It moves the results to
-FOLDER/trained.json, has eval.py evaluate the checkpoints and prints {"kills"}: the moments.
+FOLDER/trained.json and has eval.py evaluate the checkpoints. Then both go on under other settings, in
+FOLDER/killed with kills while the change is accepted. It prints {"kills"}: the moments of the first part.
 
 A moment is (stage, unit, change): the unit of work that was done last, a line of metrics or a video, and how
 many changes to the stage's files followed it. Moments only grow, also from one run to the next that goes on
@@ -25,6 +26,7 @@ import json
 import random
 import re
 import runpy
+import shutil
 import signal
 import threading
 import traceback
@@ -44,6 +46,17 @@ SETTINGS = tiny.TWO_STEPS | {
     "log_every": 1,
     "checkpoint_every": 2,
 }
+CHANGED_KILLS = (
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    12,
+    40,
+)  # after so many moments: features are deleted, the claim is written
+CHANGED = {"video.frames_per_setting": 2, "log_every": 3, "checkpoint_every": 3}
 STAGES = {  # in order, with the files in the workdir that each one changes
     "claim": r"\.|\.?geoattn_jax\.json.*",
     "pretraining": r"lenet|lenet/pretrain.*",
@@ -57,7 +70,7 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.trun
 
 
 class Clock:
-    """Follows a run through its moments and kills it at one of them, or at the first one after it."""
+    """Follows a run and kills it at a moment or the first one after it, or after so many moments."""
 
     def __init__(self, workdir, kill_at):
         self.moments = [(0, 0, 0)]
@@ -88,7 +101,8 @@ class Clock:
 
     def _reach(self, moment):
         self.moments.append(moment)
-        if self._kill_at is not None and moment >= self._kill_at:
+        now = len(self.moments) if isinstance(self._kill_at, int) else moment
+        if self._kill_at is not None and now >= self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -176,4 +190,12 @@ if __name__ == "__main__":
     expect(0, run("train.py", folder / "killed", *flags))
     (folder / "killed" / "results.json").rename(folder / "trained.json")
     expect(0, run("eval.py", folder / "killed"))
+    for name in ("whole", "killed"):
+        (folder / name / "results.json").rename(folder / f"{name}.json")
+        shutil.rmtree(folder / name / "lenet" / "normal" / "lstm")  # so that the features may change
+    flags += [f"--config.{key}={value}" for key, value in CHANGED.items()]
+    expect(0, run("train.py", folder / "whole", *flags))
+    for count in CHANGED_KILLS:
+        expect(-signal.SIGKILL, run("train.py", folder / "killed", *flags, kill_at=count))
+    expect(0, run("train.py", folder / "killed", *flags))
     print(json.dumps({"kills": kills}))

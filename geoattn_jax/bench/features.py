@@ -11,6 +11,7 @@ from geoattn_jax.bench.suite import OURS, Case, Contender, Suite
 from geoattn_jax.data.flow import Stream, stack_flow
 from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.experiments.attention.task import AttentionTask
+from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.models.small import SMALL, SMALL_WIDE
@@ -44,6 +45,11 @@ class ClipsInMemory:
             random.integers(0, 256, (count, FRAMES, *level.frame_hw, channels), np.uint8)
             for channels in (3, 2)
         )
+
+    def record(self, known: DataRecord) -> DataRecord:
+        """See `ClipSource`."""
+        del known
+        return {}
 
     def labels(self, split: str) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""

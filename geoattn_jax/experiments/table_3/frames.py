@@ -28,7 +28,7 @@ FRAMES_FOR_SCALE = 64  # from which the flow's root mean square is taken
 EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided by zero
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class StreamFrames:
     """A `FrameSource` of any data set.
 

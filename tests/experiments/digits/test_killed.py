@@ -1,4 +1,7 @@
-"""A run killed with SIGKILL in every stage, again and again, ends as the uninterrupted one, to the bit."""
+"""A run killed with SIGKILL in every stage, again and again, ends as the uninterrupted one, to the bit.
+
+The same holds where it then goes on under other settings, and is killed while the change is accepted.
+"""
 
 import json
 import subprocess
@@ -48,11 +51,14 @@ def test_the_features_are_the_same(folder, split):
 
 
 def test_the_results_are_the_same(folder):
-    """Those that training wrote, and those of the checkpoints, evaluated anew."""
+    """Those that training wrote, those of the checkpoints, evaluated anew, and those under other settings."""
     whole, trained, evaluated = (
-        read_results(folder / name) for name in ("whole/results.json", "trained.json", "killed/results.json")
+        read_results(folder / name) for name in ("whole.json", "trained.json", "killed.json")
     )
     assert whole.rows == trained.rows == evaluated.rows
+    whole_changed, changed = (read_results(folder / name / "results.json") for name in ("whole", "killed"))
+    assert whole_changed.rows == changed.rows != whole.rows
+    assert whole_changed.config == changed.config != whole.config
     for path in (folder / "whole" / "figures").iterdir():
         assert path.read_bytes() == (folder / "killed" / "figures" / path.name).read_bytes()
     assert (folder / "whole" / "table.md").read_bytes() == (folder / "killed" / "table.md").read_bytes()

@@ -204,7 +204,7 @@ def test_without_opencv_the_extra_is_named(finished, video, monkeypatch, folder,
 
 def test_another_experiment_is_refused(tmp_path, video):
     (tmp_path / "geoattn_jax.json").write_text('{"format": 1, "config": {"experiment": "two_stage"}}')
-    with pytest.raises(ConfigError, match=r"needs a workdir of .* six_streams; .* one of two_stage"):
+    with pytest.raises(ConfigError, match=r"needs a workdir of .* six_streams; .* is of two_stage"):
         annotate(tmp_path, video, None)
     with pytest.raises(WorkdirError, match="no run was started in it"):
         annotate(tmp_path / "empty", video, None)

@@ -28,7 +28,7 @@ from geoattn_jax.experiments.core.data_record import DataRecord
 CLIPS_AT_ONCE = 20  # that are rendered
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class KitchenClips:
     """A `ClipSource` of generated clips, whose flow is the scene's own.
 

@@ -23,6 +23,7 @@ from geoattn_jax.data.mpii_records import MpiiRecords
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
+from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
@@ -45,7 +46,7 @@ def mpii_data(size: str) -> dict[str, Any]:
     }
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class MpiiClips:
     """A `ClipSource` whose frames are read and decoded by as many threads as there are cores.
 
@@ -133,6 +134,11 @@ class MpiiClips:
 
     def _frame(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w 3"]:
         (frame,) = self.records[split].frames(clip, np.array([time]))
+        if frame.shape[0] < level.frame_hw[0]:
+            raise ConfigError(
+                f"config.data.size must be that of the largest level: frames are kept at {frame.shape[:2]}, "
+                f"and level {level.name!r} needs {level.frame_hw}"
+            )
         return resize_image(frame, level.frame_hw)
 
     def _scaled_stack(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:

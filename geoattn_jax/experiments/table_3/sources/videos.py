@@ -46,7 +46,7 @@ def check_opencv() -> None:
         raise ConfigError(str(error)) from error
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # keeps what it has read
 class VideoClips:
     """A `ClipSource` of video files, at the sizes of KitchenMini's levels.
 
