@@ -2,6 +2,7 @@
 
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.placement import reshape
 from geoattn_jax.ops.sizes import surely_less
 
 
@@ -25,7 +26,6 @@ def max_pool(image: Float[Array, "b h w c"], window: int = 2) -> Float[Array, "b
             f"max_pool: image must be at least {window} x {window} pixels, got shape {image.shape}; "
             f"use larger frames or pool less"
         )
-    blocks = image[:, : rows * window, : columns * window].reshape(
-        batch, rows, window, columns, window, channels
-    )
+    whole = image[:, : rows * window, : columns * window]
+    blocks = reshape(whole, (batch, rows, window, columns, window, channels))
     return blocks.max(axis=(2, 4))

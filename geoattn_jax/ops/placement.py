@@ -62,7 +62,7 @@ def _varying(array: jax.Array) -> frozenset[str]:
 
 
 def _batch_sharding(array: jax.Array, rank: int) -> NamedSharding | None:
-    """Of an array with the same division of its first axis, and of no other."""
+    """Of an array with the same division of its first axis, and of no other; None where the type has none."""
     sharding = jax.typeof(array).sharding
     first = sharding.spec[0]
     return None if first is None else NamedSharding(sharding.mesh, PartitionSpec(first, *[None] * (rank - 1)))

@@ -1,61 +1,106 @@
-"""A batch spread over eight devices: the same values and gradients, no communication forward."""
+"""A batch divided among devices in any way: the values and gradients of one device, no communication."""
 
-import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inputs import OPERATIONS, PER_IMAGE
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from inputs import OPERATIONS, PER_IMAGE, normal, on_device, positions
+from jax.sharding import NamedSharding
+from placements import BATCH, COLLECTIVES, PLACEMENTS, WHOLE, Subject, check_divided, run_divided
 
-COLLECTIVES = re.compile(
-    r"all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter|\bsend\b|\brecv\b"
-)
-every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+from geoattn_jax import affine_grid, crop_theta
+from geoattn_jax.layers import local_response_norm, max_pool
+from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 
-
-def mesh() -> jax.sharding.Mesh:
-    return jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
-
-
-def spread(arguments: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Images, positions and masks split along the batch, kernels and biases on every device."""
-    return {
-        name: jax.device_put(
-            jnp.asarray(array, jnp.float32),
-            NamedSharding(mesh(), PartitionSpec("batch") if name in PER_IMAGE else PartitionSpec()),
-        )
-        for name, array in arguments.items()
-    }
+pytestmark = pytest.mark.usefixtures("x64")
+every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
+HW, CROP_HW = (9, 8), (6, 5)
 
 
-@every_operation
-def test_forward_stays_on_its_device(operation):
-    arguments = spread(operation.arguments(batch=16))
-    compiled = jax.jit(lambda arguments: operation.fast(**arguments)).lower(arguments).compile()
-    output = compiled(arguments)
-    assert output.sharding.is_equivalent_to(NamedSharding(mesh(), PartitionSpec("batch")), output.ndim)
-    assert not COLLECTIVES.findall(compiled.as_text())
-    on_one = operation.fast(**jax.device_put(arguments, jax.devices()[0]))
-    np.testing.assert_allclose(output, on_one, rtol=0, atol=1e-5)
+def operation(name: str) -> Subject:
+    """An operation with its images, positions and masks divided, its kernel and bias whole."""
+    arguments = on_device(OPERATIONS[name].arguments(batch=8))
+    return Subject(
+        lambda divided, whole, _: OPERATIONS[name].fast(**divided, **whole),
+        {name: array for name, array in arguments.items() if name in PER_IMAGE},
+        {name: array for name, array in arguments.items() if name not in PER_IMAGE},
+    )
 
 
-@every_operation
-def test_gradients_equal_one_devices(operation):
-    @jax.jit
-    def gradients(arguments):
-        return jax.grad(lambda arguments: jnp.sum(jnp.sin(operation.fast(**arguments))))(arguments)
+def of_image(function, *others: np.ndarray, corners: bool = False) -> Subject:
+    """A function of images, further arrays and, if asked for, the first pixels of windows in the images."""
+    divided = tuple(jnp.asarray(array) for array in (normal(0, 8, *HW, 3), *others))
+    top_left = np.random.default_rng(1).integers(0, 4, size=(8, 2))
+    return Subject(
+        lambda divided, _, constants: function(*divided[:1], *constants, *divided[1:]),
+        divided,
+        constants=(jnp.asarray(top_left),) if corners else (),
+    )
 
-    arguments = spread(operation.arguments(batch=16))
-    spread_out = gradients(arguments)
-    on_one = gradients(jax.device_put(arguments, jax.devices()[0]))
-    for name, expected in on_one.items():
-        assert spread_out[name].sharding.is_equivalent_to(arguments[name].sharding, expected.ndim), name
-        np.testing.assert_allclose(spread_out[name], expected, rtol=1e-5, atol=1e-4, err_msg=name)
+
+SUBJECTS = {
+    **{name: partial(operation, name) for name in OPERATIONS},
+    "affine_grid": lambda: Subject(
+        lambda theta, *_: affine_grid(theta, input_hw=HW, output_hw=CROP_HW), jnp.asarray(normal(0, 8, 2, 3))
+    ),
+    "crop_theta": lambda: Subject(
+        lambda top_left, *_: crop_theta(top_left, (3, 4), input_hw=HW), jnp.asarray(normal(0, 8, 2))
+    ),
+    "sample_crop": lambda: of_image(
+        partial(sample_crop, crop_hw=CROP_HW), positions(2, 8, 3, 4, hw=CROP_HW), corners=True
+    ),
+    "max_pool_crop": lambda: of_image(partial(max_pool_crop, crop_hw=CROP_HW, window=2), corners=True),
+    "max_pool": lambda: of_image(max_pool),
+    "local_response_norm": lambda: of_image(local_response_norm),
+}
+every_subject = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
+
+
+@every_placement
+@every_subject
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+def test_equals_one_device(subject, placement, jit):
+    check_divided(subject(), placement, jit=jit)
+
+
+@every_placement
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_divided_axis_may_be_mapped(name, placement):
+    """Each of eight groups of images goes where its device is; here the operation sees no division."""
+    subject = operation(name)
+    grouped = jax.tree.map(lambda array: jnp.stack([array[:3], array[3:6]] * 4), subject.divided)
+
+    def mapped(divided, whole, constants):
+        return jax.vmap(subject.function, in_axes=(0, None, None))(divided, whole, constants)
+
+    check_divided(Subject(mapped, grouped, subject.whole), placement, jit=True)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("placement", ["explicit", "shard_map"])
+def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
+    """Positions made from nothing, for instance, which know of no mesh."""
+    subject = operation(name)
+    where = OPERATIONS[name].where
+    one = subject.divided.pop(where)[:1]
+
+    def function(divided, whole, constants):
+        batch = divided["image"].shape[0]
+        return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
+
+    check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
 
 
 def test_the_search_finds_collectives():
     """Else the absence of a match above would say nothing."""
-    image = spread({"image": np.ones((16, 3))})["image"]
-    assert COLLECTIVES.search(jax.jit(jnp.sum).lower(image).compile().as_text())
+    for placement in PLACEMENTS.values():
+        if not placement.per_device:
+            image = jnp.ones((16, 3))
+            _, exchanged = run_divided(
+                lambda image, *_: image.sum(), placement, (image, (), ()), WHOLE, jit=True
+            )
+            assert exchanged == {"all-reduce"}
+    image = jax.device_put(jnp.ones((16, 3)), NamedSharding(PLACEMENTS["auto"].mesh(), BATCH))
+    assert COLLECTIVES.findall(jax.jit(lambda image: image[::-1]).lower(image).compile().as_text())
