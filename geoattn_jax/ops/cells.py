@@ -17,11 +17,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
+from geoattn_jax.ops.schedules import Schedule, by_platform
 from geoattn_jax.ops.sizes import as_operand, larger, surely_less
 
 PaddingMode = Literal["zeros", "border"]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 _MANY_CHANNELS = 8  # fill a vector of the processor
+# Each index is that of the first of several pixels in a row.
+_RUNS = lax.ScatterDimensionNumbers(
+    update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
+)
 
 
 def wide_dtype(*arrays: jax.Array) -> jnp.dtype:
@@ -63,10 +68,17 @@ def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
 
 
 def _backward(padding_mode, hw, residuals, cotangent):
+    gradients = by_platform(partial(_gradients, padding_mode, hw), *residuals, cotangent)
+    return *gradients, None
+
+
+def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent):
     # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
-    image, positions, top_left = lax.optimization_barrier(residuals)
+    image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
     slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw))
-    spread = jax.vmap(partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2]))
+    spread = jax.vmap(
+        partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2], schedule=schedule)
+    )
 
     def add_part(start: Int[Array, ""], size: int, gradients):
         to_image, to_positions = gradients
@@ -83,7 +95,7 @@ def _backward(padding_mode, hw, residuals, cotangent):
     dtype = wide_dtype(image, positions)
     gradients = jnp.zeros_like(image.reshape(b, h * w, c), dtype), jnp.zeros_like(positions)
     to_image, to_positions = in_parts(add_part, gradients, length=n, bytes_each=2 * b * c * dtype.itemsize)
-    return to_image.reshape(image.shape).astype(image.dtype), to_positions, None
+    return to_image.reshape(image.shape).astype(image.dtype), to_positions
 
 
 _sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
@@ -96,11 +108,15 @@ def read(image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"]) -> Fl
 
 
 def scatter(
-    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], values: Float[Array, "b n c"]
+    image: Float[Array, "b h w c"],
+    positions: Float[Array, "b n 2"],
+    values: Float[Array, "b n c"],
+    *,
+    schedule: Schedule,
 ) -> Float[Array, "b h w c"]:
     """Adds `values` to `image` at real-valued positions: the transpose of `read` in its image."""
     b, h, w, c = image.shape
-    spread = jax.vmap(partial(_spread, padding_mode="zeros", hw=(h, w), row=w))
+    spread = jax.vmap(partial(_spread, padding_mode="zeros", hw=(h, w), row=w, schedule=schedule))
     return spread(image.reshape(b, h * w, c), positions, None, values).reshape(image.shape)
 
 
@@ -218,22 +234,27 @@ def _spread(
     padding_mode: PaddingMode,
     hw: tuple[int, int],
     row: int,
+    schedule: Schedule,
 ) -> Float[Array, "hw c"]:
     """Adds `values` to one image, its rows of `row` pixels, Jaderberg et al. 2015, Eq. 6."""
     y, x = _cell(positions, hw, padding_mode)
-    values = values.astype(pixels.dtype)[:, None]
-    window = lax.ScatterDimensionNumbers(
-        update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
-    )
-    # Two pixels of a row at a time, where a row has two.
-    runs = [(0, 1)] if surely_less(1, hw[1]) else [(0,), (1,)]
+    values = values.astype(pixels.dtype)
+
+    def updates(run: tuple[int, ...], dy: int) -> Float[Array, "n run c"]:
+        weights = y.weights[dy][:, None] * jnp.stack([x.weights[dx] for dx in run], axis=-1)
+        reads = y.reads[dy][:, None] & jnp.stack([x.reads[dx] for dx in run], axis=-1)
+        return _where(reads[:, :, None], weights.astype(pixels.dtype)[:, :, None] * values[:, None])
+
     for dy in (0, 1):
-        for run in runs:
-            weights = y.weights[dy][:, None] * jnp.stack([x.weights[dx] for dx in run], axis=-1)
-            reads = y.reads[dy][:, None] & jnp.stack([x.reads[dx] for dx in run], axis=-1)
-            updates = _where(reads[:, :, None], weights.astype(pixels.dtype)[:, :, None] * values)
-            first = _index(y.pixels[dy], x.pixels[run[0]], row, top_left)[:, None]
-            pixels = lax.scatter_add(pixels, first, updates, window, mode="promise_in_bounds")
+        indices = [_index(y.pixels[dy], x.pixels[dx], row, top_left) for dx in (0, 1)]
+        if schedule.scatters_runs and surely_less(1, hw[1]):  # a row may have a single pixel
+            pixels = lax.scatter_add(
+                pixels, indices[0][:, None], updates((0, 1), dy), _RUNS, mode="promise_in_bounds"
+            )
+        else:
+            for dx in (0, 1):
+                update = updates((dx,), dy)[:, 0]
+                pixels = pixels.at[indices[dx]].add(update, mode="promise_in_bounds")
     return pixels
 
 

@@ -19,6 +19,7 @@ from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
+from geoattn_jax.ops.schedules import by_platform
 
 
 def deform_conv2d(
@@ -190,9 +191,14 @@ def _deform_conv_forward(images, offsets, mask, matrices, layout):
 
 
 def _deform_conv_backward(layout, residuals, cotangent):
+    return by_platform(partial(_gradients, layout), *residuals, cotangent)
+
+
+def _gradients(layout, schedule, *arrays_and_cotangent):
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
     # written to memory. Every tap is sampled once more, because the samples of all taps would take as many
     # times the image's memory.
+    *residuals, cotangent = arrays_and_cotangent
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
 
@@ -219,7 +225,7 @@ def _deform_conv_backward(layout, residuals, cotangent):
             to_samples = _weigh(to_columns, part_mask, tap)
             to_positions = slope(images, lax.optimization_barrier(positions), to_samples)
             to_offsets = lax.dynamic_update_slice(to_offsets, to_positions[:, :, None], (0, start, tap, 0))
-            to_images = scatter(to_images, positions, to_samples)
+            to_images = scatter(to_images, positions, to_samples, schedule=schedule)
             return to_images, to_offsets, to_mask, to_matrices
 
         return lax.fori_loop(0, layout.taps, add_tap, gradients)
@@ -232,7 +238,7 @@ def _deform_conv_backward(layout, residuals, cotangent):
     )
     *others, to_matrices = gradients
     gradients = *others, jnp.swapaxes(to_matrices, -1, -2)
-    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
+    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, tuple(residuals))
 
 
 _deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
