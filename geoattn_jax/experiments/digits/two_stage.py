@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
-from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.config import Config, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
@@ -81,7 +81,12 @@ class TwoStage:
         Raises: ConfigError naming the key.
         """
         check(config)
-        return cls(make_two_stage_plan(config), load_pools(config), fitting, fitting)
+        return cls(
+            make_two_stage_plan(config),
+            load_pools(restrict(config, ("digits", "data_dir", "frame_size"))),
+            fitting,
+            fitting,
+        )
 
     def videos(self, condition: str, split: Split) -> MovingDigits:
         """The videos of a condition."""

@@ -18,6 +18,7 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Results
 from geoattn_jax.experiments.table_3.experiment import SixStreams
 from geoattn_jax.experiments.table_3.scores import RunScores, Scores, rows_of
+from geoattn_jax.training import WorkdirError, read_config
 
 
 def combine_streams(runs: Sequence[FinishedRun]) -> Combination:
@@ -47,8 +48,13 @@ def check_folds(folds: Sequence[Results]) -> None:
 def scores_of(run: FinishedRun) -> list[RunScores]:
     """The scores of a finished run's test clips, for each seed, from the features in its workdir.
 
-    Raises: WorkdirError if a training is not finished.
+    Raises: WorkdirError if a training is not finished, or the workdir has gone on under another config since.
     """
+    if read_config(run.workdir) != run.results.config:
+        raise WorkdirError(
+            f"{run.workdir} was given another config after its results.json was written; "
+            f"run train.py on it to the end, then combine"
+        )
     config = Config(run.results.config)
     # As for training, of which nothing is left to do: so the features are read instead of extracted.
     fitting = Fitting(config, run.workdir.absolute(), trains=True)

@@ -13,6 +13,7 @@ from geoattn_jax.experiments.core.results import Results, write_results
 from geoattn_jax.experiments.table_3 import combine_folds
 from geoattn_jax.experiments.table_3.layout import tables
 from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, Scores, rows_of
+from geoattn_jax.training import WorkdirError
 
 CELLS = [
     (streams, level, model)
@@ -82,6 +83,12 @@ def test_means_over_folds_and_pooled_clips(tmp_path, workdirs):
 def test_other_runs_are_refused(other, what):
     with pytest.raises(CombineError, match=what):
         combine_folds.combine_streams([FinishedRun(Path("nowhere"), one) for one in (results_of(0), other)])
+
+
+def test_results_of_an_earlier_config_are_refused(tmp_path):
+    (tmp_path / "geoattn_jax.json").write_text('{"format": 1, "config": {"svm_c": 2.0}}')
+    with pytest.raises(WorkdirError, match=r"given another config after its results\.json was written"):
+        combine_folds.scores_of(FinishedRun(tmp_path, results_of(0)))
 
 
 def test_an_unfinished_run_is_named(tmp_path, workdirs, capsys):
