@@ -7,6 +7,7 @@ value: a weight of zero would not do, as zero times NaN is NaN.
 `reference.bilinear_sample` is the same function without care for speed.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -23,6 +24,8 @@ from geoattn_jax.ops.sizes import as_operand, larger, surely_less
 PaddingMode = Literal["zeros", "border"]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 _MANY_CHANNELS = 8  # fill a vector of the processor
+_CHANNELS_OF_PATCHES = 20
+_PATCHES = lax.GatherDimensionNumbers(offset_dims=(1, 2, 3), collapsed_slice_dims=(), start_index_map=(0, 1))
 # Each index is that of the first of several pixels in a row.
 _RUNS = lax.ScatterDimensionNumbers(
     update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
@@ -60,7 +63,12 @@ def sample(
 
 
 def _forward(image, positions, top_left, padding_mode, hw):
-    return jax.vmap(partial(_read, padding_mode=padding_mode, hw=hw))(image, positions, top_left)
+    return by_platform(partial(_samples, padding_mode, hw), image, positions, top_left)
+
+
+def _samples(padding_mode, hw, schedule, image, positions, top_left):
+    one = partial(_read, padding_mode=padding_mode, hw=hw, schedule=schedule)
+    return jax.vmap(one)(image, positions, top_left)
 
 
 def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
@@ -75,10 +83,9 @@ def _backward(padding_mode, hw, residuals, cotangent):
 def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent):
     # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
     image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
-    slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw))
-    spread = jax.vmap(
-        partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2], schedule=schedule)
-    )
+    options = {"padding_mode": padding_mode, "hw": hw, "schedule": schedule}
+    slope = jax.vmap(partial(_slope, **options))
+    spread = jax.vmap(partial(_spread, row=image.shape[2], **options))
 
     def add_part(start: Int[Array, ""], size: int, gradients):
         to_image, to_positions = gradients
@@ -94,7 +101,13 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
     (b, h, w, c), n = image.shape, positions.shape[1]
     dtype = wide_dtype(image, positions)
     gradients = jnp.zeros_like(image.reshape(b, h * w, c), dtype), jnp.zeros_like(positions)
-    to_image, to_positions = in_parts(add_part, gradients, length=n, bytes_each=2 * b * c * dtype.itemsize)
+    to_image, to_positions = in_parts(
+        add_part,
+        gradients,
+        length=n,
+        bytes_each=2 * b * c * dtype.itemsize,
+        part_bytes=schedule.part_bytes,
+    )
     return to_image.reshape(image.shape).astype(image.dtype), to_positions
 
 
@@ -102,9 +115,11 @@ _sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
 _sample.defvjp(_forward_with_residuals, _backward)
 
 
-def read(image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"]) -> Float[Array, "b n c"]:
+def read(
+    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], *, schedule: Schedule
+) -> Float[Array, "b n c"]:
     """The samples with zeros outside, without a backward pass of their own."""
-    return _forward(image, positions, None, "zeros", image.shape[1:3])
+    return _samples("zeros", image.shape[1:3], schedule, image, positions, None)
 
 
 def scatter(
@@ -121,11 +136,15 @@ def scatter(
 
 
 def slope(
-    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], cotangent: Float[Array, "b n c"]
+    image: Float[Array, "b h w c"],
+    positions: Float[Array, "b n 2"],
+    cotangent: Float[Array, "b n c"],
+    *,
+    schedule: Schedule,
 ) -> Float[Array, "b n 2"]:
     """The gradient of `read` in its positions."""
-    _, h, w, _ = image.shape
-    return jax.vmap(partial(_slope, padding_mode="zeros", hw=(h, w)))(image, positions, None, cotangent)
+    one = partial(_slope, padding_mode="zeros", hw=image.shape[1:3], schedule=schedule)
+    return jax.vmap(one)(image, positions, None, cotangent)
 
 
 class _Axis(NamedTuple):
@@ -183,10 +202,12 @@ def _read(
     *,
     padding_mode: PaddingMode,
     hw: tuple[int, int],
+    schedule: Schedule,
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
+    corner = _corners(image, y, x, top_left, hw, schedule)
     total = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
         # Unlike `weights` these are NaN where a coordinate is.
@@ -194,7 +215,7 @@ def _read(
             jnp.maximum(1 - jnp.abs(axis.distances[step]), 0) for axis, step in ((y, dy), (x, dx))
         )
         weight = (weight_y * weight_x).astype(dtype)[:, None]
-        total += weight * _pixels(image, y, x, dy, dx, top_left).astype(dtype)
+        total += weight * corner(dy, dx).astype(dtype)
     return total.astype(image.dtype)
 
 
@@ -206,13 +227,15 @@ def _slope(
     *,
     padding_mode: PaddingMode,
     hw: tuple[int, int],
+    schedule: Schedule,
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(image, positions)
+    corner = _corners(image, y, x, top_left, hw, schedule)
     along_y = along_x = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
-        pixels = _pixels(image, y, x, dy, dx, top_left).astype(dtype)
+        pixels = corner(dy, dx).astype(dtype)
         along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
         along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
     to_y, to_x = (cotangent.astype(dtype) * along for along in (along_y, along_x))
@@ -258,14 +281,36 @@ def _spread(
     return pixels
 
 
-def _pixels(
-    image: Float[Array, "h w c"], y: _Axis, x: _Axis, dy: int, dx: int, top_left: Int[Array, "2"] | None
-) -> Float[Array, "n c"]:
-    """One corner of each cell; zeros where the cell has none."""
+def _corners(
+    image: Float[Array, "h w c"],
+    y: _Axis,
+    x: _Axis,
+    top_left: Int[Array, "2"] | None,
+    hw: tuple[int, int],
+    schedule: Schedule,
+) -> Callable[[int, int], Float[Array, "n c"]]:
+    """Looks up corners (dy, dx) of each cell; zeros where the cell has none."""
     h, w, c = image.shape
-    index = _index(y.pixels[dy], x.pixels[dx], w, top_left)
-    pixels = image.reshape(h * w, c).at[index].get(mode="promise_in_bounds")
-    return _where((y.reads[dy] & x.reads[dx])[:, None], pixels)
+    has_patches = surely_less(1, hw[0]) and surely_less(1, hw[1])
+    if schedule.reads_patches and has_patches and not surely_less(c, _CHANNELS_OF_PATCHES):
+        start = (0, 0) if top_left is None else top_left
+        first = jnp.stack(
+            [axis.pixels[0] + jnp.asarray(at, jnp.int32) for axis, at in zip((y, x), start, strict=True)],
+            axis=-1,
+        )
+        patches = lax.gather(image, first, _PATCHES, (2, 2, c), mode="promise_in_bounds")
+
+        def pixels(dy: int, dx: int) -> Float[Array, "n c"]:
+            return patches[:, dy, dx]
+
+    else:
+        flat = image.reshape(h * w, c)
+
+        def pixels(dy: int, dx: int) -> Float[Array, "n c"]:
+            index = _index(y.pixels[dy], x.pixels[dx], w, top_left)
+            return flat.at[index].get(mode="promise_in_bounds")
+
+    return lambda dy, dx: _where((y.reads[dy] & x.reads[dx])[:, None], pixels(dy, dx))
 
 
 def _index(

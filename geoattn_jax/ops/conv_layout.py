@@ -34,17 +34,21 @@ class ConvLayout(NamedTuple):
         return self.kernel_hw[0] * self.kernel_hw[1]
 
     def positions(
-        self, offsets: Float[Array, "*b n taps 2"], tap: int | Int[Array, ""], first: int | Int[Array, ""] = 0
-    ) -> Float[Array, "*b n 2"]:
-        """Where a tap looks from n output pixels in a row from `first` on: p0 + p_n + dp_n of Eq. 1b."""
-        dp_n = widen(lax.dynamic_index_in_dim(offsets, tap, axis=-2, keepdims=False))
+        self,
+        offsets: Float[Array, "*b t n 2"],
+        first_tap: int | Int[Array, ""] = 0,
+        first_pixel: int | Int[Array, ""] = 0,
+    ) -> Float[Array, "*b t n 2"]:
+        """Where t taps in a row look from n output pixels in a row: p0 + p_n + dp_n of Eq. 1b."""
+        dp_n = widen(offsets)
         taps = np.stack(np.unravel_index(np.arange(self.taps), self.kernel_hw), axis=-1)
         padding_before = jnp.stack([jnp.asarray(before, dp_n.dtype) for before, _ in self.padding])
-        p_n = (jnp.asarray(taps * self.kernel_dilation, dp_n.dtype) - padding_before)[tap]
-        pixels = first + jnp.arange(dp_n.shape[-2])
+        all_p_n = jnp.asarray(taps * self.kernel_dilation, dp_n.dtype) - padding_before
+        p_n = lax.dynamic_slice_in_dim(all_p_n, first_tap, dp_n.shape[-3])
+        pixels = first_pixel + jnp.arange(dp_n.shape[-2])
         row, column = jnp.divmod(pixels, as_operand(self.output_hw[1], pixels.dtype))
         p0 = jnp.stack([row, column], axis=-1).astype(dp_n.dtype) * jnp.asarray(self.strides, dp_n.dtype)
-        return p0 + p_n + dp_n
+        return p0 + p_n[:, None] + dp_n
 
 
 def resolve_layout(

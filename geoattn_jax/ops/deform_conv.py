@@ -19,7 +19,8 @@ from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
-from geoattn_jax.ops.schedules import by_platform
+from geoattn_jax.ops.schedules import Schedule, by_platform
+from geoattn_jax.ops.sizes import may_exceed
 
 
 def deform_conv2d(
@@ -83,8 +84,8 @@ def deform_conv2d(
     (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
     images = _split(reshape(image, (b, h, w, g, cin // g)))
     n, taps = math.prod(layout.output_hw), layout.taps
-    tap_offsets = reshape(_split(reshape(offsets, (b, n, g, taps * 2))), (b * g, n, taps, 2))
-    tap_mask = None if mask is None else _split(reshape(mask, (b, n, g, taps)))
+    tap_offsets = _taps_first(reshape(offsets, (b, n, g, taps, 2)))
+    tap_mask = None if mask is None else _taps_first(reshape(mask, (b, n, g, taps, 1)))
     matrices = jnp.moveaxis(kernel.reshape(taps, cin // f, f, kernel.shape[-1] // f), 2, 1)
     output = _deform_conv(images, tap_offsets, tap_mask, matrices, layout)
     output = reshape(output, (b, *layout.output_hw, kernel.shape[-1]))
@@ -158,29 +159,34 @@ def _from_torchvision(function, name, array, kernel_size, offset_groups, last_ax
 # In the place of a NaN position: nothing is read there.
 _OUTSIDE = -2
 
-# The loop below works on these arrays. Batch and offset groups share an axis, bg = b * g, because to the
-# sampler they are alike; n are the output pixels in a row; f, i, o are feature groups, their inputs, outputs.
-#   images (bg, h, w, c), offsets (bg, n, taps, 2), mask (bg, n, taps) or None, matrices (taps, f, i, o)
+# What is below works on these arrays. Batch and offset groups share an axis, bg = b * g, because to the
+# sampler they are alike; n are the output pixels in a row, t some taps in a row; f, i, o are feature groups,
+# their inputs, outputs.
+#   images (bg, h, w, c), offsets (bg, taps, n, 2), mask (bg, taps, n, 1) or None, matrices (taps, f, i, o)
 
 
 def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
-    """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, one p_n after the other."""
+    return by_platform(partial(_output, layout), images, offsets, mask, matrices)
+
+
+def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "b n f o"]:
+    """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
 
     def add_part(start: Int[Array, ""], size: int, output: Float[Array, "b n f o"]):
-        part_offsets, part_mask = _part((offsets, mask), start, size)
-
-        def add_tap(tap: Int[Array, ""], total: Float[Array, "b part f o"]):
-            samples = read(images, layout.positions(part_offsets, tap, start))
-            columns = _columns(_weigh(samples, part_mask, tap), layout)
-            return total + _product("bnfi,fio->bnfo", columns, matrices[tap])
+        def add_taps(tap: Int[Array, ""], count: int, total: Float[Array, "b part f o"]):
+            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
+            positions = layout.positions(some_offsets, tap, start)
+            columns = _columns(_weigh(_read(images, positions, schedule), some_mask), layout)
+            some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
+            return total + _product("btnfi,tfio->bnfo", columns, some_matrices)
 
         total = zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output), beside=images)
-        total = lax.fori_loop(0, layout.taps, add_tap, total)
+        total = _over_taps(add_taps, total, layout, schedule)
         return lax.dynamic_update_slice_in_dim(output, total.astype(output.dtype), start, axis=1)
 
-    n, f, o = offsets.shape[1], matrices.shape[1], matrices.shape[3]
+    n, f, o = offsets.shape[2], matrices.shape[1], matrices.shape[3]
     output = zeros((images.shape[0] // layout.offset_groups, n, f, o), images.dtype, beside=images)
-    return in_parts(add_part, output, length=n, bytes_each=_bytes_per_pixel(images, matrices))
+    return _over_pixels(add_part, output, images, matrices, layout, schedule)
 
 
 _deform_conv = jax.custom_vjp(_convolve, nondiff_argnums=(4,))
@@ -191,116 +197,181 @@ def _deform_conv_forward(images, offsets, mask, matrices, layout):
 
 
 def _deform_conv_backward(layout, residuals, cotangent):
-    return by_platform(partial(_gradients, layout), *residuals, cotangent)
+    return by_platform(partial(_gradients, layout), residuals, cotangent)
 
 
-def _gradients(layout, schedule, *arrays_and_cotangent):
+def _gradients(layout, schedule, residuals, cotangent):
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
     # written to memory. Every tap is sampled once more, because the samples of all taps would take as many
     # times the image's memory.
-    *residuals, cotangent = arrays_and_cotangent
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
+    b = cotangent.shape[0]
+    # The sum over the batch is left to the end, where devices that divide the batch can take it once. A
+    # kernel larger than the images is summed at once, lest it take more memory than they.
+    sums_last = not may_exceed(b * matrices.size, images.size)
+    taps_axis, to_matrix_terms = (1, "bfon,btnfi->btfoi") if sums_last else (0, "fobn,btnfi->tfoi")
 
     def add_part(start: Int[Array, ""], size: int, gradients):
-        part_offsets, part_mask, part_cotangent = _part((offsets, mask, cotangent), start, size)
-        # With batch and pixels last, once for all taps: the product over them would turn it for every tap.
-        turned_cotangent = lax.optimization_barrier(jnp.moveaxis(part_cotangent, (0, 1), (2, 3)))
+        part_cotangent = lax.dynamic_slice_in_dim(cotangent, start, size, axis=1)
+        # In the order of the product over pixels, once for all taps: it would turn it for every tap.
+        turned = (
+            jnp.moveaxis(part_cotangent, 1, 3) if sums_last else jnp.moveaxis(part_cotangent, (0, 1), (2, 3))
+        )
+        turned_cotangent = lax.optimization_barrier(turned)
 
-        def add_tap(tap: Int[Array, ""], gradients):
+        def add_taps(tap: Int[Array, ""], count: int, gradients):
             to_images, to_offsets, to_mask, to_matrices = gradients
-            positions = layout.positions(part_offsets, tap, start)
+            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
+            positions = layout.positions(some_offsets, tap, start)
             positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
-            samples = read(images, positions)
-            columns = _columns(_weigh(samples, part_mask, tap), layout)
-            to_matrix = _product("fobn,bnfi->foi", turned_cotangent, columns, to_matrices[tap])
-            to_matrices = to_matrices.at[tap].add(to_matrix, mode="promise_in_bounds")
+            samples = _read(images, positions, schedule)
+            columns = _columns(_weigh(samples, some_mask), layout)
+            before = lax.dynamic_slice_in_dim(to_matrices, tap, count, axis=taps_axis)
+            to_matrix = before + _product(to_matrix_terms, turned_cotangent, columns, before)
+            to_matrices = lax.dynamic_update_slice_in_dim(to_matrices, to_matrix, tap, axis=taps_axis)
 
-            to_columns = _product("bnfo,fio->bnfi", part_cotangent, matrices[tap]).astype(images.dtype)
-            grouped = (to_columns.shape[0], size, layout.offset_groups, samples.shape[-1])
+            some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
+            to_columns = _product("bnfo,tfio->btnfi", part_cotangent, some_matrices).astype(images.dtype)
+            grouped = (b, count, size, layout.offset_groups, samples.shape[-1])
             to_columns = _split(reshape(to_columns, grouped))
             if mask is not None:
                 to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
-                to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, start, tap))
-            to_samples = _weigh(to_columns, part_mask, tap)
-            to_positions = slope(images, lax.optimization_barrier(positions), to_samples)
-            to_offsets = lax.dynamic_update_slice(to_offsets, to_positions[:, :, None], (0, start, tap, 0))
-            to_images = scatter(to_images, positions, to_samples, schedule=schedule)
+                to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, tap, start, 0))
+            to_samples = _one_row(_weigh(to_columns, some_mask))
+            if not schedule.reads_once:
+                positions = lax.optimization_barrier(positions)
+            to_positions = slope(images, _one_row(positions), to_samples, schedule=schedule)
+            to_positions = reshape(to_positions, positions.shape)
+            to_offsets = lax.dynamic_update_slice(to_offsets, to_positions, (0, tap, start, 0))
+            to_images = scatter(to_images, _one_row(positions), to_samples, schedule=schedule)
             return to_images, to_offsets, to_mask, to_matrices
 
-        return lax.fori_loop(0, layout.taps, add_tap, gradients)
+        return _over_taps(add_taps, gradients, layout, schedule)
 
-    gradients = jax.tree.map(
-        lambda array: jnp.zeros_like(widen(array)), (images, offsets, mask, jnp.swapaxes(matrices, -1, -2))
+    to_matrices = jnp.zeros_like(widen(jnp.swapaxes(matrices, -1, -2)))
+    if sums_last:
+        to_matrices = zeros((b, *to_matrices.shape), to_matrices.dtype, beside=images)
+    gradients = (
+        *jax.tree.map(lambda array: jnp.zeros_like(widen(array)), (images, offsets, mask)),
+        to_matrices,
     )
-    gradients = in_parts(
-        add_part, gradients, length=offsets.shape[1], bytes_each=_bytes_per_pixel(images, matrices)
-    )
+    gradients = _over_pixels(add_part, gradients, images, matrices, layout, schedule)
     *others, to_matrices = gradients
+    if sums_last:
+        to_matrices = jnp.sum(to_matrices, axis=0)
     gradients = *others, jnp.swapaxes(to_matrices, -1, -2)
-    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, tuple(residuals))
+    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
 
 
 _deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
 
 
-def _part(arrays, start: Int[Array, ""], size: int):
-    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, size, axis=1), arrays)
-
-
-def _bytes_per_pixel(images, matrices) -> int:
-    """What one tap's samples or products take for one pixel of all images."""
+def _over_pixels(add_part, state, images, matrices, layout: ConvLayout, schedule: Schedule):
+    """Adds the parts that the output's pixels are divided into."""
     _, f, i, o = matrices.shape
-    return images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize
+    # What one tap's samples or products take for one pixel of all images.
+    bytes_of_tap = images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize
+    taps = layout.taps if schedule.all_taps_at_once else 1
+    return in_parts(
+        add_part,
+        state,
+        length=math.prod(layout.output_hw),
+        bytes_each=taps * bytes_of_tap,
+        part_bytes=schedule.part_bytes,
+    )
 
 
-def _split(array: Float[Array, "b *n g c"]) -> Float[Array, "bg *n c"]:
+def _over_taps(add_taps, state, layout: ConvLayout, schedule: Schedule):
+    """Adds all taps, together or one after the other."""
+    if schedule.all_taps_at_once:
+        return add_taps(jnp.asarray(0), layout.taps, state)
+    return lax.fori_loop(0, layout.taps, lambda tap, state: add_taps(tap, 1, state), state)
+
+
+def _slices(arrays, taps: tuple[Int[Array, ""], int], pixels: tuple[Int[Array, ""], int]):
+    """Of arrays (bg, taps, n, ...) some taps and pixels, each given by the first and their number."""
+
+    def one(array: jax.Array) -> jax.Array:
+        array = lax.dynamic_slice_in_dim(array, *taps, axis=1)
+        return lax.dynamic_slice_in_dim(array, *pixels, axis=2)
+
+    return jax.tree.map(one, arrays)
+
+
+def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
+    """The pixels of one tap after those of another."""
+    bg, t, n, c = array.shape
+    return reshape(array, (bg, t * n, c))
+
+
+def _read(
+    images: Float[Array, "bg h w c"], positions: Float[Array, "bg t n 2"], schedule: Schedule
+) -> Float[Array, "bg t n c"]:
+    samples = read(images, _one_row(positions), schedule=schedule)
+    return reshape(samples, (*positions.shape[:3], images.shape[-1]))
+
+
+def _taps_first(array: Float[Array, "b n g taps k"]) -> Float[Array, "bg taps n k"]:
+    """Moves the offset groups beside the batch and the taps before the pixels."""
+    b, n, g, taps, k = array.shape
+    return reshape(jnp.transpose(array, (0, 2, 3, 1, 4)), (b * g, taps, n, k))
+
+
+def _split(array: Float[Array, "b t n g c"]) -> Float[Array, "bg t n c"]:
     """Moves the offset groups from beside the channels to beside the batch."""
     array = jnp.moveaxis(array, -2, 1)
     return reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
 
 
-def _columns(samples: Float[Array, "bg n c"], layout: ConvLayout) -> Float[Array, "b n f i"]:
+def _columns(samples: Float[Array, "bg t n c"], layout: ConvLayout) -> Float[Array, "b t n f i"]:
     """All channels side by side again, divided into feature groups."""
     g, f = layout.offset_groups, layout.feature_groups
-    bg, n, c = samples.shape
-    samples = jnp.moveaxis(reshape(samples, (bg // g, g, n, c)), 1, 2)
-    return reshape(samples, (bg // g, n, f, g * c // f))
+    bg, t, n, c = samples.shape
+    samples = jnp.moveaxis(reshape(samples, (bg // g, g, t, n, c)), 1, 3)
+    return reshape(samples, (bg // g, t, n, f, g * c // f))
 
 
-def _weigh(samples: Float[Array, "bg n c"], mask: Float[Array, "bg n taps"] | None, tap: Int[Array, ""]):
-    return samples if mask is None else samples * mask[:, :, tap, None].astype(samples.dtype)
+def _weigh(samples: Float[Array, "bg t n c"], mask: Float[Array, "bg t n 1"] | None):
+    return samples if mask is None else samples * mask.astype(samples.dtype)
 
 
 def _product(subscripts: str, a: jax.Array, b: jax.Array, summed_like: jax.Array | None = None) -> jax.Array:
-    """A product for each feature group f, summed up in float32 or wider.
+    """A product for each feature group f, of one or more taps t, summed up in float32 or wider.
 
-    A sum over the batch is placed as `summed_like`, an array of the same axes.
+    It is placed as `summed_like`, an array of the same axes, if that is given.
     """
-    operands, axis = [a, b], None
-    if a.shape[subscripts.index("f")] == 1:
-        # With a group axis of one XLA would transpose the operands in memory first.
-        *axes, axis = (term.index("f") for term in subscripts.replace("->", ",").split(","))
-        operands = [jnp.squeeze(*pair) for pair in zip(operands, axes, strict=True)]
-        summed_like = summed_like if summed_like is None else jnp.squeeze(summed_like, axis)
-        subscripts = subscripts.replace("f", "")
+    first, second, result = subscripts.replace("->", ",").split(",")
+    # With an axis of one XLA would transpose the operands in memory first.
+    lone = [
+        axis
+        for axis in "ft"
+        if all(
+            array.shape[term.index(axis)] == 1 for term, array in ((first, a), (second, b)) if axis in term
+        )
+    ]
+    operands = [
+        jnp.squeeze(array, [term.index(axis) for axis in lone if axis in term])
+        for term, array in ((first, a), (second, b))
+    ]
+    axes = [result.index(axis) for axis in lone if axis in result]
     product = jnp.einsum(
-        subscripts,
+        "".join(letter for letter in subscripts if letter not in lone),
         *operands,
         preferred_element_type=widen(a).dtype,
-        out_sharding=None if summed_like is None else sharding_of_sum(b, summed_like),
+        out_sharding=None if summed_like is None else sharding_of_sum(b, jnp.squeeze(summed_like, axes)),
     )
-    return product if axis is None else jnp.expand_dims(product, axis)
+    return jnp.expand_dims(product, axes)
 
 
 def _drop_nan(
-    cotangent: Float[Array, "b n f o"], offsets: Float[Array, "bg n taps 2"], layout: ConvLayout
+    cotangent: Float[Array, "b n f o"], offsets: Float[Array, "bg taps n 2"], layout: ConvLayout
 ) -> Float[Array, "b n f o"]:
     """Zeros the cotangent of outputs that a NaN offset made NaN, lest it spoil all gradients."""
     f, g = layout.feature_groups, layout.offset_groups
     # Both kinds of groups divide the channels in order: feature group k overlaps offset groups first[k] to
     # last[k] - 1.
     first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
-    nan = reshape(jnp.isnan(offsets).any(axis=(-2, -1)), (cotangent.shape[0], g, offsets.shape[1]))
+    nan = reshape(jnp.isnan(offsets).any(axis=(1, 3)), (cotangent.shape[0], g, offsets.shape[2]))
     spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
     return jnp.where(spoiled[..., None], 0, cotangent)

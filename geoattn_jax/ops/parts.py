@@ -1,4 +1,4 @@
-"""Doing large work in parts that fit into the processor's cache."""
+"""Doing large work in parts."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,16 @@ from jaxtyping import Array, Int
 
 from geoattn_jax.ops.sizes import is_number
 
-# What one part writes is then still in the cache when it is read again; it also bounds temporary memory.
-_PART_BYTES = 4 * 2**20
-
 State = TypeVar("State")
 
 
 def in_parts(
-    add_part: Callable[[Int[Array, ""], int, State], State], state: State, *, length: int, bytes_each: int
+    add_part: Callable[[Int[Array, ""], int, State], State],
+    state: State,
+    *,
+    length: int,
+    bytes_each: int,
+    part_bytes: int,
 ) -> State:
     """Applies `add_part(start, size, state)` to consecutive parts of a row of `length` items.
 
@@ -27,6 +29,7 @@ def in_parts(
       length: number of items; with none the state stays as it is.
       bytes_each: how much of an intermediate result each item makes, which decides on the size of the parts.
         Where this or the length is a symbol, all items are one part.
+      part_bytes: how much of it one part may make.
 
     Returns: the state after the last part.
     """
@@ -34,7 +37,7 @@ def in_parts(
         return add_part(jnp.asarray(0), length, state)
     if length == 0:
         return state
-    fewest = max(1, math.ceil(length * bytes_each / _PART_BYTES))
+    fewest = max(1, math.ceil(length * bytes_each / part_bytes))
     # Equal parts where possible: a remainder is compiled, and run, apart from the loop.
     parts = next((parts for parts in range(fewest, 2 * fewest) if length % parts == 0), fewest)
     size = math.ceil(length / parts)

@@ -78,8 +78,8 @@ def deform_conv2d(
     samples_of_groups = []
     for group, channels in enumerate(jnp.split(image, g, axis=-1)):
         group_offsets = offsets[:, :, :, group].reshape(b, ho * wo, taps, 2)
-        positions = jnp.stack([layout.positions(group_offsets, tap) for tap in range(taps)], axis=2)
-        samples = bilinear_sample(channels, positions)
+        positions = layout.positions(jnp.swapaxes(group_offsets, 1, 2))
+        samples = jnp.swapaxes(bilinear_sample(channels, positions), 1, 2)
         if mask is not None:
             samples *= mask[:, :, :, group].reshape(b, ho * wo, taps, 1).astype(samples.dtype)
         samples_of_groups.append(samples)

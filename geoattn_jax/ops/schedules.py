@@ -17,16 +17,38 @@ class Schedule(NamedTuple):
     """How work is arranged.
 
     Attributes:
-      scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, and not to one.
+      part_bytes: how much of an intermediate result is made at once, see `in_parts`.
+      all_taps_at_once: whether a deformable convolution takes the taps of a part together, not one by one.
+      reads_once: whether a backward pass reads the pixels once for all that it makes of them.
+      reads_patches: whether the four pixels around a position are read as one where there are many channels.
+      scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
 
+    part_bytes: int
+    all_taps_at_once: bool
+    reads_once: bool
+    reads_patches: bool
     scatters_runs: bool
 
 
-# Half as many indices, and vectors where there are few channels.
-CPU = Schedule(scatters_runs=True)
-# A TPU scatters single pixels at once, but longer runs by a loop over indices.
-ACCELERATOR = Schedule(scatters_runs=False)
+# What a part writes is still in the cache when it is read again. Reading again is cheaper than writing to
+# memory what was read.
+CPU = Schedule(
+    part_bytes=4 * 2**20,
+    all_taps_at_once=False,
+    reads_once=False,
+    reads_patches=False,
+    scatters_runs=True,
+)
+# Few large steps, within a bound on temporary memory. A TPU scatters single pixels at once, but longer runs
+# by a loop over indices.
+ACCELERATOR = Schedule(
+    part_bytes=256 * 2**20,
+    all_taps_at_once=True,
+    reads_once=True,
+    reads_patches=True,
+    scatters_runs=False,
+)
 
 
 def by_platform(function: Callable[..., Result], *operands) -> Result:
