@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 from flax.linen.dtypes import promote_dtype
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -106,6 +107,7 @@ class DeformConv(nn.Module):
             kernel_dilation=dilation,
             kernel_init=nn.initializers.zeros,
             dtype=position_dtype(image.dtype),
+            precision=lax.Precision.HIGHEST,
             param_dtype=self.param_dtype,
             name=OFFSET,
         )(image)
@@ -174,6 +176,7 @@ class ConvOffset2D(nn.Module):
             use_bias=False,
             kernel_init=self.kernel_init,
             dtype=position_dtype(image.dtype),
+            precision=lax.Precision.HIGHEST,
             param_dtype=self.param_dtype,
             name=OFFSET,
         )(image)

@@ -4,6 +4,7 @@ from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers.precision import position_dtype
@@ -115,6 +116,7 @@ class SpatialTransformer(nn.Module):
         outputs = nn.Dense(
             len(start),
             dtype=position_dtype(features.dtype),
+            precision=lax.Precision.HIGHEST,
             kernel_init=self.kernel_init,
             bias_init=self.bias_init or (lambda key, shape, dtype: jnp.array(start, dtype)),
             name="theta",

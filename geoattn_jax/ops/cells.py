@@ -19,13 +19,12 @@ from jaxtyping import Array, Bool, Float, Int
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.schedules import Schedule, by_platform
-from geoattn_jax.ops.sizes import as_operand, larger, surely_less
+from geoattn_jax.ops.sizes import as_operand, is_number, larger, surely_less
 
 PaddingMode = Literal["zeros", "border"]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 _MANY_CHANNELS = 8  # fill a vector of the processor
-_CHANNELS_OF_PATCHES = 20
-_PATCHES = lax.GatherDimensionNumbers(offset_dims=(1, 2, 3), collapsed_slice_dims=(), start_index_map=(0, 1))
+_LANES = 128  # of a TPU's vectors
 # Each index is that of the first of several pixels in a row.
 _RUNS = lax.ScatterDimensionNumbers(
     update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
@@ -67,8 +66,8 @@ def _forward(image, positions, top_left, padding_mode, hw):
 
 
 def _samples(padding_mode, hw, schedule, image, positions, top_left):
-    one = partial(_read, padding_mode=padding_mode, hw=hw, schedule=schedule)
-    return jax.vmap(one)(image, positions, top_left)
+    one = partial(_read, padding_mode=padding_mode, hw=hw, image_shape=image.shape[1:])
+    return jax.vmap(one)(pixels_of(image, hw, schedule=schedule), positions, top_left)
 
 
 def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
@@ -83,16 +82,18 @@ def _backward(padding_mode, hw, residuals, cotangent):
 def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent):
     # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
     image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
-    options = {"padding_mode": padding_mode, "hw": hw, "schedule": schedule}
-    slope = jax.vmap(partial(_slope, **options))
-    spread = jax.vmap(partial(_spread, row=image.shape[2], **options))
+    pixels = pixels_of(image, hw, schedule=schedule)
+    slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw, image_shape=image.shape[1:]))
+    spread = jax.vmap(
+        partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2], schedule=schedule)
+    )
 
     def add_part(start: Int[Array, ""], size: int, gradients):
         to_image, to_positions = gradients
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
         )
-        slopes = slope(image, part, top_left, part_cotangent).astype(positions.dtype)
+        slopes = slope(pixels, part, top_left, part_cotangent).astype(positions.dtype)
         return (
             spread(to_image, part, top_left, part_cotangent),
             lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
@@ -115,11 +116,34 @@ _sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
 _sample.defvjp(_forward_with_residuals, _backward)
 
 
+def pixels_of(
+    image: Float[Array, "b h w c"], hw: tuple[int, int] | None = None, *, schedule: Schedule
+) -> Float[Array, "b hw k"]:
+    """The pixels of images, or of windows of size `hw` in them, as `read` and `slope` look them up.
+
+    k is c; or 4 c where cells are packed: then each pixel is followed by those right of it, below it, and
+    below that. Those of the last row and column are no cell's first pixel, and followed by anything.
+    """
+    b, h, w, c = image.shape
+    pixels = image.reshape(b, h * w, c)
+    sizes = (h, w, *(hw or ()))
+    fills_lanes = _LANES // 2 < len(_CORNERS) * c <= _LANES
+    if not (schedule.packs_cells and fills_lanes and is_number(*sizes) and min(sizes) > 1):
+        return pixels
+    return jnp.concatenate([_moved(pixels, -(dy * w + dx)) for dy, dx in _CORNERS], axis=-1)
+
+
+def _moved(pixels: Float[Array, "b hw c"], by: int) -> Float[Array, "b hw c"]:
+    """The values moved on by so many pixels; zeros take their places."""
+    return lax.pad(pixels, jnp.zeros((), pixels.dtype), [(0, 0, 0), (by, -by, 0), (0, 0, 0)])
+
+
 def read(
-    image: Float[Array, "b h w c"], positions: Float[Array, "b n 2"], *, schedule: Schedule
+    pixels: Float[Array, "b hw k"], positions: Float[Array, "b n 2"], *, image_shape: tuple[int, int, int]
 ) -> Float[Array, "b n c"]:
     """The samples with zeros outside, without a backward pass of their own."""
-    return _samples("zeros", image.shape[1:3], schedule, image, positions, None)
+    one = partial(_read, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
+    return jax.vmap(one)(pixels, positions, None)
 
 
 def scatter(
@@ -136,15 +160,15 @@ def scatter(
 
 
 def slope(
-    image: Float[Array, "b h w c"],
+    pixels: Float[Array, "b hw k"],
     positions: Float[Array, "b n 2"],
     cotangent: Float[Array, "b n c"],
     *,
-    schedule: Schedule,
+    image_shape: tuple[int, int, int],
 ) -> Float[Array, "b n 2"]:
     """The gradient of `read` in its positions."""
-    one = partial(_slope, padding_mode="zeros", hw=image.shape[1:3], schedule=schedule)
-    return jax.vmap(one)(image, positions, None, cotangent)
+    one = partial(_slope, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
+    return jax.vmap(one)(pixels, positions, None, cotangent)
 
 
 class _Axis(NamedTuple):
@@ -196,18 +220,18 @@ def _cell(positions, hw, padding_mode) -> tuple[_Axis, _Axis]:
 
 
 def _read(
-    image: Float[Array, "h w c"],
+    pixels: Float[Array, "hw k"],
     positions: Float[Array, "n 2"],
     top_left: Int[Array, "2"] | None,
     *,
     padding_mode: PaddingMode,
     hw: tuple[int, int],
-    schedule: Schedule,
+    image_shape: tuple[int, int, int],
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, hw, padding_mode)
-    dtype = wide_dtype(image, positions)
-    corner = _corners(image, y, x, top_left, hw, schedule)
+    dtype = wide_dtype(pixels, positions)
+    corner = _corners(pixels, y, x, top_left, image_shape[1], image_shape[2])
     total = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
         # Unlike `weights` these are NaN where a coordinate is.
@@ -216,30 +240,30 @@ def _read(
         )
         weight = (weight_y * weight_x).astype(dtype)[:, None]
         total += weight * corner(dy, dx).astype(dtype)
-    return total.astype(image.dtype)
+    return total.astype(pixels.dtype)
 
 
 def _slope(
-    image: Float[Array, "h w c"],
+    pixels: Float[Array, "hw k"],
     positions: Float[Array, "n 2"],
     top_left: Int[Array, "2"] | None,
     cotangent: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
     hw: tuple[int, int],
-    schedule: Schedule,
+    image_shape: tuple[int, int, int],
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, hw, padding_mode)
-    dtype = wide_dtype(image, positions)
-    corner = _corners(image, y, x, top_left, hw, schedule)
+    dtype = wide_dtype(pixels, positions)
+    corner = _corners(pixels, y, x, top_left, image_shape[1], image_shape[2])
     along_y = along_x = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
-        pixels = corner(dy, dx).astype(dtype)
-        along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * pixels
-        along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * pixels
+        value = corner(dy, dx).astype(dtype)
+        along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * value
+        along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * value
     to_y, to_x = (cotangent.astype(dtype) * along for along in (along_y, along_x))
-    if image.shape[-1] == 1:
+    if image_shape[-1] == 1:
         # A select instead of a concatenation, which would write both halves to memory first.
         return jnp.where(jnp.arange(2) == 0, to_y, to_x)
     # One reduction for both sums for the same reason.
@@ -282,35 +306,27 @@ def _spread(
 
 
 def _corners(
-    image: Float[Array, "h w c"],
+    pixels: Float[Array, "hw k"],
     y: _Axis,
     x: _Axis,
     top_left: Int[Array, "2"] | None,
-    hw: tuple[int, int],
-    schedule: Schedule,
+    row: int,
+    channels: int,
 ) -> Callable[[int, int], Float[Array, "n c"]]:
     """Looks up corners (dy, dx) of each cell; zeros where the cell has none."""
-    h, w, c = image.shape
-    has_patches = surely_less(1, hw[0]) and surely_less(1, hw[1])
-    if schedule.reads_patches and has_patches and not surely_less(c, _CHANNELS_OF_PATCHES):
-        start = (0, 0) if top_left is None else top_left
-        first = jnp.stack(
-            [axis.pixels[0] + jnp.asarray(at, jnp.int32) for axis, at in zip((y, x), start, strict=True)],
-            axis=-1,
-        )
-        patches = lax.gather(image, first, _PATCHES, (2, 2, c), mode="promise_in_bounds")
+    if pixels.shape[-1] == channels:
 
-        def pixels(dy: int, dx: int) -> Float[Array, "n c"]:
-            return patches[:, dy, dx]
+        def corner(dy: int, dx: int) -> Float[Array, "n c"]:
+            index = _index(y.pixels[dy], x.pixels[dx], row, top_left)
+            return pixels.at[index].get(mode="promise_in_bounds")
 
     else:
-        flat = image.reshape(h * w, c)
+        cells = pixels.at[_index(y.pixels[0], x.pixels[0], row, top_left)].get(mode="promise_in_bounds")
 
-        def pixels(dy: int, dx: int) -> Float[Array, "n c"]:
-            index = _index(y.pixels[dy], x.pixels[dx], w, top_left)
-            return flat.at[index].get(mode="promise_in_bounds")
+        def corner(dy: int, dx: int) -> Float[Array, "n c"]:
+            return lax.slice_in_dim(cells, (2 * dy + dx) * channels, (2 * dy + dx + 1) * channels, axis=1)
 
-    return lambda dy, dx: _where((y.reads[dy] & x.reads[dx])[:, None], pixels(dy, dx))
+    return lambda dy, dx: _where((y.reads[dy] & x.reads[dx])[:, None], corner(dy, dx))
 
 
 def _index(

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.cells import read, scatter, slope, wide_dtype, widen
+from geoattn_jax.ops.cells import pixels_of, read, scatter, slope, wide_dtype, widen
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.forward_mode import reverse_mode_only
@@ -171,12 +171,13 @@ def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Arra
 
 def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "b n f o"]:
     """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
+    pixels = pixels_of(images, schedule=schedule)
 
     def add_part(start: Int[Array, ""], size: int, output: Float[Array, "b n f o"]):
         def add_taps(tap: Int[Array, ""], count: int, total: Float[Array, "b part f o"]):
             some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
-            columns = _columns(_weigh(_read(images, positions, schedule), some_mask), layout)
+            columns = _columns(_weigh(_read(pixels, positions, images.shape[1:]), some_mask), layout)
             some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
             return total + _product("btnfi,tfio->bnfo", columns, some_matrices)
 
@@ -206,7 +207,7 @@ def _gradients(layout, schedule, residuals, cotangent):
     # times the image's memory.
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
-    b = cotangent.shape[0]
+    pixels, b = pixels_of(images, schedule=schedule), cotangent.shape[0]
     # The sum over the batch is left to the end, where devices that divide the batch can take it once. A
     # kernel larger than the images is summed at once, lest it take more memory than they.
     sums_last = not may_exceed(b * matrices.size, images.size)
@@ -225,7 +226,7 @@ def _gradients(layout, schedule, residuals, cotangent):
             some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
             positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
-            samples = _read(images, positions, schedule)
+            samples = _read(pixels, positions, images.shape[1:])
             columns = _columns(_weigh(samples, some_mask), layout)
             before = lax.dynamic_slice_in_dim(to_matrices, tap, count, axis=taps_axis)
             to_matrix = before + _product(to_matrix_terms, turned_cotangent, columns, before)
@@ -241,7 +242,7 @@ def _gradients(layout, schedule, residuals, cotangent):
             to_samples = _one_row(_weigh(to_columns, some_mask))
             if not schedule.reads_once:
                 positions = lax.optimization_barrier(positions)
-            to_positions = slope(images, _one_row(positions), to_samples, schedule=schedule)
+            to_positions = slope(pixels, _one_row(positions), to_samples, image_shape=images.shape[1:])
             to_positions = reshape(to_positions, positions.shape)
             to_offsets = lax.dynamic_update_slice(to_offsets, to_positions, (0, tap, start, 0))
             to_images = scatter(to_images, _one_row(positions), to_samples, schedule=schedule)
@@ -270,7 +271,7 @@ _deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
 def _over_pixels(add_part, state, images, matrices, layout: ConvLayout, schedule: Schedule):
     """Adds the parts that the output's pixels are divided into."""
     _, f, i, o = matrices.shape
-    # What one tap's samples or products take for one pixel of all images.
+    # What the samples or products of taps take for one pixel of all images.
     bytes_of_tap = images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize
     taps = layout.taps if schedule.all_taps_at_once else 1
     return in_parts(
@@ -278,7 +279,7 @@ def _over_pixels(add_part, state, images, matrices, layout: ConvLayout, schedule
         state,
         length=math.prod(layout.output_hw),
         bytes_each=taps * bytes_of_tap,
-        part_bytes=schedule.part_bytes,
+        part_bytes=schedule.tap_bytes,
     )
 
 
@@ -306,10 +307,10 @@ def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
 
 
 def _read(
-    images: Float[Array, "bg h w c"], positions: Float[Array, "bg t n 2"], schedule: Schedule
+    pixels: Float[Array, "bg hw k"], positions: Float[Array, "bg t n 2"], image_shape: tuple[int, int, int]
 ) -> Float[Array, "bg t n c"]:
-    samples = read(images, _one_row(positions), schedule=schedule)
-    return reshape(samples, (*positions.shape[:3], images.shape[-1]))
+    samples = read(pixels, _one_row(positions), image_shape=image_shape)
+    return reshape(samples, (*positions.shape[:3], image_shape[-1]))
 
 
 def _taps_first(array: Float[Array, "b n g taps k"]) -> Float[Array, "bg taps n k"]:

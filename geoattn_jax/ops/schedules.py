@@ -17,17 +17,20 @@ class Schedule(NamedTuple):
     """How work is arranged.
 
     Attributes:
-      part_bytes: how much of an intermediate result is made at once, see `in_parts`.
+      part_bytes: how much of an intermediate result the sampler makes at once, see `in_parts`.
+      tap_bytes: likewise of the taps of a deformable convolution that are taken at once.
       all_taps_at_once: whether a deformable convolution takes the taps of a part together, not one by one.
       reads_once: whether a backward pass reads the pixels once for all that it makes of them.
-      reads_patches: whether the four pixels around a position are read as one where there are many channels.
+      packs_cells: whether an image is first copied so that each pixel lies beside its three neighbours, and
+        all four are looked up by one index, where together they fill a vector.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
 
     part_bytes: int
+    tap_bytes: int
     all_taps_at_once: bool
     reads_once: bool
-    reads_patches: bool
+    packs_cells: bool
     scatters_runs: bool
 
 
@@ -35,18 +38,29 @@ class Schedule(NamedTuple):
 # memory what was read.
 CPU = Schedule(
     part_bytes=4 * 2**20,
+    tap_bytes=4 * 2**20,
     all_taps_at_once=False,
     reads_once=False,
-    reads_patches=False,
+    packs_cells=False,
     scatters_runs=True,
 )
-# Few large steps, within a bound on temporary memory. A TPU scatters single pixels at once, but longer runs
-# by a loop over indices.
-ACCELERATOR = Schedule(
+# The cost of a gather is that of its indices, and single pixels are scattered at once, but longer runs by a
+# loop over indices. What one tap makes, in vectors that are not full, still fits into the vector memory.
+TPU = Schedule(
     part_bytes=256 * 2**20,
-    all_taps_at_once=True,
+    tap_bytes=8 * 2**20,
+    all_taps_at_once=False,
     reads_once=True,
-    reads_patches=True,
+    packs_cells=True,
+    scatters_runs=False,
+)
+# Every step is a launch.
+GPU = Schedule(
+    part_bytes=256 * 2**20,
+    tap_bytes=256 * 2**20,
+    all_taps_at_once=True,
+    reads_once=False,
+    packs_cells=False,
     scatters_runs=False,
 )
 
@@ -59,5 +73,5 @@ def by_platform(function: Callable[..., Result], *operands) -> Result:
       *operands: arrays, or trees of them.
     """
     return lax.platform_dependent(
-        *operands, cpu=partial(function, CPU), default=partial(function, ACCELERATOR)
+        *operands, cpu=partial(function, CPU), tpu=partial(function, TPU), default=partial(function, GPU)
     )
