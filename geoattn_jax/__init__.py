@@ -1,7 +1,8 @@
 """Geometric attention for video: differentiable sampling, deformable convolution, spatial transformers."""
 
 from geoattn_jax.layers import ConvOffset2D, DeformConv, SpatialTransformer, VideoLSTM
-from geoattn_jax.ops.deform_conv import deform_conv2d, mask_from_torchvision, offsets_from_torchvision
+from geoattn_jax.ops.deform_conv import deform_conv2d
+from geoattn_jax.ops.from_torchvision import mask_from_torchvision, offsets_from_torchvision
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
