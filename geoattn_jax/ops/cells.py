@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
-from geoattn_jax.ops.sizes import as_operand, larger, surely_less
+from geoattn_jax.ops.sizes import Size, as_operand, larger, surely_less
 
 PaddingMode = Literal["zeros", "border"]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -39,7 +39,7 @@ def sample(
     positions: Float[Array, "b n 2"],
     padding_mode: PaddingMode,
     top_left: Int[Array, "b 2"] | None = None,
-    hw: tuple[int, int] | None = None,
+    hw: tuple[Size, Size] | None = None,
 ) -> Float[Array, "b n c"]:
     """The samples, with a backward pass of their own.
 
@@ -68,7 +68,7 @@ def _backward(padding_mode, hw, residuals, cotangent):
     slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw))
     spread = jax.vmap(partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2]))
 
-    def add_part(start: Int[Array, ""], size: int, gradients):
+    def add_part(start: Int[Array, ""], size: Size, gradients):
         to_image, to_positions = gradients
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
@@ -126,7 +126,7 @@ class _Axis(NamedTuple):
     slopes: list[Float[Array, " n"]]  # derivatives of the weights
 
 
-def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: PaddingMode) -> _Axis:
+def _neighbours(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> _Axis:
     coordinate = widen(coordinate)
     dtype = coordinate.dtype
     moves = True
@@ -166,7 +166,7 @@ def _read(
     top_left: Int[Array, "2"] | None,
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
+    hw: tuple[Size, Size],
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, hw, padding_mode)
@@ -189,7 +189,7 @@ def _slope(
     cotangent: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
+    hw: tuple[Size, Size],
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, hw, padding_mode)
@@ -216,8 +216,8 @@ def _spread(
     values: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
-    row: int,
+    hw: tuple[Size, Size],
+    row: Size,
 ) -> Float[Array, "hw c"]:
     """Adds `values` to one image, its rows of `row` pixels, Jaderberg et al. 2015, Eq. 6."""
     y, x = _cell(positions, hw, padding_mode)
@@ -248,7 +248,7 @@ def _pixels(
 
 
 def _index(
-    y: Int[Array, " n"], x: Int[Array, " n"], row: int, top_left: Int[Array, "2"] | None
+    y: Int[Array, " n"], x: Int[Array, " n"], row: Size, top_left: Int[Array, "2"] | None
 ) -> Int[Array, " n"]:
     if top_left is not None:
         y, x = y + top_left[0].astype(y.dtype), x + top_left[1].astype(x.dtype)

@@ -19,6 +19,7 @@ from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
+from geoattn_jax.ops.sizes import Size
 
 
 def deform_conv2d(
@@ -145,7 +146,7 @@ _OUTSIDE = -2
 def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
     """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, one p_n after the other."""
 
-    def add_part(start: Int[Array, ""], size: int, output: Float[Array, "b n f o"]):
+    def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "b n f o"]):
         part_offsets, part_mask = _part((offsets, mask), start, size)
 
         def add_tap(tap: Int[Array, ""], total: Float[Array, "b part f o"]):
@@ -176,7 +177,7 @@ def _deform_conv_backward(layout, residuals, cotangent):
     images, offsets, mask, matrices = lax.optimization_barrier(residuals)
     cotangent = _drop_nan(cotangent, offsets, layout)
 
-    def add_part(start: Int[Array, ""], size: int, gradients):
+    def add_part(start: Int[Array, ""], size: Size, gradients):
         part_offsets, part_mask, part_cotangent = _part((offsets, mask, cotangent), start, size)
         # With batch and pixels last, once for all taps: the product over them would turn it for every tap.
         turned_cotangent = lax.optimization_barrier(jnp.moveaxis(part_cotangent, (0, 1), (2, 3)))
@@ -218,11 +219,11 @@ def _deform_conv_backward(layout, residuals, cotangent):
 _deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
 
 
-def _part(arrays, start: Int[Array, ""], size: int):
+def _part(arrays, start: Int[Array, ""], size: Size):
     return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, size, axis=1), arrays)
 
 
-def _bytes_per_pixel(images, matrices) -> int:
+def _bytes_per_pixel(images, matrices) -> Size:
     """What one tap's samples or products take for one pixel of all images."""
     _, f, i, o = matrices.shape
     return images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize

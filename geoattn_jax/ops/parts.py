@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int
 
-from geoattn_jax.ops.sizes import is_number
+from geoattn_jax.ops.sizes import Size, is_number
 
 # What one part writes is then still in the cache when it is read again; it also bounds temporary memory.
 _PART_BYTES = 4 * 2**20
@@ -17,7 +17,7 @@ State = TypeVar("State")
 
 
 def in_parts(
-    add_part: Callable[[Int[Array, ""], int, State], State], state: State, *, length: int, bytes_each: int
+    add_part: Callable[[Int[Array, ""], Size, State], State], state: State, *, length: Size, bytes_each: Size
 ) -> State:
     """Applies `add_part(start, size, state)` to consecutive parts of a row of `length` items.
 

@@ -11,6 +11,7 @@ from geoattn_jax.ops.cells import PaddingMode, sample, wide_dtype, widen
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.placement import divided_alike, reshape
+from geoattn_jax.ops.sizes import Size
 
 
 def bilinear_sample(
@@ -88,7 +89,7 @@ def offset_resample(
     return jnp.moveaxis(reshape(samples, (b, c, h, w)), 1, -1)
 
 
-def pixel_positions(height: int, width: int, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
+def pixel_positions(height: Size, width: Size, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
     """The (y, x) of every pixel."""
     axes = (jnp.arange(size, dtype=dtype) for size in (height, width))
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)

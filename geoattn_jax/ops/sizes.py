@@ -4,6 +4,7 @@ A symbol cannot be asked what Python asks of a number: whether it is less than a
 """
 
 from numbers import Integral
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +12,20 @@ from jax import export
 from jax.extend.core import InconclusiveDimensionOperation
 from jax.typing import DTypeLike
 
+Size: TypeAlias = Any  # a whole number, or a symbol for one, of which JAX has no public type
 
-def is_number(*sizes: object) -> bool:
+
+def is_number(*sizes: Any) -> bool:
     """Whether all sizes are whole numbers, and none of them a symbol."""
     return all(isinstance(size, Integral) for size in sizes)
 
 
-def is_size(value: object) -> bool:
+def is_size(value: Any) -> bool:
     """Whether `value` is a whole number, or a symbol for one."""
     return is_number(value) or export.is_symbolic_dim(value)
 
 
-def surely_less(a: object, b: object) -> bool:
+def surely_less(a: Size, b: Size) -> bool:
     """Whether a < b, whatever the symbols in them stand for."""
     try:
         return bool(a < b)
@@ -30,7 +33,7 @@ def surely_less(a: object, b: object) -> bool:
         return False
 
 
-def may_exceed(a: object, b: object) -> bool:
+def may_exceed(a: Size, b: Size) -> bool:
     """Whether a > b, or could be, depending on what the symbols in them stand for."""
     try:
         return bool(a > b)
@@ -38,11 +41,11 @@ def may_exceed(a: object, b: object) -> bool:
         return True
 
 
-def as_operand(size: object, dtype: DTypeLike) -> object:
+def as_operand(size: Size, dtype: DTypeLike) -> Size:
     """The size for arithmetic with arrays of a dtype: a number as it is, a symbol as an array."""
     return size if not export.is_symbolic_dim(size) else jnp.asarray(size, dtype)
 
 
-def larger(a: object, b: object) -> object:
+def larger(a: Size, b: Size) -> Size:
     """The larger of two sizes."""
     return jax.core.max_dim(a, b)
