@@ -5,7 +5,6 @@ by the tap's matrix, add. The matrix of all taps' samples, kh*kw times the image
 """
 
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -67,9 +66,7 @@ def deform_conv2d(
     layout = resolve_layout(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )
-    image, offsets, kernel, mask = jax.tree.map(
-        partial(reverse_mode_only, "deform_conv2d"), (image, offsets, kernel, mask)
-    )
+    image, offsets, kernel, mask = reverse_mode_only("deform_conv2d", (image, offsets, kernel, mask))
     image, offsets, mask = divided_alike((image, offsets, mask))
     image, offsets, kernel, mask = varying_alike((image, offsets, kernel, mask))
     (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups

@@ -45,7 +45,7 @@ def bilinear_sample(
         remedy=own,
     )  # fmt: skip
     check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
-    image, coords = (reverse_mode_only("bilinear_sample", array) for array in (image, coords))
+    image, coords = reverse_mode_only("bilinear_sample", (image, coords))
     positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
     samples = sample(image, positions, padding_mode)
     return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
@@ -78,9 +78,7 @@ def offset_resample(
         because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
         remedy=pairs,
     )  # fmt: skip
-    image, offsets = divided_alike(
-        tuple(reverse_mode_only("offset_resample", array) for array in (image, offsets))
-    )
+    image, offsets = divided_alike(reverse_mode_only("offset_resample", (image, offsets)))
     b, h, w, c = image.shape
     # Each channel becomes an image of its own.
     channels = reshape(jnp.moveaxis(image, -1, 1), (b * c, h, w, 1))
