@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.placement import reshape
-from geoattn_jax.ops.sizes import surely_less
+from geoattn_jax.ops.sizes import Size, surely_less
 
 
 def max_pool(image: Float[Array, "b h w c"], window: int = 2) -> Float[Array, "b ho wo c"]:
@@ -57,7 +57,7 @@ def overlapping_max_pool(image: Float[Array, "b h w c"], *, pad_end: int = 0) ->
     return image
 
 
-def _check_holds_a_block(function: str, image: Array, hw: Sequence[int], window: int) -> None:
+def _check_holds_a_block(function: str, image: Array, hw: Sequence[Size], window: int) -> None:
     if any(surely_less(size, window) for size in hw):
         raise ValueError(
             f"{function}: image must be at least {window} x {window} pixels, got shape {image.shape}; "

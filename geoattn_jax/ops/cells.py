@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.schedules import Schedule, by_platform
-from geoattn_jax.ops.sizes import as_operand, is_number, larger, surely_less
+from geoattn_jax.ops.sizes import Size, as_operand, is_number, larger, surely_less
 
 PaddingMode = Literal["zeros", "border"]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -46,7 +46,7 @@ def sample(
     positions: Float[Array, "b n 2"],
     padding_mode: PaddingMode,
     top_left: Int[Array, "b 2"] | None = None,
-    hw: tuple[int, int] | None = None,
+    hw: tuple[Size, Size] | None = None,
 ) -> Float[Array, "b n c"]:
     """The samples, with a backward pass of their own.
 
@@ -88,7 +88,7 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
         partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2], schedule=schedule)
     )
 
-    def add_part(start: Int[Array, ""], size: int, gradients):
+    def add_part(start: Int[Array, ""], size: Size, gradients):
         to_image, to_positions = gradients
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
@@ -117,7 +117,7 @@ _sample.defvjp(_forward_with_residuals, _backward)
 
 
 def pixels_of(
-    image: Float[Array, "b h w c"], hw: tuple[int, int] | None = None, *, schedule: Schedule
+    image: Float[Array, "b h w c"], hw: tuple[Size, Size] | None = None, *, schedule: Schedule
 ) -> Float[Array, "b hw k"]:
     """The pixels of images, or of windows of size `hw` in them, as `read` and `slope` look them up.
 
@@ -139,7 +139,7 @@ def _moved(pixels: Float[Array, "b hw c"], by: int) -> Float[Array, "b hw c"]:
 
 
 def read(
-    pixels: Float[Array, "b hw k"], positions: Float[Array, "b n 2"], *, image_shape: tuple[int, int, int]
+    pixels: Float[Array, "b hw k"], positions: Float[Array, "b n 2"], *, image_shape: tuple[Size, Size, int]
 ) -> Float[Array, "b n c"]:
     """The samples with zeros outside, without a backward pass of their own."""
     one = partial(_read, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
@@ -164,7 +164,7 @@ def slope(
     positions: Float[Array, "b n 2"],
     cotangent: Float[Array, "b n c"],
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "b n 2"]:
     """The gradient of `read` in its positions."""
     one = partial(_slope, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
@@ -184,7 +184,7 @@ class _Axis(NamedTuple):
     slopes: list[Float[Array, " n"]]  # derivatives of the weights
 
 
-def _neighbours(coordinate: Float[Array, " n"], size: int, padding_mode: PaddingMode) -> _Axis:
+def _neighbours(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> _Axis:
     coordinate = widen(coordinate)
     dtype = coordinate.dtype
     moves = True
@@ -225,8 +225,8 @@ def _read(
     top_left: Int[Array, "2"] | None,
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
-    image_shape: tuple[int, int, int],
+    hw: tuple[Size, Size],
+    image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
     y, x = _cell(positions, hw, padding_mode)
@@ -250,8 +250,8 @@ def _slope(
     cotangent: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
-    image_shape: tuple[int, int, int],
+    hw: tuple[Size, Size],
+    image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
     y, x = _cell(positions, hw, padding_mode)
@@ -279,8 +279,8 @@ def _spread(
     values: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
-    hw: tuple[int, int],
-    row: int,
+    hw: tuple[Size, Size],
+    row: Size,
     schedule: Schedule,
 ) -> Float[Array, "hw c"]:
     """Adds `values` to one image, its rows of `row` pixels, Jaderberg et al. 2015, Eq. 6."""
@@ -310,7 +310,7 @@ def _corners(
     y: _Axis,
     x: _Axis,
     top_left: Int[Array, "2"] | None,
-    row: int,
+    row: Size,
     channels: int,
 ) -> Callable[[int, int], Float[Array, "n c"]]:
     """Looks up corners (dy, dx) of each cell; zeros where the cell has none."""
@@ -330,7 +330,7 @@ def _corners(
 
 
 def _index(
-    y: Int[Array, " n"], x: Int[Array, " n"], row: int, top_left: Int[Array, "2"] | None
+    y: Int[Array, " n"], x: Int[Array, " n"], row: Size, top_left: Int[Array, "2"] | None
 ) -> Int[Array, " n"]:
     if top_left is not None:
         y, x = y + top_left[0].astype(y.dtype), x + top_left[1].astype(x.dtype)

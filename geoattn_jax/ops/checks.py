@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from geoattn_jax.ops.sizes import is_size, surely_less
+from geoattn_jax.ops.sizes import Size, is_size, surely_less
 
 
 def check_array(
@@ -44,7 +44,7 @@ def check_shape(
     function: str,
     name: str,
     array: jax.Array | np.ndarray,
-    expected: Sequence[int],
+    expected: Sequence[Size],
     because: str,
     remedy: str,
 ) -> None:
@@ -68,7 +68,7 @@ def check_choice(function: str, name: str, value: str, choices: Collection[str])
         raise ValueError(f"{function}: {name} must be one of {listed}, got {value!r}")
 
 
-def check_pair(function: str, name: str, pair: Sequence[int], *, minimum: int) -> None:
+def check_pair(function: str, name: str, pair: Sequence[Size], *, minimum: int) -> None:
     """Checks that `pair` holds two whole numbers (for y and x), each at least `minimum`.
 
     Raises: ValueError showing what came.

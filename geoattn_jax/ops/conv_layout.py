@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from geoattn_jax.ops import checks
 from geoattn_jax.ops.cells import widen
 from geoattn_jax.ops.sample import check_image
-from geoattn_jax.ops.sizes import as_operand, is_size, surely_less
+from geoattn_jax.ops.sizes import Size, as_operand, is_size, surely_less
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
@@ -21,9 +21,9 @@ class ConvLayout(NamedTuple):
     """What a deformable convolution is besides its arrays; sizes and steps are (y, x), in pixels."""
 
     kernel_hw: tuple[int, int]
-    output_hw: tuple[int, int]
+    output_hw: tuple[Size, Size]
     strides: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
+    padding: tuple[tuple[Size, Size], tuple[Size, Size]]
     kernel_dilation: tuple[int, int]
     offset_groups: int
     feature_groups: int

@@ -43,7 +43,9 @@ def sample_crop(
     image, top_left, coords = jnp.asarray(image), jnp.asarray(top_left), jnp.asarray(coords)
     _check("sample_crop", image, top_left, crop_hw)
     check_array("sample_crop", "coords", coords, "b *s 2")
-    image, coords = (reverse_mode_only("sample_crop", array) for array in (image, coords))
+    image, coords = reverse_mode_only(
+        "sample_crop", (image, coords), instead="geoattn_jax.ops.reference.bilinear_sample of the window"
+    )
     positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
     height, width = crop_hw
     samples = sample(image, positions, "zeros", top_left, (height, width))

@@ -19,7 +19,7 @@ from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
 from geoattn_jax.ops.schedules import Schedule, by_platform
-from geoattn_jax.ops.sizes import may_exceed
+from geoattn_jax.ops.sizes import Size, may_exceed
 
 
 def deform_conv2d(
@@ -75,9 +75,7 @@ def deform_conv2d(
     layout = resolve_layout(
         image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
     )
-    image, offsets, kernel, mask = jax.tree.map(
-        partial(reverse_mode_only, "deform_conv2d"), (image, offsets, kernel, mask)
-    )
+    image, offsets, kernel, mask = reverse_mode_only("deform_conv2d", (image, offsets, kernel, mask))
     image, offsets, mask = divided_alike((image, offsets, mask))
     image, offsets, kernel, mask = varying_alike((image, offsets, kernel, mask))
     (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
@@ -108,7 +106,7 @@ def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "
     """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
     pixels = pixels_of(images, schedule=schedule)
 
-    def add_part(start: Int[Array, ""], size: int, output: Float[Array, "b n f o"]):
+    def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "b n f o"]):
         def add_taps(tap: Int[Array, ""], count: int, total: Float[Array, "b part f o"]):
             some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
@@ -148,7 +146,7 @@ def _gradients(layout, schedule, residuals, cotangent):
     sums_last = not may_exceed(b * matrices.size, images.size)
     taps_axis, to_matrix_terms = (1, "bfon,btnfi->btfoi") if sums_last else (0, "fobn,btnfi->tfoi")
 
-    def add_part(start: Int[Array, ""], size: int, gradients):
+    def add_part(start: Int[Array, ""], size: Size, gradients):
         part_cotangent = lax.dynamic_slice_in_dim(cotangent, start, size, axis=1)
         # In the order of the product over pixels, once for all taps: it would turn it for every tap.
         turned = (
@@ -225,7 +223,7 @@ def _over_taps(add_taps, state, layout: ConvLayout, schedule: Schedule):
     return lax.fori_loop(0, layout.taps, lambda tap, state: add_taps(tap, 1, state), state)
 
 
-def _slices(arrays, taps: tuple[Int[Array, ""], int], pixels: tuple[Int[Array, ""], int]):
+def _slices(arrays, taps: tuple[Int[Array, ""], int], pixels: tuple[Int[Array, ""], Size]):
     """Of arrays (bg, taps, n, ...) some taps and pixels, each given by the first and their number."""
 
     def one(array: jax.Array) -> jax.Array:
@@ -242,7 +240,7 @@ def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
 
 
 def _read(
-    pixels: Float[Array, "bg hw k"], positions: Float[Array, "bg t n 2"], image_shape: tuple[int, int, int]
+    pixels: Float[Array, "bg hw k"], positions: Float[Array, "bg t n 2"], image_shape: tuple[Size, Size, int]
 ) -> Float[Array, "bg t n c"]:
     samples = read(pixels, _one_row(positions), image_shape=image_shape)
     return reshape(samples, (*positions.shape[:3], image_shape[-1]))

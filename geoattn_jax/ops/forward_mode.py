@@ -6,6 +6,7 @@ tangent: an identity that may be transposed, as reverse mode does, but not compu
 """
 
 from functools import partial
+from typing import TypeVar
 
 import jax
 from jax.extend.core import Primitive
@@ -14,26 +15,41 @@ from jax.interpreters import ad, batching, mlir
 _tangent = Primitive("reverse_mode_only")
 
 
+Arrays = TypeVar("Arrays")
+
+
+def reverse_mode_only(function: str, arrays: Arrays, *, instead: str | None = None) -> Arrays:
+    """The arrays, arguments of `function`; their tangents raise a TypeError where they are computed.
+
+    Args:
+      function: which has a backward pass of its own.
+      arrays: what it is differentiated in.
+      instead: what to use for forward mode; None for the function of that name in `reference`.
+    """
+    hint = (
+        f"{function}: forward-mode differentiation (jvp, jacfwd, linearize) stops at its own backward pass; "
+        f"use reverse mode (grad, vjp, jacrev) or {instead or f'geoattn_jax.ops.reference.{function}'}, "
+        f"which has both"
+    )
+    return jax.tree.map(partial(_identity, hint), arrays)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def reverse_mode_only(function: str, array: jax.Array) -> jax.Array:
-    """The array, an argument of `function`; a TypeError with a hint where its tangent is computed."""
+def _identity(hint: str, array: jax.Array) -> jax.Array:
     return array
 
 
-@reverse_mode_only.defjvp
-def _(function, primals, tangents):
-    return primals[0], _tangent.bind(tangents[0], function=function)
+@_identity.defjvp
+def _(hint, primals, tangents):
+    return primals[0], _tangent.bind(tangents[0], hint=hint)
 
 
-def _refuse(*_, function: str, **__):
-    raise TypeError(
-        f"{function}: forward-mode differentiation (jvp, jacfwd, linearize) stops at its own backward pass; "
-        f"use reverse mode (grad, vjp, jacrev) or geoattn_jax.ops.reference.{function}, which has both"
-    )
+def _refuse(*_, hint: str):
+    raise TypeError(hint)
 
 
-_tangent.def_abstract_eval(lambda tangent, *, function: tangent)
+_tangent.def_abstract_eval(lambda tangent, *, hint: tangent)
 _tangent.def_impl(_refuse)
-mlir.register_lowering(_tangent, lambda context, tangent, *, function: _refuse(function=function))
+mlir.register_lowering(_tangent, _refuse)
 batching.primitive_batchers[_tangent] = _refuse
-ad.deflinear2(_tangent, lambda cotangent, _, *, function: [cotangent])
+ad.deflinear2(_tangent, lambda cotangent, _, *, hint: [cotangent])

@@ -8,14 +8,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
-from geoattn_jax.ops.sizes import as_operand, is_number, larger, may_exceed
+from geoattn_jax.ops.sizes import Size, as_operand, is_number, larger, may_exceed
 
 
 def affine_grid(
     theta: Float[Array, "b 2 3"],
     *,
-    input_hw: tuple[int, int],
-    output_hw: tuple[int, int],
+    input_hw: tuple[Size, Size],
+    output_hw: tuple[Size, Size],
     align_corners: bool = False,
 ) -> Float[Array, "b ho wo 2"]:
     """Positions in the input that an affine transformation reads for each output pixel.
@@ -54,10 +54,10 @@ def affine_grid(
     check_pair("affine_grid", "input_hw", input_hw, minimum=1)
     check_pair("affine_grid", "output_hw", output_hw, minimum=1)
 
-    def source(row: Float[Array, "b 3"], size: int) -> Float[Array, "b ho wo"]:
+    def source(row: Float[Array, "b 3"], size: Size) -> Float[Array, "b ho wo"]:
         # Eq. 1 with the step to pixels folded into its constants, which keeps the identity exact.
         half = _pixels_per_unit(size, align_corners, row.dtype)
-        target_y, target_x = (_pixels_from_centre(n, half, align_corners, row.dtype) for n in output_hw)
+        target_y, target_x = (_pixels_from_centre(n, size, align_corners, row.dtype) for n in output_hw)
         along_x, along_y, shift = (row[:, column, None, None] for column in range(3))
         centre = as_operand(size - 1, row.dtype) / 2
         return along_x * target_x + along_y * target_y[:, None] + (shift * half + centre)
@@ -67,9 +67,9 @@ def affine_grid(
 
 def crop_theta(
     top_left: Float[Array, "b 2"],
-    size: tuple[float | int, float | int],
+    size: tuple[float | Size, float | Size],
     *,
-    input_hw: tuple[int, int],
+    input_hw: tuple[Size, Size],
     align_corners: bool = False,
 ) -> Float[Array, "b 2 3"]:
     """The theta whose region is the window of `size` pixels that begins at `top_left`.
@@ -106,7 +106,7 @@ def crop_theta(
         raise ValueError(f"crop_theta: size must be two positive numbers (height, width), got {size!r}")
     check_pair("crop_theta", "input_hw", input_hw, minimum=2 if align_corners else 1)
 
-    def scale_and_shift(axis: int) -> tuple[float, Float[Array, " b"]]:
+    def scale_and_shift(axis: int) -> tuple[float | Float[Array, ""], Float[Array, " b"]]:
         window, image = (as_operand(sizes[axis], top_left.dtype) for sizes in (size, input_hw))
         units = 2 * _pixels_per_unit(input_hw[axis], align_corners, top_left.dtype)
         scale = (window - 1 if align_corners else window) / units
@@ -120,16 +120,15 @@ def crop_theta(
 
 
 def _pixels_from_centre(
-    size: int, pixels_per_unit: float, align_corners: bool, dtype: DTypeLike
+    size: Size, other_size: Size, align_corners: bool, dtype: DTypeLike
 ) -> Float[Array, " size"]:
     """A row of pixels' normalized coordinates, in pixels of another row; a single pixel is at 0."""
-    # A number's are computed in float64, whatever the dtype.
-    index = np.arange(size) if is_number(size) else jnp.arange(size, dtype=dtype)
-    units = as_operand(larger(size - align_corners, 1), dtype)
-    centres = (2 * index + 1 - as_operand(size, dtype)) * pixels_per_unit / units
-    return jnp.asarray(centres, dtype)
+    # Of numbers they are computed in float64, whatever the dtype.
+    index = np.arange(size) if is_number(size, other_size) else jnp.arange(size, dtype=dtype)
+    centres = (2 * index + 1 - as_operand(size, dtype)) * _pixels_per_unit(other_size, align_corners, dtype)
+    return jnp.asarray(centres / as_operand(larger(size - align_corners, 1), dtype), dtype)
 
 
-def _pixels_per_unit(size: int, align_corners: bool, dtype: DTypeLike) -> float:
+def _pixels_per_unit(size: Size, align_corners: bool, dtype: DTypeLike) -> float | Float[Array, ""]:
     """Pixels between the normalized coordinates 0 and 1."""
     return as_operand(size - align_corners, dtype) / 2

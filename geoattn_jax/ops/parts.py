@@ -8,17 +8,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int
 
-from geoattn_jax.ops.sizes import is_number
+from geoattn_jax.ops.sizes import Size, is_number
 
 State = TypeVar("State")
 
 
 def in_parts(
-    add_part: Callable[[Int[Array, ""], int, State], State],
+    add_part: Callable[[Int[Array, ""], Size, State], State],
     state: State,
     *,
-    length: int,
-    bytes_each: int,
+    length: Size,
+    bytes_each: Size,
     part_bytes: int,
 ) -> State:
     """Applies `add_part(start, size, state)` to consecutive parts of a row of `length` items.

@@ -13,6 +13,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, reshard
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from geoattn_jax.ops.sizes import Size
+
 Arrays = TypeVar("Arrays")
 
 
@@ -39,12 +41,12 @@ def varying_alike(arrays: Arrays) -> Arrays:
     return jax.tree.map(lambda array: lax.pcast(array, tuple(axes - _varying(array)), to="varying"), arrays)
 
 
-def zeros(shape: tuple[int, ...], dtype: DTypeLike, *, beside: jax.Array) -> Float[Array, " *s"]:
+def zeros(shape: tuple[Size, ...], dtype: DTypeLike, *, beside: jax.Array) -> Float[Array, " *s"]:
     """Zeros for each item of the batch of `beside`, placed as that is."""
     return lax.full_like(beside, 0, dtype, shape, sharding=_batch_sharding(beside, len(shape)))
 
 
-def reshape(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def reshape(array: jax.Array, shape: tuple[Size, ...]) -> jax.Array:
     """`array.reshape(shape)`, where the first axis takes others in, or lets them go, and stays divided."""
     return array.reshape(shape, out_sharding=_batch_sharding(array, len(shape)))
 

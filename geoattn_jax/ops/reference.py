@@ -36,12 +36,12 @@ def _sample(
     samples = jnp.zeros((*coords.shape[:-1], image.shape[-1]), image.dtype)
     for corner in itertools.product((0, 1), repeat=2):
         position = top_left + jnp.array(corner, coords.dtype)
-        weight = jnp.prod(jnp.where(jnp.array(corner) == 1, fraction, 1 - fraction), axis=-1)
+        weight_y, weight_x = jnp.unstack(jnp.where(jnp.array(corner) == 1, fraction, 1 - fraction), axis=-1)
         inside = jnp.all((position >= 0) & (position <= last), axis=-1)
         y, x = jnp.unstack(jnp.clip(position, 0, last).astype(jnp.int32), axis=-1)
         # Not a weight of zero: zero times NaN is NaN.
-        pixels = jnp.where(inside[..., None], image[y, x], 0)
-        samples += weight.astype(image.dtype)[..., None] * pixels
+        pixels = jnp.where(inside[..., None], image.at[y, x].get(mode="promise_in_bounds"), 0)
+        samples += (weight_y * weight_x).astype(image.dtype)[..., None] * pixels
     return samples
 
 

@@ -11,6 +11,7 @@ from geoattn_jax.ops.cells import PaddingMode, sample, wide_dtype, widen
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.placement import divided_alike, reshape
+from geoattn_jax.ops.sizes import Size
 
 
 def bilinear_sample(
@@ -52,7 +53,7 @@ def bilinear_sample(
         remedy=own,
     )  # fmt: skip
     check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
-    image, coords = (reverse_mode_only("bilinear_sample", array) for array in (image, coords))
+    image, coords = reverse_mode_only("bilinear_sample", (image, coords))
     positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
     samples = sample(image, positions, padding_mode)
     return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
@@ -93,9 +94,7 @@ def offset_resample(
         because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
         remedy=pairs,
     )  # fmt: skip
-    image, offsets = divided_alike(
-        tuple(reverse_mode_only("offset_resample", array) for array in (image, offsets))
-    )
+    image, offsets = divided_alike(reverse_mode_only("offset_resample", (image, offsets)))
     b, h, w, c = image.shape
     # Each channel becomes an image of its own.
     channels = reshape(jnp.moveaxis(image, -1, 1), (b * c, h, w, 1))
@@ -104,7 +103,7 @@ def offset_resample(
     return jnp.moveaxis(reshape(samples, (b, c, h, w)), 1, -1)
 
 
-def pixel_positions(height: int, width: int, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
+def pixel_positions(height: Size, width: Size, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
     """The (y, x) of every pixel."""
     axes = (jnp.arange(size, dtype=dtype) for size in (height, width))
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)

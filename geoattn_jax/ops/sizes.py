@@ -4,7 +4,7 @@ A symbol cannot be asked what Python asks of a number: whether it is less than a
 """
 
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ from jax import export
 from jax.extend.core import InconclusiveDimensionOperation
 from jax.typing import DTypeLike
 
+Size: TypeAlias = Any  # a whole number, or a symbol for one, of which JAX has no public type
 
-def is_number(*sizes: object) -> bool:
+
+def is_number(*sizes: Any) -> bool:
     """Whether all sizes are whole numbers, and none of them a symbol."""
     return all(isinstance(size, Integral) for size in sizes)
 
@@ -23,7 +25,7 @@ def is_size(value: Any) -> bool:
     return is_number(value) or export.is_symbolic_dim(value)
 
 
-def surely_less(a: Any, b: Any) -> bool:
+def surely_less(a: Size, b: Size) -> bool:
     """Whether a < b, whatever the symbols in them stand for."""
     try:
         return bool(a < b)
@@ -31,7 +33,7 @@ def surely_less(a: Any, b: Any) -> bool:
         return False
 
 
-def may_exceed(a: Any, b: Any) -> bool:
+def may_exceed(a: Size, b: Size) -> bool:
     """Whether a > b, or could be, depending on what the symbols in them stand for."""
     try:
         return bool(a > b)
@@ -39,11 +41,11 @@ def may_exceed(a: Any, b: Any) -> bool:
         return True
 
 
-def as_operand(size: Any, dtype: DTypeLike) -> Any:
+def as_operand(size: Size, dtype: DTypeLike) -> Size:
     """The size for arithmetic with arrays of a dtype: a number as it is, a symbol as an array."""
     return size if not export.is_symbolic_dim(size) else jnp.asarray(size, dtype)
 
 
-def larger(a: Any, b: Any) -> Any:
+def larger(a: Size, b: Size) -> Size:
     """The larger of two sizes."""
     return jax.core.max_dim(a, b)

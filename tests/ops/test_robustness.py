@@ -9,6 +9,7 @@ import pytest
 from inputs import OPERATIONS, PER_IMAGE, compute, cotangent_of, normal, on_device, positions
 
 from geoattn_jax import bilinear_sample, deform_conv2d, offset_resample
+from geoattn_jax.ops.crop import sample_crop
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 LOW_PRECISION = [jnp.float32, jnp.float16, jnp.bfloat16]
@@ -366,11 +367,58 @@ def test_hessian(x64):
         assert_close(hessian[name], expected[name], atol=1e-10)
 
 
+def jvp(function, arguments):
+    return jax.jvp(function, (arguments,), (arguments,))
+
+
+def linearize(function, arguments):
+    return jax.linearize(function, arguments)[1](arguments)
+
+
+def mapped_jvp(function, arguments):
+    stacked = jax.tree.map(lambda array: jnp.stack([array, array]), arguments)
+    return jax.vmap(partial(jvp, function))(stacked)
+
+
+FORWARD_MODE = {
+    "jvp": jvp,
+    "jvp of jit": lambda function, arguments: jvp(jax.jit(function), arguments),
+    "jit of jvp": lambda function, arguments: jax.jit(partial(jvp, function))(arguments),
+    "linearize": linearize,
+    "linearize of jit": lambda function, arguments: linearize(jax.jit(function), arguments),
+    "jacfwd": lambda function, arguments: jax.jacfwd(function)(arguments),
+    "jacfwd of jit": lambda function, arguments: jax.jacfwd(jax.jit(function))(arguments),
+    "vmap of jvp": mapped_jvp,
+    "vmap of jvp of jit": lambda function, arguments: mapped_jvp(jax.jit(function), arguments),
+    "jvp of checkpoint": lambda function, arguments: jvp(jax.checkpoint(function), arguments),
+    "jvp of scan": lambda function, arguments: jvp(
+        lambda arguments: jax.lax.scan(lambda _, __: (None, function(arguments)), None, length=2)[1],
+        arguments,
+    ),
+}
+
+
 @every_operation
-def test_forward_mode_names_the_way_that_works(x64, operation):
+@pytest.mark.parametrize("mode", FORWARD_MODE.values(), ids=FORWARD_MODE.keys())
+def test_forward_mode_names_the_way_that_works_instead(operation, mode):
+    """Under whatever transformation: a tangent fails where it is computed, later than the function."""
+    arguments = on_device(operation.arguments(), jnp.float32)
+    name = operation.fast.func.__name__
+    with pytest.raises(TypeError, match=rf"^{name}: forward-mode .* geoattn_jax\.ops\.reference\.{name}"):
+        mode(lambda arguments: operation.fast(**arguments), arguments)
+
+
+def test_forward_mode_of_a_window_names_the_way_that_works_instead():
+    def function(coords):
+        return sample_crop(jnp.ones((1, 4, 5, 2)), jnp.ones((1, 2), jnp.int32), coords, crop_hw=(2, 3))
+
+    with pytest.raises(TypeError, match=r"^sample_crop: .*reference\.bilinear_sample of the window"):
+        jvp(jax.jit(function), jnp.ones((1, 3, 2)))
+
+
+@every_operation
+def test_the_way_that_works_instead(x64, operation):
     arguments = on_device(operation.arguments())
-    with pytest.raises(TypeError, match=r"geoattn_jax\.ops\.reference"):
-        jax.jvp(lambda arguments: operation.fast(**arguments), (arguments,), (arguments,))
 
     def function(arguments):
         return operation.reference(**arguments)
