@@ -33,7 +33,7 @@ class Recognizer:
     def __init__(self):
         self.directions = np.random.default_rng(0).random((4, FEATURES), np.float32)
 
-    def features(self, params, batch, region, clips):
+    def features(self, variables, batch, region):
         rng = np.random.default_rng(batch)
         noise = rng.random((BATCH, FEATURES), np.float32)
         return rng.random((BATCH, 4), np.float32) @ self.directions + 0.1 * noise
