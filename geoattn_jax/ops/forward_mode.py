@@ -2,7 +2,8 @@
 
 A `custom_vjp` function accepts tangents silently; they fail later, when they are computed: under `jit` as it
 compiles, under `linearize` in the function it returns, under `vmap` as it maps. So the hint travels with the
-tangent: an identity that may be transposed, as reverse mode does, but not computed.
+tangent: an identity that may be transposed, as reverse mode does, but neither computed nor mapped. The identity
+of the values is a primitive, too: `vmap` maps it before it has a tangent, unlike a `custom_jvp` function.
 """
 
 from functools import partial
@@ -12,7 +13,8 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-_tangent = Primitive("reverse_mode_only")
+_value = Primitive("reverse_mode_only")
+_tangent = Primitive("reverse_mode_only_tangent")
 
 
 Arrays = TypeVar("Arrays")
@@ -31,25 +33,28 @@ def reverse_mode_only(function: str, arrays: Arrays, *, instead: str | None = No
         f"use reverse mode (grad, vjp, jacrev) or {instead or f'geoattn_jax.ops.reference.{function}'}, "
         f"which has both"
     )
-    return jax.tree.map(partial(_identity, hint), arrays)
+    return jax.tree.map(partial(_value.bind, hint=hint), arrays)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _identity(hint: str, array: jax.Array) -> jax.Array:
-    return array
-
-
-@_identity.defjvp
-def _(hint, primals, tangents):
-    return primals[0], _tangent.bind(tangents[0], hint=hint)
+def _jvp(primals, tangents, *, hint: str):
+    (tangent,) = tangents
+    if type(tangent) is not ad.Zero:
+        tangent = _tangent.bind(tangent, hint=hint)
+    return _value.bind(*primals, hint=hint), tangent
 
 
 def _refuse(*_, hint: str):
     raise TypeError(hint)
 
 
-_tangent.def_abstract_eval(lambda tangent, *, hint: tangent)
+_value.def_impl(lambda value, *, hint: value)
+_value.def_abstract_eval(lambda value, *, hint: value)
+mlir.register_lowering(_value, lambda _, value, *, hint: [value])
+batching.defvectorized(_value)
+ad.primitive_jvps[_value] = _jvp
+
 _tangent.def_impl(_refuse)
+_tangent.def_abstract_eval(lambda tangent, *, hint: tangent)
 mlir.register_lowering(_tangent, _refuse)
 batching.primitive_batchers[_tangent] = _refuse
 ad.deflinear2(_tangent, lambda cotangent, _, *, hint: [cotangent])

@@ -46,8 +46,10 @@ def test_two_steps_of_attention(name, tmp_path):
     config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
     config.models[config.levels[0]].small = ("sstn_guided",)
     run.train_and_evaluate(config, tmp_path / "run")
-    found = {(row.model, row.condition) for row in read_results(tmp_path / "run" / "results.json").rows}
-    assert found == {("sstn_guided", f"{config.levels[0]}, small")}
+    rows = read_results(tmp_path / "run" / "results.json").rows
+    assert {(row.model, row.condition, row.network) for row in rows} == {
+        ("sstn_guided", config.levels[0], "small")
+    }
 
 
 def test_two_steps_of_streams(tmp_path):
@@ -163,7 +165,7 @@ def test_an_interrupted_program_says_how_to_go_on(tmp_path):
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.round=3"],
             "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
-            "config.lstm are batch_size, epochs, learning_rate, rounds, units\n",
+            "config.lstm are batch_size, epochs, learning_rate, optimizer, rounds, schedule, units\n",
         ),
         (
             "train.py",

@@ -84,7 +84,7 @@ def test_a_last_line_that_is_damaged_is_refused(tmp_path, content):
 def test_a_full_disk_costs_the_line_alone(tmp_path):
     path = tmp_path / "metrics.jsonl"
     rows = [{"step": step, "seconds": 0.5 * step} for step in range(1, 9)]
-    file = MetricsFile(path, until=0, expected=[])
+    file = MetricsFile(path, until=0, lines=0)
     with no_space_beyond(100):
         with pytest.raises(DiskFullError, match=r"metrics\.jsonl: there is no space left .*; free some"):
             deque(map(file.write, rows))
@@ -93,7 +93,7 @@ def test_a_full_disk_costs_the_line_alone(tmp_path):
     kept = read_metrics(path)
     assert 0 < len(kept) < 8
     assert kept == rows[: len(kept)]
-    again = MetricsFile(path, until=len(kept), expected=[row["step"] for row in kept])
+    again = MetricsFile(path, until=len(kept), lines=len(kept))
     for row in rows[len(kept) :]:
         again.write(row)
     again.close()

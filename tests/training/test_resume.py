@@ -145,16 +145,18 @@ def test_a_full_disk_leaves_the_checkpoints_before(tmp_path, size, caplog):
         return TrainState(np.array(step, np.int32), {"weights": weights}, {}, ())
 
     checkpoints = Checkpoints(tmp_path / "checkpoints", {"seed": 3})
-    checkpoints.save(state(1))
+    checkpoints.save(state(1), lines=1)
     with no_space_beyond(size), pytest.raises(DiskFullError, match=r"checkpoints/2: there is no space left"):
-        checkpoints.save(state(2))
+        checkpoints.save(state(2), lines=2)
     checkpoints.close()
     assert not any(record.exc_info for record in caplog.records)
     again = Checkpoints(tmp_path / "checkpoints", {"seed": 3})
     assert again.latest_step() == 1
-    again.save(state(2))
+    again.save(state(2), lines=2)
     again.close()
-    problem.assert_trained_equal(again.restore(state), state(2))
+    restored = again.restore(state)
+    problem.assert_trained_equal(restored.state, state(2))
+    assert restored.lines == 2
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
 
 

@@ -198,7 +198,7 @@ def test_evaluation_needs_a_finished_training(tmp_path):
             {"joint__localizer_rate__middle": 0.0},
             "config.joint.localizer_rate.middle must be a number above 0",
         ),
-        ({"optimizer": "sgd"}, "config.optimizer must be one of adam, momentum"),
+        ({"optimizer": "sgd"}, "config.optimizer must be one of adadelta, adam"),
     ],
 )
 def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
