@@ -96,8 +96,15 @@ def folder() -> Rule:
     return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
 
 
+SUB_BATCHES = "parts of an update whose gradients are added up one after another"
+
+# Of every experiment: in what dtype networks compute, when they are trained and when they are evaluated alike.
+# Parameters and the optimizer's state are float32, as are thetas, offsets, statistics and losses.
+DTYPE: dict[str, Rule] = {"dtype": one_of(["float32", "bfloat16"]).saying("of the networks' activations")}
+
 # Of every experiment: how training is done and watched, not what comes of it; see `stages.WATCHING`.
 RUNNING: dict[str, Rule] = {
+    "remat": boolean().saying("whether activations are computed again for the gradients, to save memory"),
     "parallel": one_of(PARALLELISMS).saying("how devices share a batch; a run may go on under the other"),
     "log_every": whole(1).saying("steps from one line of metrics to the next"),
     "checkpoint_every": whole(1).saying("steps from one checkpoint to the next"),
@@ -126,6 +133,23 @@ def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
     for key, rule in rules.items():
         if not rule.holds(values[key]):
             raise ConfigError(f"config.{key} must be {rule.expected}, got {values[key]!r}")
+
+
+def check_sub_batches(config: Config, group: str = "") -> None:
+    """Checks that the batches of a group of settings can be split evenly.
+
+    Args:
+      config: the settings.
+      group: of them, such as "pretrain"; "" for settings outside of groups.
+
+    Raises: ConfigError naming the keys.
+    """
+    settings, prefix = (config[group], f"config.{group}") if group else (config, "config")
+    if settings.batch_size % settings.sub_batches:
+        raise ConfigError(
+            f"{prefix}.sub_batches must divide {prefix}.batch_size={settings.batch_size}, "
+            f"got {settings.sub_batches}"
+        )
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

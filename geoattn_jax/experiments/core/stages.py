@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from geoattn_jax.experiments.core.config import Config, flatten, is_below, restrict
 
-# How training is done and watched, not what comes of it. `parallel` adds up gradients in another order: a run
-# may go on under the other value, and then differs from either by rounding.
-WATCHING = ("parallel", "log_every", "checkpoint_every", "tensorboard")
+# How training is done and watched, not what comes of it. `parallel` adds up gradients in another order, `remat`
+# may round otherwise: a run may go on under the other value, and then differs from either by rounding.
+WATCHING = ("parallel", "remat", "log_every", "checkpoint_every", "tensorboard")
 
 
 @dataclasses.dataclass(frozen=True)
