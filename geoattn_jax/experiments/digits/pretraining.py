@@ -14,27 +14,11 @@ from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
 from geoattn_jax.experiments.digits.digit_pools import Pools
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.models.dcn_lenet import DCNLeNet
-from geoattn_jax.models.deform_lenet import DeformLeNet
-from geoattn_jax.models.lenet import LeNet
-from geoattn_jax.models.stn_lenet import STNLeNet
 from geoattn_jax.training import Phase
 from geoattn_jax.training.phase import Params
 
-CNNS = ("lenet", "stn", "dcn", "deform")
 TEST_FRAMES = 1000
 TEST_BATCH = 50
-
-
-def make_cnn(name: str, *, frame_size: int) -> nn.Module:
-    """A CNN by its name: those of the paper's Figure 1, and "deform", the one of its Eq. 1b."""
-    cnns = {
-        "lenet": LeNet,
-        "stn": partial(STNLeNet, output_hw=(frame_size // 2, frame_size // 2)),
-        "dcn": DCNLeNet,
-        "deform": DeformLeNet,
-    }
-    return cnns[name]()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit

@@ -23,6 +23,7 @@ from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
+from geoattn_jax.experiments.digits.cnns import make_cnn
 from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
 from geoattn_jax.experiments.digits.lstm_rounds import (
     Scores,
@@ -31,7 +32,7 @@ from geoattn_jax.experiments.digits.lstm_rounds import (
     rounds_phase,
     score_rounds,
 )
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.experiments.digits.two_stage_plan import (
     check,

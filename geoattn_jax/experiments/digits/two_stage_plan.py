@@ -7,8 +7,8 @@ from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.digits.cnns import CNNS
 from geoattn_jax.experiments.digits.lstm_rounds import num_updates
-from geoattn_jax.experiments.digits.pretraining import CNNS
 from geoattn_jax.training.optimizers import ELEMENTWISE, OPTIMIZERS
 from geoattn_jax.training.schedules import SCHEDULES
 
@@ -64,7 +64,7 @@ def paper_config() -> Config:
                 "learning_rate": 1.0,
                 "optimizer": "adadelta",
                 "schedule": "constant",
-                "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
+                "steps": dict.fromkeys(CNNS, steps),
                 "evaluate_every": 500,
             },
             "lstm": {
