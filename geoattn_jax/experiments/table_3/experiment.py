@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import get_args
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
-from geoattn_jax.descriptors.similarity import Kind
+from geoattn_jax.descriptors.pooling import POOLINGS
 from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.published_weights import no_weights
 from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
@@ -61,7 +60,7 @@ RULES: dict[str, Rule] = {
     "models": rules.some_of(REGIONS).saying("whose regions are described"),
     **{f"{stream}.{key}": rule for stream in STREAMS for key, rule in PHASES.items()},
     "pooling.components": rules.whole(2).saying("principal components of a frame's features"),
-    "pooling.kind": rules.one_of(get_args(Kind)).saying("how trajectories are compared"),
+    "pooling.kind": rules.one_of(POOLINGS).saying("how a clip's frames become one descriptor"),
     "svm_c": rules.positive().saying("the classifier's penalty"),
 }
 
