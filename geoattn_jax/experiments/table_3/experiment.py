@@ -108,11 +108,7 @@ def kitchen_streams_config() -> Config:
             "experiment": "six_streams",
             "seed": 0,
             "runs": 5,
-            "data": {
-                "source": "kitchen_mini",
-                "world_seed": 0,
-                "clips": {"train": 1680, "validation": 140, "test": 1260},
-            },
+            "data": SOURCES["kitchen_mini"].defaults(),
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
@@ -216,7 +212,7 @@ class SixStreams:
         """The same networks, and the clips of another source in the place of the test clips."""
         source = WithVideo(self.source, video)
         streams = {
-            place: dataclasses.replace(level, frames=dataclasses.replace(level.frames, source=source))
+            place: dataclasses.replace(level, frames=level.frames.of(source))
             for place, level in self.streams.items()
         }
         return dataclasses.replace(self, source=source, streams=streams)
@@ -269,6 +265,13 @@ def rules_of(config: Config) -> Mapping[str, Rule]:
     if not rule.holds(name):
         raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
     return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
+
+
+def defaults_of(config: Config) -> Config:
+    """What stands for keys that a config lacks, those of its data set included."""
+    defaults = kitchen_streams_config()
+    defaults.data = SOURCES[config.data.source].defaults()
+    return defaults
 
 
 def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:
