@@ -96,13 +96,19 @@ def folder() -> Rule:
     return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
 
 
-# Of every experiment: how training is done and watched, not what comes of it; see `stages.WATCHING`.
+# Of every experiment: how training is done and watched, not what comes of it. `parallel` adds up gradients in
+# another order: a run may go on under the other value, and then differs from either by rounding.
 RUNNING: dict[str, Rule] = {
     "parallel": one_of(PARALLELISMS).saying("how devices share a batch; a run may go on under the other"),
     "log_every": whole(1).saying("steps from one line of metrics to the next"),
     "checkpoint_every": whole(1).saying("steps from one checkpoint to the next"),
     "tensorboard": boolean().saying("whether metrics are written for TensorBoard, too"),
 }
+
+
+def running_defaults() -> dict[str, Any]:
+    """A config's values of these keys."""
+    return {"parallel": "jit", "log_every": 10, "checkpoint_every": 500, "tensorboard": False}
 
 
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:

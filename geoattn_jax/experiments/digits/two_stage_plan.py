@@ -76,10 +76,7 @@ def paper_config() -> Config:
                 "optimizer": "rmsprop",
                 "schedule": "constant",
             },
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **rules.running_defaults(),
         }
     )
 

@@ -106,10 +106,7 @@ def kitchen_config() -> Config:
                 "schedule": "cosine",
             },
             "evaluate_every": 200,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **rules.running_defaults(),
         }
     )
 

@@ -124,10 +124,7 @@ def kitchen_streams_config() -> Config:
             "pooling": {"components": 32, "kind": "rbf"},
             "svm_c": 1.0,
             "evaluate_every": 250,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **rules.running_defaults(),
         }
     )
 
