@@ -15,6 +15,7 @@ class NoisyClips:
     class_names = ("cut", "peel", "stir")
     class_groups: ClassVar = {"with_knife": (0, 1)}
     flow_bound = 4.0
+    flow_method = "dis"
 
     def record(self, known):
         return {}

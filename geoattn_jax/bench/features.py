@@ -38,6 +38,7 @@ class ClipsInMemory:
     class_names = ("noise",)
     class_groups: ClassVar[Mapping[str, Sequence[int]]] = {}
     flow_bound = 1.0
+    flow_method = "dis"
 
     def __init__(self, level: Level, count: int):
         random = np.random.default_rng(0)

@@ -16,8 +16,9 @@ from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
 from geoattn_jax.data.digits import digit_pool, load_digits
 from geoattn_jax.data.scaled_digits import ScaledDigits
+from geoattn_jax.experiments.digits.cnns import make_cnn
 from geoattn_jax.experiments.digits.digit_pools import Pools
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.layers import offset_labels
 from geoattn_jax.training import Phase
 from geoattn_jax.training.labels import by_module, label_parameters

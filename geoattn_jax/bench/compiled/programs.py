@@ -13,7 +13,8 @@ from geoattn_jax.bench import kernels, lstm, pretrain
 from geoattn_jax.data.levels import PAPER_LEVELS
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.cnns import make_cnn
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.models.vgg import VGG16
 from geoattn_jax.training import Phase

@@ -98,11 +98,13 @@ def folder() -> Rule:
 
 SUB_BATCHES = "parts of an update whose gradients are added up one after another"
 
-# Of every experiment: in what dtype networks compute, when they are trained and when they are evaluated alike.
-# Parameters and the optimizer's state are float32, as are thetas, offsets, statistics and losses.
+# Of every experiment: in what dtype networks compute, in training as in evaluation. Parameters, the state of
+# optimizers, statistics, losses, thetas and offsets are float32 all the same.
 DTYPE: dict[str, Rule] = {"dtype": one_of(["float32", "bfloat16"]).saying("of the networks' activations")}
 
-# Of every experiment: how training is done and watched, not what comes of it; see `stages.WATCHING`.
+# Of every experiment: how training is done and watched, not what comes of it. `parallel` adds up gradients in
+# another order, `remat` compiles another program: a run may go on under the other value, and then differs by
+# rounding.
 RUNNING: dict[str, Rule] = {
     "remat": boolean().saying("whether activations are computed again for the gradients, to save memory"),
     "parallel": one_of(PARALLELISMS).saying("how devices share a batch; a run may go on under the other"),
@@ -110,6 +112,17 @@ RUNNING: dict[str, Rule] = {
     "checkpoint_every": whole(1).saying("steps from one checkpoint to the next"),
     "tensorboard": boolean().saying("whether metrics are written for TensorBoard, too"),
 }
+
+
+def running_defaults() -> dict[str, Any]:
+    """A config's values of these keys."""
+    return {
+        "remat": False,
+        "parallel": "jit",
+        "log_every": 10,
+        "checkpoint_every": 500,
+        "tensorboard": False,
+    }
 
 
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
@@ -150,6 +163,11 @@ def check_sub_batches(config: Config, group: str = "") -> None:
             f"{prefix}.sub_batches must divide {prefix}.batch_size={settings.batch_size}, "
             f"got {settings.sub_batches}"
         )
+
+
+def computation(config: Config) -> dict[str, Any]:
+    """How networks compute, as their modules' attributes."""
+    return {"dtype": config.dtype, "remat": config.remat}
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

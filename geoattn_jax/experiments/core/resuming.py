@@ -43,10 +43,8 @@ def completed(experiment: Experiment, values: Mapping[str, Any]) -> Config:
     """A recorded config, with the defaults of those keys that there were not yet when it was written."""
     config = Config(values)
     known, wanted = flatten(config), experiment.rules(config).keys()
-    added = {
-        key: value for key, value in flatten(experiment.defaults()).items() if key in wanted - known.keys()
-    }
-    return nest(known | added)
+    defaults = flatten(experiment.defaults(config))
+    return nest(known | {key: value for key, value in defaults.items() if key in wanted - known.keys()})
 
 
 def resume(

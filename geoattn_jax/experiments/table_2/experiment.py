@@ -16,14 +16,14 @@ from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.published_weights import check_weights, no_weights
 from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
-from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches, training_stages
+from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
     SCALES,
     AttentionLevel,
 )
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, Rule, restrict
+from geoattn_jax.experiments.core.config import Config, Rule, check_sub_batches, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
@@ -85,6 +85,7 @@ def kitchen_config() -> Config:
             },
             "clips": {"train": 3360, "validation": 420, "test": 1260},
             "frames_per_clip": 3,
+            "dtype": "float32",
             "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
@@ -106,10 +107,7 @@ def kitchen_config() -> Config:
                 "schedule": "cosine",
             },
             "evaluate_every": 200,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **rules.running_defaults(),
         }
     )
 
@@ -155,7 +153,7 @@ class SupervisedAttention:
 
         Raises: ConfigError naming the key.
         """
-        check_batches(config)
+        check_sub_batches(config)
         check_weights(config, config.localizers)
         levels = [SCALES[config.scale][name] for name in config.levels]
         check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)

@@ -1,4 +1,4 @@
-"""From the features of all frames to one descriptor for each clip: PCA and temporal correlation pooling."""
+"""From the features of all frames to one descriptor for each clip: PCA and pooling."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from geoattn_jax.descriptors import Projection, fit_pca_in_portions, temporal_correlation
-from geoattn_jax.descriptors.similarity import Kind, median_of, pair_distances
+from geoattn_jax.descriptors import Projection, fit_pca_in_portions
+from geoattn_jax.descriptors.pooling import POOLINGS, Pooling
+from geoattn_jax.descriptors.similarity import median_of, pair_distances
 from geoattn_jax.experiments.table_3.features import PaddedClips, clip_by_clip, padded
 
 CLIPS_AT_ONCE = 60  # that are pooled
@@ -26,7 +27,7 @@ class ClipFeatures(NamedTuple):
 
 
 def describe_clips(
-    train: ClipFeatures, test: ClipFeatures, *, components: int, kind: Kind
+    train: ClipFeatures, test: ClipFeatures, *, components: int, kind: str
 ) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "b p"]]:
     """The descriptors of training and test clips; what is fitted is fitted to the training clips.
 
@@ -36,11 +37,11 @@ def describe_clips(
     Args:
       train, test: the clips.
       components: how many principal components are kept; no more than there are features.
-      kind: of pooling.
+      kind: of pooling, one of `POOLINGS`.
     """
     projection = fit_pca_in_portions(train.features, components)
-    sigma = _unit(train, projection)
-    return _pooled(train, projection, kind, sigma), _pooled(test, projection, kind, sigma)
+    sigma, pooling = _unit(train, projection), POOLINGS[kind]
+    return _pooled(train, projection, pooling, sigma), _pooled(test, projection, pooling, sigma)
 
 
 def _unit(clips: ClipFeatures, projection: Projection) -> float:
@@ -55,11 +56,11 @@ def _unit(clips: ClipFeatures, projection: Projection) -> float:
 
 
 def _pooled(
-    clips: ClipFeatures, projection: Projection, kind: Kind, sigma: float
+    clips: ClipFeatures, projection: Projection, pooling: Pooling, sigma: float
 ) -> Float[np.ndarray, "n p"]:
     descriptors = None
     for numbers, trajectories, lengths in _projected(clips, projection, set(range(len(clips.lengths)))):
-        pooled = np.asarray(temporal_correlation(trajectories, lengths, kind=kind, sigma=sigma))
+        pooled = np.asarray(pooling(trajectories, lengths, sigma))
         if descriptors is None:
             descriptors = np.empty((len(clips.lengths), pooled.shape[1]), pooled.dtype)
         descriptors[numbers] = pooled[: len(numbers)]

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import get_args
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
-from geoattn_jax.descriptors.similarity import Kind
+from geoattn_jax.descriptors.pooling import POOLINGS
 from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.published_weights import no_weights
 from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
@@ -61,7 +60,7 @@ RULES: dict[str, Rule] = {
     "models": rules.some_of(REGIONS).saying("whose regions are described"),
     **{f"{stream}.{key}": rule for stream in STREAMS for key, rule in PHASES.items()},
     "pooling.components": rules.whole(2).saying("principal components of a frame's features"),
-    "pooling.kind": rules.one_of(get_args(Kind)).saying("how trajectories are compared"),
+    "pooling.kind": rules.one_of(POOLINGS).saying("how a clip's frames become one descriptor"),
     "svm_c": rules.positive().saying("the classifier's penalty"),
 }
 
@@ -109,16 +108,13 @@ def kitchen_streams_config() -> Config:
             "experiment": "six_streams",
             "seed": 0,
             "runs": 5,
-            "data": {
-                "source": "kitchen_mini",
-                "world_seed": 0,
-                "clips": {"train": 1680, "validation": 140, "test": 1260},
-            },
+            "data": SOURCES["kitchen_mini"].defaults(),
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
             "recognizer": "small_wide",
             "models": tuple(REGIONS),
+            "dtype": "float32",
             "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
@@ -129,10 +125,7 @@ def kitchen_streams_config() -> Config:
             "pooling": {"components": 32, "kind": "rbf"},
             "svm_c": 1.0,
             "evaluate_every": 250,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **rules.running_defaults(),
         }
     )
 
@@ -217,7 +210,7 @@ class SixStreams:
         """The same networks, and the clips of another source in the place of the test clips."""
         source = WithVideo(self.source, video)
         streams = {
-            place: dataclasses.replace(level, frames=dataclasses.replace(level.frames, source=source))
+            place: dataclasses.replace(level, frames=level.frames.of(source))
             for place, level in self.streams.items()
         }
         return dataclasses.replace(self, source=source, streams=streams)
@@ -270,6 +263,13 @@ def rules_of(config: Config) -> Mapping[str, Rule]:
     if not rule.holds(name):
         raise ConfigError(f"config.data.source must be {rule.expected}, got {name!r}")
     return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
+
+
+def defaults_of(config: Config) -> Config:
+    """What stands for keys that a config lacks, those of its data set included."""
+    defaults = kitchen_streams_config()
+    defaults.data = SOURCES[config.data.source].defaults()
+    return defaults
 
 
 def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:

@@ -234,7 +234,7 @@ def test_a_folder_without_classes_is_named(tmp_path):
 def test_a_source_with_a_video_has_the_runs_training_clips(video, tmp_path):
     noisy = NoisyClips()
     clips = VideoFolder(noisy.class_names, {"test": (LabelledClip(video, 0),)})
-    file = VideoClips(clips, tmp_path / "cache", noisy.flow_bound)
+    file = VideoClips(clips, tmp_path / "cache", flow_bound=noisy.flow_bound)
     both = WithVideo(noisy, file)
     assert isinstance(both, ClipSource)
     assert (both.class_names, both.class_groups, both.flow_bound) == (

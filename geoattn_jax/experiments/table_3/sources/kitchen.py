@@ -1,6 +1,5 @@
 """KitchenMini's clips for the six streams: rendered when they are first asked for."""
 
-import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,6 @@ from geoattn_jax.experiments.core.data_record import DataRecord
 CLIPS_AT_ONCE = 20  # that are rendered
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class KitchenClips:
     """A `ClipSource` of generated clips, whose flow is the scene's own.
 
@@ -42,19 +40,15 @@ class KitchenClips:
       folder: keeps the hard-coded regions.
     """
 
-    seed: int
-    num_clips: Mapping[Split, int]
-    folder: Path
-    _rendered: dict[tuple, UInt8[np.ndarray, "n ..."]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-    _found: dict[tuple, Float[np.ndarray, "n crops 2"]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-
     class_names: ClassVar = CLASS_NAMES
     class_groups: ClassVar = CLASS_GROUPS
     flow_bound: ClassVar = BOUND / 7  # the levels are a seventh of the paper's
+    flow_method: ClassVar = "dis"
+
+    def __init__(self, seed: int, num_clips: Mapping[Split, int], folder: Path):
+        self.seed, self.num_clips, self.folder = seed, num_clips, folder
+        self._rendered: dict[tuple[Split, str, Stream, int], UInt8[np.ndarray, "n ..."]] = {}
+        self._found: dict[tuple[Split, str], Float[np.ndarray, "n crops 2"]] = {}
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""

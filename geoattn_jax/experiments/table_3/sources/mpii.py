@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import config_dict
 
 from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import Stream, decode_flow, encode_flow
+from geoattn_jax.data.flow import FlowMethod, Stream, decode_flow, encode_flow
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
 from geoattn_jax.data.mpii_records import MpiiRecords
@@ -40,13 +40,13 @@ def mpii_data(size: str) -> dict[str, Any]:
         "size": size,
         "stride": 4,
         "background": True,
+        "flow_method": "dis",
         "protocol": "fixed",
         "data_dir": config_dict.placeholder(str),  # TFDS's own by default, and its downloads/manual
         "manual_dir": config_dict.placeholder(str),
     }
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class MpiiClips:
     """A `ClipSource` whose frames are read and decoded by as many threads as there are cores.
 
@@ -54,12 +54,11 @@ class MpiiClips:
       records: of each split.
     """
 
-    records: Mapping[Split, MpiiRecords]
-    _threads: ThreadPoolExecutor = dataclasses.field(
-        default_factory=lambda: ThreadPoolExecutor(os.cpu_count()), init=False, repr=False
-    )
-
     class_groups: ClassVar = {}
+
+    def __init__(self, records: Mapping[Split, MpiiRecords]):
+        self.records = records
+        self._threads = ThreadPoolExecutor(os.cpu_count())
 
     @classmethod
     def of_protocol(cls, builder: Any, protocol: Protocol) -> "MpiiClips":
@@ -73,7 +72,7 @@ class MpiiClips:
             MpiiRecords.of_subjects(builder, subjects_of(protocol, split)) for split in ("train", "test")
         )
         some = np.unique(np.linspace(0, len(train) - 1, VALIDATION_CLIPS).round().astype(int))
-        validation = dataclasses.replace(train, clips=tuple(train.clips[number] for number in some))
+        validation = MpiiRecords(builder, [train.clips[number] for number in some])
         return cls({"train": train, "validation": validation, "test": test})
 
     @property
@@ -85,6 +84,11 @@ class MpiiClips:
     def flow_bound(self) -> float:
         """See `ClipSource`."""
         return self.records["train"].flow_bound
+
+    @property
+    def flow_method(self) -> FlowMethod:
+        """See `ClipSource`."""
+        return self.records["train"].flow_method
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import STACK, Stream, decode_flow
+from geoattn_jax.data.flow import STACK, FlowMethod, Stream, decode_flow
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
@@ -34,11 +34,13 @@ class ClipSource(Protocol):
       class_groups: labels of classes whose average precision is to be told as a group's, by the group's name;
         may be empty.
       flow_bound: what the ends of the encoded flow stand for, pixels of the level.
+      flow_method: by which that of a further video is to be computed.
     """
 
     class_names: Sequence[str]
     class_groups: Mapping[str, Sequence[int]]
     flow_bound: float
+    flow_method: FlowMethod
 
     def record(self, known: DataRecord) -> DataRecord:
         """What identifies the clips, given what an earlier run recorded; {} if they are generated."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from geoattn_jax.data.flow import Stream
+from geoattn_jax.data.flow import FlowMethod, Stream
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.core.data_record import DataRecord
@@ -39,6 +39,11 @@ class WithVideo:
     def flow_bound(self) -> float:
         """See `ClipSource`."""
         return self.run.flow_bound
+
+    @property
+    def flow_method(self) -> FlowMethod:
+        """See `ClipSource`."""
+        return self.run.flow_method
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""
