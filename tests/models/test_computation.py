@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from narrow_vgg import NarrowVGG16, NarrowVGGF
 from variables import normal, random_variables
@@ -49,7 +50,8 @@ def case(name, **computation):
     """A network's variables, and outputs with new state as a function of its parameters."""
     make, shape, options = NETWORKS[name]
     model, inputs = make(**computation), normal(0, *shape)
-    variables = random_variables(model, inputs, scale=0.05, **options)
+    scale = 0.1 if name == "VGG16" else 0.05  # with smaller parameters the image would be lost on its way
+    variables = random_variables(model, inputs, scale=scale, **options)
 
     def outputs(params):
         return model.apply({**variables, "params": params}, inputs, mutable=["batch_stats"], **options)
@@ -60,6 +62,17 @@ def case(name, **computation):
 def loss(outputs, params):
     made, state = outputs(params)
     return sum(jnp.mean(jnp.square(one.astype("float32"))) for one in jax.tree.leaves(made)), state
+
+
+def made_and_gradients(name, **computation):
+    """The loss and the new state, and the gradients."""
+    params, outputs = case(name, **computation)
+    return jax.jit(jax.value_and_grad(partial(loss, outputs), has_aux=True))(params)
+
+
+def apart(one, other):
+    """The distance of two trees, relative to the second."""
+    return float(optax.tree.norm(optax.tree.sub(one, other)) / optax.tree.norm(other))
 
 
 def kept_bytes(name, **computation):
@@ -89,17 +102,11 @@ def test_rematerialized_networks_keep_less(name):
 @pytest.mark.parametrize("name", ["STNLeNet", "CNNLSTM", "VGG16"])
 def test_bfloat16_and_remat_change_little(name):
     """Rematerialized networks have the same gradients and statistics; those of bfloat16 are close."""
-    (params, plain), (_, again), (_, rounded) = (
-        case(name), case(name, remat=True), case(name, remat=True, dtype="bfloat16"),
-    )  # fmt: skip
-    exact, same, close = (
-        jax.jit(jax.value_and_grad(partial(loss, outputs), has_aux=True))(params)
-        for outputs in (plain, again, rounded)
-    )
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), same, exact)
-    np.testing.assert_allclose(close[0][0], exact[0][0], rtol=0.03)
-    for one, other in zip(jax.tree.leaves(close[1]), jax.tree.leaves(exact[1]), strict=True):
-        assert float(jnp.linalg.norm(one - other)) < 0.1 * float(jnp.linalg.norm(other))
+    computations = ({}, {"remat": True}, {"remat": True, "dtype": "bfloat16"})
+    exact, same, close = (made_and_gradients(name, **computation) for computation in computations)
+    assert all(difference < 1e-4 for difference in jax.tree.leaves(jax.tree.map(apart, same, exact)))
+    assert apart(close[0][0], exact[0][0]) < 0.03
+    assert apart(close[1], exact[1]) < 0.1
 
 
 @pytest.mark.parametrize("name", ["LeNet", "ResNet18"])

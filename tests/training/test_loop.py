@@ -11,7 +11,7 @@ import optax
 import pytest
 import training_problem as problem
 
-from geoattn_jax.training import NonFiniteError, Phase, read_metrics, train
+from geoattn_jax.training import NonFiniteError, Phase, in_sub_batches, read_metrics, train
 from geoattn_jax.training.labels import by_module, label_parameters
 from geoattn_jax.training.step import initial_opt_state
 

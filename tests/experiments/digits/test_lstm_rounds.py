@@ -86,9 +86,12 @@ def test_sub_batches_make_the_big_batchs_steps(x64):
         halves = [parts.batch(SEED, 2 * step + half).order for half in (0, 1)]
         np.testing.assert_array_equal(np.concatenate(halves), whole.batch(SEED, step).order)
     start = initial(data)
-    one, other = (train([rounds], start, {}, seed=SEED, devices=jax.devices()[:1]) for rounds in (whole, parts))
+    one, other = (
+        train([rounds], start, {}, seed=SEED, devices=jax.devices()[:1]) for rounds in (whole, parts)
+    )
     assert (one.step, other.step) == (whole.steps, 2 * whole.steps)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10), other.params, one.params)
+    # Gradients are added up in float32.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), other.params, one.params)
 
 
 def test_a_round_does_not_depend_on_how_many_there_are():
