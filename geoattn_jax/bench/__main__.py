@@ -87,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     """Runs a suite as the options say, prints its tables and keeps the record."""
+    # JAX would take most of a GPU's memory before PyTorch has any.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     suite = load(options.command)
     if options.list:
         print("\n".join(f"{name}  {what}" for name, what in suite.workloads.items()))
@@ -99,8 +101,6 @@ def run(options: argparse.Namespace) -> None:
         machine.pin_to_cores(options.cores)
     # May start this program over, so that nothing that takes long comes before.
     runtime.tune_cpu(allocator=options.allocator == "tuned")
-    # JAX would take most of a GPU's memory before PyTorch has any.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from geoattn_jax.bench.running import measured  # which asks JAX for its devices
 
     record = measured(

@@ -62,12 +62,9 @@ def _multiplying_in(precision: Precision, contender: Contender) -> Contender:
     return dataclasses.replace(contender, call=call)
 
 
-CASES: dict[str, Cases] = {
-    **dict.fromkeys(("D1", "D2", "S2", "S1", "S3", "R1"), _kernel),
-    "dcn": _steps("pretrain"),
-    "sstn": _steps("sstn"),
-    "rounds": _steps("lstm"),
-}
+KERNELS = dict.fromkeys(("D1", "D2", "S2", "S1", "S3", "R1"), _kernel)
+STEPS = {"dcn": _steps("pretrain"), "sstn": _steps("sstn"), "rounds": _steps("lstm")}
+CASES: dict[str, Cases] = KERNELS | STEPS
 WITHOUT_PRODUCTS = ("S1", "S2", "S3", "R1")  # for which TF32 is float32
 WHAT = {
     **{name: workload.what for name, workload in kernels.WORKLOADS.items()},
@@ -77,8 +74,9 @@ WHAT = {
 }
 WORKLOADS = {
     f"{name}-{precision}": f"{WHAT[name]}; {precision}"
-    for precision in ("float32", "tf32", "bfloat16")
-    for name in CASES
+    for part in (KERNELS, STEPS)
+    for precision in ("float32", "bfloat16", "tf32")
+    for name in part
     if not (precision == "tf32" and name in WITHOUT_PRODUCTS)
 }
 
