@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from geoattn_jax.descriptors import Projection, fit_pca_in_portions
 from geoattn_jax.descriptors.pooling import POOLINGS, Pooling
 from geoattn_jax.descriptors.similarity import median_of, pair_distances
-from geoattn_jax.experiments.table_3.features import PaddedClips, clip_by_clip, padded
+from geoattn_jax.experiments.table_3.padded_clips import PaddedClips, clip_by_clip, padded
 
 CLIPS_AT_ONCE = 60  # that are pooled
 FRAMES_AT_ONCE = 8192  # of them

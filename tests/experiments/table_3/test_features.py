@@ -10,8 +10,9 @@ from clip_sources import LENGTHS, NoisyClips
 from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.table_3.features import Trained, clip_by_clip, extract_features, padded
+from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.experiments.table_3.padded_clips import clip_by_clip, padded
 from geoattn_jax.models.sstn import SSTN
 
 LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
