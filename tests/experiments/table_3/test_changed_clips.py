@@ -98,7 +98,6 @@ def test_more_runs_and_more_models_are_added(once, workdir):
     assert trainings(workdir) == before[0]
     assert features(workdir, "train") != before[1]
     with np.load(workdir / "rgb" / RUN / "features_train.npz") as found:
-    with np.load(workdir / "rgb" / RUN / "features_train.npz") as found:
         assert {name.partition(".")[0] for name in found} - {"lengths", "seconds"} == {"sstn", "hard_coded"}
     assert {row.n for row in runs.rows(workdir)} == {2}
 
