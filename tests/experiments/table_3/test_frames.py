@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clip_sources import LENGTHS, NoisyClips
+from clip_sources import LENGTHS, NoisyClips, motion_windows
 
 from geoattn_jax.data.flow import STREAMS, encode_flow
 from geoattn_jax.data.levels import Level
@@ -12,7 +12,7 @@ from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.attention.task import FrameSource
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource
 
 LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
 SOURCE = NoisyClips()

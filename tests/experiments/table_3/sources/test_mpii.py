@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clip_sources import motion_windows
 
 pytest.importorskip("tensorflow_datasets", reason="needs geoattn-jax[tfds]")
 pytest.importorskip("array_record", reason="needs geoattn-jax[tfds]")
@@ -17,7 +18,7 @@ from geoattn_jax.data.mpii_cooking import MpiiCooking, MpiiCookingConfig
 from geoattn_jax.data.mpii_videos import Keeping
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.table_3.sources.mpii import VALIDATION_CLIPS, MpiiClips
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource
 
 KEPT_HW, FLOW_HW, BOUND = (48, 64), (36, 48), 10.0
 DETAIL = Level("detail", KEPT_HW, (48, 48), (16, 16), max_pool=3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clip_sources import motion_windows
 from video_files import moving_texture, write_avi
 
 from geoattn_jax.data import video_cache
@@ -9,7 +10,7 @@ from geoattn_jax.data.flow import compute_flow, encode_flow, resize_flow, stack_
 from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.data.video import read_video
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.videos import FLOW_HW, VideoClips
 
 LENGTHS = {"train": (3, 12), "validation": (2,), "test": (4,)}
