@@ -5,7 +5,7 @@ from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES
 from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Rule
+from geoattn_jax.experiments.core.config import SUB_BATCHES, Rule
 from geoattn_jax.training.optimizers import OPTIMIZERS
 
 TRAININGS: dict[str, Rule] = {
@@ -15,10 +15,11 @@ TRAININGS: dict[str, Rule] = {
     "levels": rules.some_of(LEVEL_NAMES).saying("how closely the networks look"),
     "recognizer": rules.one_of(NETWORKS).saying("the network that classifies the region"),
     "batch_size": rules.whole(1).saying("frames in an update"),
-    "sub_batches": rules.whole(1).saying("parts of an update whose gradients are added up one after another"),
+    "sub_batches": rules.whole(1).saying(SUB_BATCHES),
     "evaluation_batch": rules.whole(1).saying("frames that are evaluated at a time"),
     "optimizer": rules.one_of(OPTIMIZERS).saying("of both phases"),
     **WEIGHTS_RULES,
     "evaluate_every": rules.whole(1).saying("updates from one validation accuracy to the next"),
+    **rules.DTYPE,
     **rules.RUNNING,
 }

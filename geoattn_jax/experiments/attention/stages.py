@@ -3,11 +3,11 @@
 from geoattn_jax.data.levels import LevelName
 from geoattn_jax.experiments.attention.phases import Section
 from geoattn_jax.experiments.attention.trainings import MODELS, guide_folder, joint_folder
-from geoattn_jax.experiments.core.config import Config, ConfigError, restrict
+from geoattn_jax.experiments.core.config import Config, restrict
 from geoattn_jax.experiments.core.stages import WATCHING, Stage
 
 # Of all trainings.
-OF_TRAINING = ("scale", "recognizer", "batch_size", "sub_batches", "optimizer", "weights")
+OF_TRAINING = ("scale", "recognizer", "dtype", "batch_size", "sub_batches", "optimizer", "weights")
 OF_ALL_LEVELS = ("joint.recognizer_rate", "joint.schedule")
 EVALUATION = ("evaluation_batch", "evaluate_every")  # while training goes on, on validation frames
 
@@ -58,14 +58,3 @@ def training_stages(
         steps=section.joint(config).updates[level] * config.sub_batches,
     )
     return [guide, joint]
-
-
-def check_batches(config: Config) -> None:
-    """Checks that batches can be split into sub-batches.
-
-    Raises: ConfigError naming the key.
-    """
-    if config.batch_size % config.sub_batches:
-        raise ConfigError(
-            f"config.sub_batches must divide config.batch_size={config.batch_size}, got {config.sub_batches}"
-        )

@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
-from geoattn_jax.experiments.attention import networks
 from geoattn_jax.experiments.attention.control_regions import Region
+from geoattn_jax.experiments.attention.networks import network
 from geoattn_jax.experiments.attention.phases import Section
 from geoattn_jax.experiments.attention.published_weights import with_weights
 from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Variables
-from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.config import Config, computation
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.layers.spatial_transformer import ThetaMode
@@ -79,14 +80,10 @@ class AttentionLevel:
         config, level = self.config, self.frames.level
         dropout = self.section.dropout(config)
         axis_name = PMAP_AXIS if config.parallel == "pmap" else None
+        make = partial(network, axis_name=axis_name, **computation(config))
         model = SSTN(
-            networks.localizer(localizer, dropout_rate=dropout.localizer, axis_name=axis_name),
-            networks.recognizer(
-                config.recognizer,
-                self.frames.num_classes,
-                dropout_rate=dropout.recognizer,
-                axis_name=axis_name,
-            ),
+            make(localizer, dropout_rate=dropout.localizer),
+            make(config.recognizer, self.frames.num_classes, dropout_rate=dropout.recognizer),
             crop_hw=level.crop_hw,
             region_hw=level.window_hw,
             mode=mode,

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from geoattn_jax.data.moving_digits import MovingDigits
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, Rule
+from geoattn_jax.experiments.core.config import Config, Rule, check_sub_batches, computation
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
@@ -46,6 +46,7 @@ OWN_RULES: dict[str, Rule] = {
         for name in PROTOCOLS
     },
     "frames.batch_size": rules.whole(1).saying("frames in an update"),
+    "frames.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "frames.learning_rate": rules.positive().saying("of training on frames"),
     "frames.optimizer": rules.one_of(OPTIMIZERS).saying("of training on frames"),
     "frames.schedule": rules.one_of(SCHEDULES).saying("of that rate"),
@@ -54,6 +55,7 @@ OWN_RULES: dict[str, Rule] = {
         for name in PROTOCOLS
     },
     "clips.batch_size": rules.whole(1).saying("clips in an update"),
+    "clips.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "clips.units": rules.whole(1).saying("of the LSTM"),
     "clips.learning_rate": rules.positive().saying("of the LSTM"),
     "clips.cnn_learning_rate": rules.positive().saying("of the CNN meanwhile"),
@@ -66,7 +68,8 @@ SHARED_RULES = {
     key: rule for key, rule in two_stage_plan.RULES.items() if key not in ("experiment", "protocol")
 }
 RULES = OWN_RULES | SHARED_RULES
-CLIPS = ("seed", "digits", "frame_size", "video", "clips.units")  # what endless videos and the model are
+# What endless videos and the model are.
+CLIPS = ("seed", "digits", "frame_size", "video", "dtype", "clips.units")
 
 Cell = tuple[str, str, str]  # protocol, condition, model
 
@@ -86,6 +89,7 @@ def base_config() -> Config:
     config.frames = {
         "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
+        "sub_batches": 1,
         "learning_rate": 1e-2,
         "optimizer": "muon_convolutions",
         "schedule": "cosine",
@@ -93,6 +97,7 @@ def base_config() -> Config:
     config.clips = {
         "steps": {"new_motion": 250, "new_digits": 1200},
         "batch_size": 16,
+        "sub_batches": 1,
         "units": 128,
         "learning_rate": 3e-3,
         "cnn_learning_rate": 2e-4,
@@ -119,13 +124,14 @@ def stages(config: Config) -> list[Stage]:
                 *CLIPS,
                 f"frames.steps.{protocol}",
                 "frames.batch_size",
+                "frames.sub_batches",
                 "frames.learning_rate",
                 "frames.optimizer",
                 "frames.schedule",
             ),
             uses=curve,
             data=("train",),
-            steps=config.frames.steps[protocol],
+            steps=config.frames.steps[protocol] * config.frames.sub_batches,
         )
         clips = Stage(
             f"{protocol}/{condition}/clips",
@@ -133,6 +139,7 @@ def stages(config: Config) -> list[Stage]:
                 *CLIPS,
                 f"clips.steps.{protocol}",
                 "clips.batch_size",
+                "clips.sub_batches",
                 "clips.learning_rate",
                 "clips.cnn_learning_rate",
                 "clips.optimizer",
@@ -142,7 +149,7 @@ def stages(config: Config) -> list[Stage]:
             ),
             uses=curve,
             after=(frames.path,),
-            steps=config.clips.steps[protocol],
+            steps=config.clips.steps[protocol] * config.clips.sub_batches,
         )
         found += [frames, clips]
     return found
@@ -153,7 +160,7 @@ def make_end_to_end_plan(config: Config) -> Plan:
     return make_plan(
         config,
         stages(config),
-        results=("protocols", "conditions", "models", "test_videos", "parallel", *CLIPS),
+        results=("protocols", "conditions", "models", "test_videos", "parallel", "remat", *CLIPS),
         places=("data_dir",),
     )
 
@@ -178,6 +185,8 @@ class EndToEnd:
 
         Raises: ConfigError naming the key.
         """
+        for group in ("frames", "clips"):
+            check_sub_batches(config, group)
         papers = {}
         for protocol in config.protocols:
             second = dataclasses.replace(fitting, workdir=fitting.workdir / protocol)
@@ -229,6 +238,7 @@ class EndToEnd:
             f"{protocol}, {condition}: frames",
             steps=settings.frames.steps[protocol],
             batch_size=settings.frames.batch_size,
+            sub_batches=settings.frames.sub_batches,
             learning_rate=settings.frames.learning_rate,
             optimizer=settings.frames.optimizer,
             schedule=settings.frames.schedule,
@@ -240,7 +250,7 @@ class EndToEnd:
             [phase],
             *task.initial(),
             seed=settings.seed,
-            batch_size=settings.frames.batch_size,
+            batch_size=settings.frames.batch_size // settings.frames.sub_batches,
             log_every=settings.log_every,
         )
 
@@ -252,6 +262,7 @@ class EndToEnd:
             f"{protocol}, {condition}: clips",
             steps=settings.clips.steps[protocol],
             batch_size=settings.clips.batch_size,
+            sub_batches=settings.clips.sub_batches,
             learning_rate=settings.clips.learning_rate,
             cnn_learning_rate=settings.clips.cnn_learning_rate,
             optimizer=settings.clips.optimizer,
@@ -267,7 +278,7 @@ class EndToEnd:
             start.params,
             start.model_state,
             seed=settings.seed,
-            batch_size=settings.clips.batch_size,
+            batch_size=settings.clips.batch_size // settings.clips.sub_batches,
             log_every=settings.log_every,
         )
 
@@ -289,6 +300,7 @@ class EndToEnd:
             num_classes=len(clips.classes),
             lstm_units=settings.clips.units,
             axis_name=PMAP_AXIS if settings.parallel == "pmap" else None,
+            **computation(settings),
         )
         return StreamedVideos(model, self.two_stage[protocol].pools, clips, settings.seed)
 

@@ -7,14 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
+from geoattn_jax.experiments.core.losses import cross_entropy
 from geoattn_jax.experiments.digits.digit_pools import Pools
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.training import Phase
+from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.phase import Params
 
 TEST_FRAMES = 1000
@@ -48,6 +48,7 @@ class ScaledDigitsTask:
         *,
         steps: int,
         batch_size: int,
+        sub_batches: int = 1,
         learning_rate: float,
         evaluate_every: int,
         optimizer: str = "adadelta",
@@ -59,23 +60,23 @@ class ScaledDigitsTask:
           name: of the phase.
           steps: how many batches.
           batch_size: images in a batch.
+          sub_batches: see `in_sub_batches`.
           learning_rate: the highest.
           evaluate_every: after how many steps.
           optimizer, schedule: see `update_rule`; the paper's are the defaults.
         """
         rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
+        part = batch_size // sub_batches
 
         def batch(seed: int, step: int) -> ScaledDigits:
-            return self._render("train", seed, step * batch_size, batch_size)
+            return self._render("train", seed, step * part, part)
 
         def loss(params, model_state, batch, key):
             del key
-            logits = self._logits(params, batch)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-            accuracy = (logits.argmax(-1) == batch.labels).mean()
-            return losses.mean(), (model_state, {"accuracy": accuracy})
+            loss, accuracy = cross_entropy(self._logits(params, batch), batch.labels)
+            return loss, (model_state, {"accuracy": accuracy})
 
-        return Phase(
+        phase = Phase(
             name,
             steps=steps,
             batch=batch,
@@ -84,6 +85,7 @@ class ScaledDigitsTask:
             evaluate=lambda params, model_state: {"accuracy": self.test_accuracy(params)},
             evaluate_every=evaluate_every,
         )
+        return in_sub_batches(phase, sub_batches)
 
     def test_accuracy(self, params: Params) -> float:
         """The accuracy on a fixed set of images of the test digits."""

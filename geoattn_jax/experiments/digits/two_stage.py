@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
-from geoattn_jax.experiments.core.config import Config, restrict
+from geoattn_jax.experiments.core.config import Config, computation, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
@@ -40,6 +40,7 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
     make_two_stage_plan,
     num_classes,
 )
+from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import cached_arrays
 from geoattn_jax.training.phase import Params
@@ -137,7 +138,7 @@ class TwoStage:
         """What the CNN is pretrained on."""
         settings = self.plan.settings(f"{name}/pretrain")
         return ScaledDigitsTask(
-            cnn=make_cnn(name, frame_size=settings.frame_size),
+            cnn=make_cnn(name, frame_size=settings.frame_size, **computation(settings)),
             pools=self.pools,
             frame_size=settings.frame_size,
             seed=settings.seed,
@@ -151,6 +152,7 @@ class TwoStage:
             f"{name}: pretraining",
             steps=settings.pretrain.steps[name],
             batch_size=settings.pretrain.batch_size,
+            sub_batches=settings.pretrain.sub_batches,
             learning_rate=settings.pretrain.learning_rate,
             optimizer=settings.pretrain.optimizer,
             schedule=settings.pretrain.schedule,
@@ -162,7 +164,7 @@ class TwoStage:
             task.initial_params(),
             {},
             seed=settings.seed,
-            batch_size=settings.pretrain.batch_size,
+            batch_size=settings.pretrain.batch_size // settings.pretrain.sub_batches,
             log_every=settings.log_every,
         )
         return trained.params
@@ -171,9 +173,11 @@ class TwoStage:
         """The second stage: every round's test loss and accuracy."""
         folder = f"{name}/{condition}/lstm"
         settings = self.plan.settings(folder)
-        cnn = make_cnn(name, frame_size=self.task(name).frame_size)
         head = VideoClassifier(
-            cnn, num_classes=num_classes(settings.protocol), lstm_units=settings.lstm.units
+            self.task(name).cnn,
+            num_classes=num_classes(settings.protocol),
+            lstm_units=settings.lstm.units,
+            dtype=settings.dtype,
         )
         train = self._sequences(name, head, cnn_params, condition, "train")
         phase = rounds_phase(
@@ -183,6 +187,7 @@ class TwoStage:
             rounds=settings.lstm.rounds,
             epochs=settings.lstm.epochs,
             batch_size=settings.lstm.batch_size,
+            sub_batches=settings.lstm.sub_batches,
             learning_rate=settings.lstm.learning_rate,
             optimizer=settings.lstm.optimizer,
             schedule=settings.lstm.schedule,
@@ -193,7 +198,7 @@ class TwoStage:
             initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds),
             {},
             seed=settings.seed,
-            batch_size=settings.lstm.batch_size,
+            batch_size=settings.lstm.batch_size // settings.lstm.sub_batches,
             log_every=1,
         )
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
@@ -255,4 +260,5 @@ def _features(
     frames: Float[Array, "b t h w 1"],
     mean: float | Float[Array, ""],
 ) -> Float[Array, "b t f"]:
-    return head.apply({"params": cnn_params}, frames - mean, method="features")
+    features = head.apply({"params": cnn_params}, frames - mean, method="features")
+    return features.astype(wide_dtype(features.dtype))  # files hold no bfloat16

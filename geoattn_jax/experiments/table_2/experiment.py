@@ -17,14 +17,14 @@ from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.phases import PHASES, Dropout, Guide, Joint, Section, phase_values
 from geoattn_jax.experiments.attention.published_weights import check_weights, no_weights
 from geoattn_jax.experiments.attention.settings import TRAININGS
-from geoattn_jax.experiments.attention.stages import check_batches, level_settings, training_stages
+from geoattn_jax.experiments.attention.stages import level_settings, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
     SCALES,
     AttentionLevel,
 )
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, Rule, restrict
+from geoattn_jax.experiments.core.config import Config, Rule, check_sub_batches, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
@@ -87,6 +87,7 @@ def kitchen_config() -> Config:
             },
             "clips": {"train": 3360, "validation": 420, "test": 1260},
             "frames_per_clip": 3,
+            "dtype": "float32",
             "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
@@ -141,7 +142,7 @@ class SupervisedAttention:
 
         Raises: ConfigError naming the key.
         """
-        check_batches(config)
+        check_sub_batches(config)
         check_weights(config, config.localizers)
         levels = [SCALES[config.scale][name] for name in config.levels]
         check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)

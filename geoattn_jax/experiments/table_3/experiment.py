@@ -82,6 +82,7 @@ def kitchen_streams_config() -> Config:
             "localizer": "small",
             "recognizer": "small_wide",
             "models": tuple(REGIONS),
+            "dtype": "float32",
             "batch_size": 32,
             "sub_batches": 1,
             "evaluation_batch": 60,
