@@ -32,6 +32,7 @@ from geoattn_jax.experiments.digits.lstm_rounds import (
     rounds_phase,
     score_rounds,
 )
+from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_options
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.experiments.digits.two_stage_plan import (
@@ -148,26 +149,10 @@ class TwoStage:
         """The first stage."""
         task, folder = self.task(name), f"{name}/pretrain"
         settings = self.plan.settings(folder)
-        phase = task.phase(
-            f"{name}: pretraining",
-            steps=settings.pretrain.steps[name],
-            batch_size=settings.pretrain.batch_size,
-            sub_batches=settings.pretrain.sub_batches,
-            learning_rate=settings.pretrain.learning_rate,
-            optimizer=settings.pretrain.optimizer,
-            schedule=settings.pretrain.schedule,
-            evaluate_every=settings.pretrain.evaluate_every,
-        )
-        trained = self.fitting.fit(
-            folder,
-            [phase],
-            task.initial_params(),
-            {},
-            seed=settings.seed,
-            batch_size=settings.pretrain.batch_size // settings.pretrain.sub_batches,
-            log_every=settings.log_every,
-        )
-        return trained.params
+        group = settings.pretrain
+        phase = task.phase(f"{name}: pretraining", **phase_options(group, steps=group.steps[name]))
+        start = task.initial_params(), {}
+        return fit_phase(self.fitting, folder, phase, *start, settings=settings, group=group).params
 
     def scores(self, name: str, condition: str, cnn_params: Params) -> Scores:
         """The second stage: every round's test loss and accuracy."""
@@ -180,26 +165,11 @@ class TwoStage:
             dtype=settings.dtype,
         )
         train = self._sequences(name, head, cnn_params, condition, "train")
-        phase = rounds_phase(
-            f"{name}, {condition}: LSTM",
-            head,
-            train,
-            rounds=settings.lstm.rounds,
-            epochs=settings.lstm.epochs,
-            batch_size=settings.lstm.batch_size,
-            sub_batches=settings.lstm.sub_batches,
-            learning_rate=settings.lstm.learning_rate,
-            optimizer=settings.lstm.optimizer,
-            schedule=settings.lstm.schedule,
-        )
-        trained = self.second.fit(
-            folder,
-            [phase],
-            initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds),
-            {},
-            seed=settings.seed,
-            batch_size=settings.lstm.batch_size // settings.lstm.sub_batches,
-            log_every=1,
+        options = phase_options(settings.lstm, without=["units"])
+        phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
+        start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
+        trained = fit_phase(
+            self.second, folder, phase, *start, settings=settings, group=settings.lstm, log_every=1
         )
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
 
