@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import ConvOffset2D, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 
 
 class DCNLeNet(nn.Module):
@@ -25,7 +25,7 @@ class DCNLeNet(nn.Module):
     remat: bool = False
 
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         self.conv1 = conv(20, (5, 5))
         self.offset1 = ConvOffset2D()
         self.conv2 = conv(50, (5, 5))

@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import DeformConv, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 
 
 class DeformLeNet(nn.Module):
@@ -25,10 +25,9 @@ class DeformLeNet(nn.Module):
     remat: bool = False
 
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         self.conv1 = conv(20, (5, 5))
-        glorot = nn.initializers.glorot_uniform()
-        self.conv2 = DeformConv(50, (5, 5), kernel_init=glorot, dtype=self.dtype)
+        self.conv2 = DeformConv(50, (5, 5), kernel_init=glorot.initializer, dtype=self.dtype)
         self.fc1 = dense(500)
         self.fc2 = dense(self.num_classes)
 

@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import max_pool, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 
 
 class LeNet(nn.Module):
@@ -32,7 +32,7 @@ class LeNet(nn.Module):
     remat: bool = False
 
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         self.conv1 = conv(20, (5, 5))
         self.conv2 = conv(50, (5, 5))
         self.fc1 = dense(500)

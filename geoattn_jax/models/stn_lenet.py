@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import SpatialTransformer, max_pool, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 
 
 class STNLeNet(nn.Module):
@@ -26,7 +26,7 @@ class STNLeNet(nn.Module):
     remat: bool = False
 
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         self.stn = SpatialTransformer(Localizer(self.dtype), output_hw=self.output_hw)
         self.conv1 = conv(20, (5, 5))
         self.conv2 = conv(50, (5, 5))
@@ -70,7 +70,7 @@ class Localizer(nn.Module):
                 f"STNLeNet: images must be at least 28 x 28 pixels for the localizer's unpadded "
                 f"convolutions, got shape {images.shape}; use larger frames"
             )
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         x = max_pool(images)
         x = conv(20, (5, 5), padding="VALID", name="conv1")(x)
         x = max_pool(x)
