@@ -198,7 +198,7 @@ class EndToEnd:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return next(iter(self.two_stage.values())).pools.record
+        return next(iter(self.two_stage.values())).digits.record
 
     def measure(self) -> dict[Cell, Float[np.ndarray, " rounds"]]:
         """Trains what is not trained yet; the accuracies of every round, or of the one training."""
@@ -269,7 +269,7 @@ class EndToEnd:
             axis_name=PMAP_AXIS if settings.parallel == "pmap" else None,
             **computation(settings),
         )
-        return StreamedVideos(model, self.two_stage[protocol].pools, clips, settings.seed)
+        return StreamedVideos(model, self.two_stage[protocol].digits, clips, settings.seed)
 
 
 def cells(protocols: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.digits.cnns import make_cnn
-from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits, load_config_digits
 from geoattn_jax.experiments.digits.lstm_rounds import (
     Scores,
     Sequences,
@@ -67,13 +67,13 @@ class TwoStage:
 
     Attributes:
       plan: its stages.
-      pools: its digits.
+      digits: its digits.
       fitting: trains the CNNs, or reads what was trained.
       second: likewise the LSTMs, perhaps in a folder of their own.
     """
 
     plan: Plan
-    pools: Pools
+    digits: LoadedDigits
     fitting: Fitting
     second: Fitting
 
@@ -86,7 +86,7 @@ class TwoStage:
         check(config)
         return cls(
             make_two_stage_plan(config),
-            load_pools(restrict(config, ("digits", "data_dir", "frame_size"))),
+            load_config_digits(restrict(config, ("digits", "data_dir", "frame_size"))),
             fitting,
             fitting,
         )
@@ -102,7 +102,7 @@ class TwoStage:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return self.pools.record
+        return self.digits.record
 
     def measure(self) -> Measured:
         """Trains what is not trained yet and evaluates it."""
@@ -140,7 +140,7 @@ class TwoStage:
         settings = self.plan.settings(f"{name}/pretrain")
         return ScaledDigitsTask(
             cnn=make_cnn(name, frame_size=settings.frame_size, **computation(settings)),
-            pools=self.pools,
+            digits=self.digits,
             frame_size=settings.frame_size,
             seed=settings.seed,
         )
@@ -194,7 +194,7 @@ class TwoStage:
         parts = []
         for index in range(len(_videos(settings, condition, split).classes)):
             frames, label = self._render(settings, condition, split, np.array([index], np.int32))
-            parts.append((_features(head, cnn_params, frames, self.pools.mean), label))
+            parts.append((_features(head, cnn_params, frames, self.digits.mean), label))
         features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return {"features": features, "labels": labels, "seconds": np.array(time.monotonic() - began)}
 
@@ -202,7 +202,7 @@ class TwoStage:
         self, settings: Config, condition: str, split: Split, indices: Int[np.ndarray, " b"]
     ) -> Videos:
         video = _videos(settings, condition, split)
-        return render_videos(video, self.pools.by_split[video.digits_split], settings.seed, indices)
+        return render_videos(video, self.digits.by_split[video.digits_split], settings.seed, indices)
 
     def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
         protocol = self.plan.results.protocol
