@@ -1,4 +1,4 @@
-"""Convolutional and dense layers that start glorot-uniform: as Keras's, by which paper A's program was written.
+"""Convolutional and dense layers that start glorot-uniform, as those of Keras, paper A's library, do.
 
 Biases are zero, paddings "SAME".
 """
