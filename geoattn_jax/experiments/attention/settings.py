@@ -1,8 +1,10 @@
 """The settings of the attention task's trainings that both tables of paper B have, besides `PHASES`."""
 
+from typing import Any
+
 from geoattn_jax.data.levels import LEVEL_NAMES
 from geoattn_jax.experiments.attention.networks import NETWORKS
-from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES
+from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, no_weights
 from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import SUB_BATCHES, Rule
@@ -23,3 +25,16 @@ TRAININGS: dict[str, Rule] = {
     **rules.DTYPE,
     **rules.RUNNING,
 }
+
+
+def training_defaults() -> dict[str, Any]:
+    """A config's values of those keys that both tables give the same."""
+    return {
+        "dtype": "float32",
+        "batch_size": 32,
+        "sub_batches": 1,
+        "evaluation_batch": 60,
+        "optimizer": "adam",
+        "weights": no_weights(),
+        **rules.running_defaults(),
+    }

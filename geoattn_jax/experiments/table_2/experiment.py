@@ -15,8 +15,8 @@ from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.phases import PHASES, Dropout, Guide, Joint, Section, phase_values
-from geoattn_jax.experiments.attention.published_weights import check_weights, no_weights
-from geoattn_jax.experiments.attention.settings import TRAININGS
+from geoattn_jax.experiments.attention.published_weights import check_weights
+from geoattn_jax.experiments.attention.settings import TRAININGS, training_defaults
 from geoattn_jax.experiments.attention.stages import level_settings, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
@@ -87,15 +87,9 @@ def kitchen_config() -> Config:
             },
             "clips": {"train": 3360, "validation": 420, "test": 1260},
             "frames_per_clip": 3,
-            "dtype": "float32",
-            "batch_size": 32,
-            "sub_batches": 1,
-            "evaluation_batch": 60,
-            "optimizer": "adam",
-            "weights": no_weights(),
             **phase_values(Dropout(), Guide(), Joint()),
             "evaluate_every": 200,
-            **rules.running_defaults(),
+            **training_defaults(),
         }
     )
 

@@ -22,8 +22,7 @@ from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
 from geoattn_jax.descriptors.pooling import POOLINGS
 from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.phases import Dropout, Guide, Joint, phase_values
-from geoattn_jax.experiments.attention.published_weights import no_weights
-from geoattn_jax.experiments.attention.settings import TRAININGS
+from geoattn_jax.experiments.attention.settings import TRAININGS, training_defaults
 from geoattn_jax.experiments.attention.stages import level_settings
 from geoattn_jax.experiments.attention.trainings import MODELS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
@@ -82,18 +81,12 @@ def kitchen_streams_config() -> Config:
             "localizer": "small",
             "recognizer": "small_wide",
             "models": tuple(REGIONS),
-            "dtype": "float32",
-            "batch_size": 32,
-            "sub_batches": 1,
-            "evaluation_batch": 60,
-            "optimizer": "adam",
-            "weights": no_weights(),
             "rgb": rgb,
             "flow": flow,
             "pooling": {"components": 32, "kind": "rbf"},
             "svm_c": 1.0,
             "evaluate_every": 250,
-            **rules.running_defaults(),
+            **training_defaults(),
         }
     )
 
