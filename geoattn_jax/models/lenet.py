@@ -43,7 +43,7 @@ class LeNet(nn.Module):
     def setup(self) -> None:
         conv, dense = glorot.layers(self.dtype)
         self.conv1 = conv(20, (5, 5))
-        self.conv2 = conv(50, (5, 5))
+        self.conv2: nn.Module = conv(50, (5, 5))  # another kind in `DeformLeNet`
         self.fc1 = dense(500)
         self.fc2 = dense(self.num_classes)
 
