@@ -73,6 +73,15 @@ def test_windows_are_those_of_the_stacks(source, name):
     )
 
 
+def test_flow_is_computed_by_the_method_asked_for(videos, tmp_path):
+    source = VideoClips(videos, tmp_path, flow_method="farneback")
+    (path,) = [clip.path for clip in videos.clips["validation"]]
+    flow = compute_flow(read_video(path, resize_hw=FLOW_HW).frames, method="farneback")
+    (expected,) = stack_flow(np.asarray(encode_flow(flow, bound=source.flow_bound)), np.array([1]))
+    (stack,) = source.read("validation", LEVELS["detail"], "flow", np.array([0]), np.array([1]))
+    np.testing.assert_array_equal(stack, expected)
+
+
 def test_what_was_made_is_read_again(source, videos, monkeypatch):
     level, where = LEVELS["middle"], (np.array([0]), np.array([1]))
     made = {stream: source.read("test", level, stream, *where) for stream in ("rgb", "flow")}
