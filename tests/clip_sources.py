@@ -30,7 +30,8 @@ class NoisyClips:
     def lengths(self, split):
         return np.array(LENGTHS[split])
 
-    def read(self, split, level, stream, clips, times):
+    def read(self, stream, frames):
+        split, level, clips, times = frames
         assert all(0 <= time < LENGTHS[split][clip] for clip, time in zip(clips, times, strict=True))
         shape = (*level.frame_hw, CHANNELS[stream])
         return np.stack(
@@ -40,7 +41,8 @@ class NoisyClips:
             ]
         )
 
-    def windows(self, split, level, clips, times, top_left):
+    def windows(self, frames, top_left):
+        split, level, clips, times = frames
         places = 3 * clips + 5 * times + top_left[:, 1] + len(split)
         limits = np.array(level.crop_hw) - level.window_hw + 1
         return (places[:, None] % limits).astype(np.float32)
