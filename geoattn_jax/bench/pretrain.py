@@ -18,7 +18,7 @@ from geoattn_jax.bench.suite import Case, Contender, Goal, Suite
 from geoattn_jax.data.digits import digit_pool, load_digits
 from geoattn_jax.data.scaled_digits import ScaledDigits
 from geoattn_jax.experiments.digits.cnns import make_cnn
-from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.layers import offset_labels
 from geoattn_jax.training import Phase
@@ -70,10 +70,10 @@ def cases(names: Sequence[str], smoke: bool, dtype: str = "float32") -> Iterator
         yield Case(name, "training step", contenders, goals)
 
 
-def bundled_pools(frame_size: int) -> Pools:
+def bundled_pools(frame_size: int) -> LoadedDigits:
     """scikit-learn's digits to train on. No training goes on later, so that they need no record."""
     digits = load_digits("sklearn", "train")
-    return Pools({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean, record={})
+    return LoadedDigits({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean, record={})
 
 
 def _with_larger_offsets(params: Params) -> Params:

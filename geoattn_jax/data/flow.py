@@ -112,12 +112,6 @@ def decode_stack(stack: UInt8[Array, "b h w c"], *, bound: float = BOUND) -> Flo
     return (stack.astype(jnp.float32) - mean[:, None, None]) * (bound / _LEVELS)
 
 
-def mirror_stack(stack: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """The decoded stacks of the mirrored videos: left and right exchanged, and every dx negated."""
-    signs = jnp.tile(jnp.array([1, -1], stack.dtype), stack.shape[-1] // 2)
-    return jnp.flip(stack, axis=2) * signs
-
-
 def resize_flow(flow: Float[np.ndarray, "h w 2"], hw: tuple[int, int]) -> Float[np.ndarray, "_ _ 2"]:
     """The flow of frames scaled to another size: its vectors are scaled as well.
 

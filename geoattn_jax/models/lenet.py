@@ -1,11 +1,14 @@
 """LeNet, the baseline of Shan & Atanasov 2017 (Figure 1, the first CNN)."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import max_pool, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.layers.remat import Block
+from geoattn_jax.models import glorot
 
 
 class LeNet(nn.Module):
@@ -31,10 +34,16 @@ class LeNet(nn.Module):
     dtype: DTypeLike | None = None
     remat: bool = False
 
+    # What comes before the dense layers, which see its feature map flattened.
+    blocks: ClassVar[tuple[Block, ...]] = (
+        lambda lenet, x: max_pool(nn.relu(lenet.conv1(x))),
+        lambda lenet, x: max_pool(nn.relu(lenet.conv2(x))),
+    )
+
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         self.conv1 = conv(20, (5, 5))
-        self.conv2 = conv(50, (5, 5))
+        self.conv2: nn.Module = conv(50, (5, 5))  # another kind in `DeformLeNet`
         self.fc1 = dense(500)
         self.fc2 = dense(self.num_classes)
 
@@ -44,9 +53,5 @@ class LeNet(nn.Module):
 
     def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 500"]:
         """What the LSTM sees of each frame: fc1, rectified."""
-        blocks = (
-            lambda lenet, x: max_pool(nn.relu(lenet.conv1(x))),
-            lambda lenet, x: max_pool(nn.relu(lenet.conv2(x))),
-        )
-        x = through_blocks(self, blocks, images, remat=self.remat)
+        x = through_blocks(self, self.blocks, images, remat=self.remat)
         return nn.relu(self.fc1(x.reshape(x.shape[0], -1)))

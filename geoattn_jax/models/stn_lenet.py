@@ -4,48 +4,36 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import SpatialTransformer, max_pool, through_blocks
-from geoattn_jax.models import keras
+from geoattn_jax.layers import SpatialTransformer, max_pool
+from geoattn_jax.models import glorot
+from geoattn_jax.models.lenet import LeNet
 
 
-class STNLeNet(nn.Module):
+class STNLeNet(LeNet):
     """An affine transformer reads a region out of the image; two convolutions without pooling see the region.
 
     25,741,976 parameters for 64 x 64 x 1 images and 10 classes.
 
     Attributes:
-      num_classes: number of outputs.
+      num_classes, dtype, remat: see `LeNet`.
       output_hw: height and width of the region, pixels; the paper's is half of its 64 x 64 image.
-      dtype: of the computation; None to infer it from images and parameters.
-      remat: whether activations are computed again for the gradients, see `through_blocks`.
     """
 
-    num_classes: int = 10
     output_hw: tuple[int, int] = (32, 32)
-    dtype: DTypeLike | None = None
-    remat: bool = False
+
+    blocks = (
+        lambda lenet, x: nn.relu(lenet.conv1(x)),
+        lambda lenet, x: nn.relu(lenet.conv2(x)),
+    )
 
     def setup(self) -> None:
-        conv, dense = keras.layers(self.dtype)
+        super().setup()
         self.stn = SpatialTransformer(Localizer(self.dtype), output_hw=self.output_hw)
-        self.conv1 = conv(20, (5, 5))
-        self.conv2 = conv(50, (5, 5))
-        self.fc1 = dense(500)
-        self.fc2 = dense(self.num_classes)
-
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
-        """The logits of each image's class."""
-        return self.fc2(self.features(images))
 
     def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 500"]:
         """What the LSTM sees of each frame: fc1, rectified."""
-        x, _ = self.transform(images)
-        blocks = (
-            lambda lenet, x: nn.relu(lenet.conv1(x)),
-            lambda lenet, x: nn.relu(lenet.conv2(x)),
-        )
-        x = through_blocks(self, blocks, x, remat=self.remat)
-        return nn.relu(self.fc1(x.reshape(x.shape[0], -1)))
+        region, _ = self.transform(images)
+        return super().features(region)
 
     def transform(
         self, images: Float[Array, "b h w c"]
@@ -70,7 +58,7 @@ class Localizer(nn.Module):
                 f"STNLeNet: images must be at least 28 x 28 pixels for the localizer's unpadded "
                 f"convolutions, got shape {images.shape}; use larger frames"
             )
-        conv, dense = keras.layers(self.dtype)
+        conv, dense = glorot.layers(self.dtype)
         x = max_pool(images)
         x = conv(20, (5, 5), padding="VALID", name="conv1")(x)
         x = max_pool(x)

@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import VideoLSTM
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 from geoattn_jax.models.frames import frames_of, per_video
 
 
@@ -38,7 +38,7 @@ class VideoClassifier(nn.Module):
     dtype: DTypeLike | None = None
 
     def setup(self) -> None:
-        _, dense = keras.layers(self.dtype)
+        _, dense = glorot.layers(self.dtype)
         self.lstm = VideoLSTM(self.lstm_units, dtype=self.dtype)
         self.fc = dense(self.num_classes)
 

@@ -125,6 +125,15 @@ def running_defaults() -> dict[str, Any]:
     }
 
 
+def train_options(config: Config) -> dict[str, Any]:
+    """What `train` is given of them; how often it writes a line of metrics is each training's matter."""
+    return {
+        "parallel": config.parallel,
+        "checkpoint_every": config.checkpoint_every,
+        "tensorboard": config.tensorboard,
+    }
+
+
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
     """Checks that a config has exactly the keys that there are rules for, and that the values keep to them.
 

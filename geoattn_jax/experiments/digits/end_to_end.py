@@ -24,6 +24,7 @@ from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits import two_stage_plan
 from geoattn_jax.experiments.digits.endless_videos import StreamedVideos
+from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_options
 from geoattn_jax.experiments.digits.two_stage import TwoStage
 from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
@@ -197,7 +198,7 @@ class EndToEnd:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return next(iter(self.two_stage.values())).pools.record
+        return next(iter(self.two_stage.values())).digits.record
 
     def measure(self) -> dict[Cell, Float[np.ndarray, " rounds"]]:
         """Trains what is not trained yet; the accuracies of every round, or of the one training."""
@@ -233,54 +234,20 @@ class EndToEnd:
         """The CNN, trained on single frames; the LSTM as it starts."""
         folder = f"{protocol}/{condition}/frames"
         settings = self.plan.settings(folder)
-        task = self._task(settings, protocol, condition)
-        phase = task.frames_phase(
-            f"{protocol}, {condition}: frames",
-            steps=settings.frames.steps[protocol],
-            batch_size=settings.frames.batch_size,
-            sub_batches=settings.frames.sub_batches,
-            learning_rate=settings.frames.learning_rate,
-            optimizer=settings.frames.optimizer,
-            schedule=settings.frames.schedule,
-            curve_videos=settings.curve.videos,
-            evaluate_every=settings.curve.every,
-        )
-        return self.fitting.fit(
-            folder,
-            [phase],
-            *task.initial(),
-            seed=settings.seed,
-            batch_size=settings.frames.batch_size // settings.frames.sub_batches,
-            log_every=settings.log_every,
-        )
+        task, group = self._task(settings, protocol, condition), settings.frames
+        options = phase_options(group, steps=group.steps[protocol]) | _evaluation(settings)
+        phase = task.frames_phase(f"{protocol}, {condition}: frames", **options)
+        return fit_phase(self.fitting, folder, phase, *task.initial(), settings=settings, group=group)
 
     def clips(self, protocol: str, condition: str, start: Trained) -> Trained:
         """CNN and LSTM, trained end to end from the CNN of `frames`."""
         folder = f"{protocol}/{condition}/clips"
         settings = self.plan.settings(folder)
-        phase = self._task(settings, protocol, condition).clips_phase(
-            f"{protocol}, {condition}: clips",
-            steps=settings.clips.steps[protocol],
-            batch_size=settings.clips.batch_size,
-            sub_batches=settings.clips.sub_batches,
-            learning_rate=settings.clips.learning_rate,
-            cnn_learning_rate=settings.clips.cnn_learning_rate,
-            optimizer=settings.clips.optimizer,
-            cnn_optimizer=settings.clips.cnn_optimizer,
-            schedule=settings.clips.schedule,
-            frame_loss=settings.clips.frame_loss,
-            curve_videos=settings.curve.videos,
-            evaluate_every=settings.curve.every,
-        )
-        return self.fitting.fit(
-            folder,
-            [phase],
-            start.params,
-            start.model_state,
-            seed=settings.seed,
-            batch_size=settings.clips.batch_size // settings.clips.sub_batches,
-            log_every=settings.log_every,
-        )
+        task, group = self._task(settings, protocol, condition), settings.clips
+        options = phase_options(group, steps=group.steps[protocol], without=["units"]) | _evaluation(settings)
+        phase = task.clips_phase(f"{protocol}, {condition}: clips", **options)
+        begin = start.params, start.model_state
+        return fit_phase(self.fitting, folder, phase, *begin, settings=settings, group=group)
 
     def task(self, protocol: str, condition: str) -> StreamedVideos:
         """What is trained on streamed videos."""
@@ -302,12 +269,17 @@ class EndToEnd:
             axis_name=PMAP_AXIS if settings.parallel == "pmap" else None,
             **computation(settings),
         )
-        return StreamedVideos(model, self.two_stage[protocol].pools, clips, settings.seed)
+        return StreamedVideos(model, self.two_stage[protocol].digits, clips, settings.seed)
 
 
 def cells(protocols: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every protocol with every condition."""
     return itertools.product(protocols, conditions)
+
+
+def _evaluation(settings: Config) -> dict[str, int]:
+    """What a phase is evaluated on while it trains, and how often."""
+    return {"curve_videos": settings.curve.videos, "evaluate_every": settings.curve.every}
 
 
 def _place(protocol: str, path: str) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.core.losses import cross_entropy
-from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.models.frame_cnn import mean_log_probabilities
@@ -31,13 +31,13 @@ class StreamedVideos:
 
     Attributes:
       model: gives logits of the video's class at every frame, with and without the LSTM.
-      pools: the digits.
+      digits: the digits.
       clips: the test videos, with one frame of each setting.
       seed: of the videos.
     """
 
     model: CNNLSTM
-    pools: Pools
+    digits: LoadedDigits
     clips: MovingDigits
     seed: int
 
@@ -154,19 +154,19 @@ class StreamedVideos:
         correct = {"mean_pooling": 0, "cnn_lstm": 0}
         for start in range(0, videos, TEST_BATCH):
             batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
-            frames = batch.frames - self.pools.mean
+            frames = batch.frames - self.digits.mean
             found = _correct(self.model, params, model_state, frames, batch.labels)
             correct = {name: count + int(found[name]) for name, count in correct.items()}
         return {name: count / videos for name, count in correct.items()}
 
     def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
         indices = np.arange(start, start + count, dtype=np.int32)
-        return render_videos(video, self.pools.by_split[video.digits_split], seed, indices)
+        return render_videos(video, self.digits.by_split[video.digits_split], seed, indices)
 
     def _train(
         self, params: Params, model_state: ModelState, batch: Videos
     ) -> tuple[tuple[Float[Array, "b t c"], Float[Array, "b t c"]], ModelState]:
-        frames = batch.frames - self.pools.mean
+        frames = batch.frames - self.digits.mean
         return self.model.apply(
             {"params": params, **model_state}, frames, train=True, mutable=["batch_stats"]
         )

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
 from geoattn_jax.experiments.core.losses import cross_entropy
-from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.phase import Params
@@ -27,13 +27,13 @@ class ScaledDigitsTask:
 
     Attributes:
       cnn: gives 10 logits.
-      pools: the digits that the images are drawn from.
+      digits: the digits that the images are drawn from.
       frame_size: height and width, pixels.
       seed: of the test images; training is given the run's.
     """
 
     cnn: nn.Module
-    pools: Pools
+    digits: LoadedDigits
     frame_size: int
     seed: int
 
@@ -97,10 +97,10 @@ class ScaledDigitsTask:
 
     def _render(self, split: Split, seed: int, start: int, count: int) -> ScaledDigits:
         indices = np.arange(start, start + count, dtype=np.int32)
-        return render_scaled_digits(self.pools.by_split[split], seed, indices, frame_size=self.frame_size)
+        return render_scaled_digits(self.digits.by_split[split], seed, indices, frame_size=self.frame_size)
 
     def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
-        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.pools.mean)
+        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.digits.mean)
 
     @partial(jax.jit, static_argnums=0)
     def _correct(self, params: Params, images: ScaledDigits) -> jax.Array:

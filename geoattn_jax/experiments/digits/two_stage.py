@@ -24,7 +24,7 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.digits.cnns import make_cnn
-from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits, load_config_digits
 from geoattn_jax.experiments.digits.lstm_rounds import (
     Scores,
     Sequences,
@@ -32,6 +32,7 @@ from geoattn_jax.experiments.digits.lstm_rounds import (
     rounds_phase,
     score_rounds,
 )
+from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_options
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.experiments.digits.two_stage_plan import (
@@ -66,13 +67,13 @@ class TwoStage:
 
     Attributes:
       plan: its stages.
-      pools: its digits.
+      digits: its digits.
       fitting: trains the CNNs, or reads what was trained.
       second: likewise the LSTMs, perhaps in a folder of their own.
     """
 
     plan: Plan
-    pools: Pools
+    digits: LoadedDigits
     fitting: Fitting
     second: Fitting
 
@@ -85,7 +86,7 @@ class TwoStage:
         check(config)
         return cls(
             make_two_stage_plan(config),
-            load_pools(restrict(config, ("digits", "data_dir", "frame_size"))),
+            load_config_digits(restrict(config, ("digits", "data_dir", "frame_size"))),
             fitting,
             fitting,
         )
@@ -101,7 +102,7 @@ class TwoStage:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return self.pools.record
+        return self.digits.record
 
     def measure(self) -> Measured:
         """Trains what is not trained yet and evaluates it."""
@@ -139,7 +140,7 @@ class TwoStage:
         settings = self.plan.settings(f"{name}/pretrain")
         return ScaledDigitsTask(
             cnn=make_cnn(name, frame_size=settings.frame_size, **computation(settings)),
-            pools=self.pools,
+            digits=self.digits,
             frame_size=settings.frame_size,
             seed=settings.seed,
         )
@@ -148,26 +149,10 @@ class TwoStage:
         """The first stage."""
         task, folder = self.task(name), f"{name}/pretrain"
         settings = self.plan.settings(folder)
-        phase = task.phase(
-            f"{name}: pretraining",
-            steps=settings.pretrain.steps[name],
-            batch_size=settings.pretrain.batch_size,
-            sub_batches=settings.pretrain.sub_batches,
-            learning_rate=settings.pretrain.learning_rate,
-            optimizer=settings.pretrain.optimizer,
-            schedule=settings.pretrain.schedule,
-            evaluate_every=settings.pretrain.evaluate_every,
-        )
-        trained = self.fitting.fit(
-            folder,
-            [phase],
-            task.initial_params(),
-            {},
-            seed=settings.seed,
-            batch_size=settings.pretrain.batch_size // settings.pretrain.sub_batches,
-            log_every=settings.log_every,
-        )
-        return trained.params
+        group = settings.pretrain
+        phase = task.phase(f"{name}: pretraining", **phase_options(group, steps=group.steps[name]))
+        start = task.initial_params(), {}
+        return fit_phase(self.fitting, folder, phase, *start, settings=settings, group=group).params
 
     def scores(self, name: str, condition: str, cnn_params: Params) -> Scores:
         """The second stage: every round's test loss and accuracy."""
@@ -180,26 +165,11 @@ class TwoStage:
             dtype=settings.dtype,
         )
         train = self._sequences(name, head, cnn_params, condition, "train")
-        phase = rounds_phase(
-            f"{name}, {condition}: LSTM",
-            head,
-            train,
-            rounds=settings.lstm.rounds,
-            epochs=settings.lstm.epochs,
-            batch_size=settings.lstm.batch_size,
-            sub_batches=settings.lstm.sub_batches,
-            learning_rate=settings.lstm.learning_rate,
-            optimizer=settings.lstm.optimizer,
-            schedule=settings.lstm.schedule,
-        )
-        trained = self.second.fit(
-            folder,
-            [phase],
-            initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds),
-            {},
-            seed=settings.seed,
-            batch_size=settings.lstm.batch_size // settings.lstm.sub_batches,
-            log_every=1,
+        options = phase_options(settings.lstm, without=["units"])
+        phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
+        start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
+        trained = fit_phase(
+            self.second, folder, phase, *start, settings=settings, group=settings.lstm, log_every=1
         )
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
 
@@ -224,7 +194,7 @@ class TwoStage:
         parts = []
         for index in range(len(_videos(settings, condition, split).classes)):
             frames, label = self._render(settings, condition, split, np.array([index], np.int32))
-            parts.append((_features(head, cnn_params, frames, self.pools.mean), label))
+            parts.append((_features(head, cnn_params, frames, self.digits.mean), label))
         features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return {"features": features, "labels": labels, "seconds": np.array(time.monotonic() - began)}
 
@@ -232,7 +202,7 @@ class TwoStage:
         self, settings: Config, condition: str, split: Split, indices: Int[np.ndarray, " b"]
     ) -> Videos:
         video = _videos(settings, condition, split)
-        return render_videos(video, self.pools.by_split[video.digits_split], settings.seed, indices)
+        return render_videos(video, self.digits.by_split[video.digits_split], settings.seed, indices)
 
     def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
         protocol = self.plan.results.protocol

@@ -20,7 +20,7 @@ from geoattn_jax.experiments.attention.samples import (
     pixels,
     portions,
 )
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, FrameNumbers
 from geoattn_jax.ops.grid import crop_theta
 
 FRAMES_FOR_SCALE = 64  # from which the flow's root mean square is taken
@@ -66,7 +66,8 @@ class StreamFrames:
         lengths = self._lengths_of(split)
         times = np.random.default_rng(0).integers(lengths)
         for clips in portions(len(lengths), batch_size):
-            yield self._samples(split, clips, times[clips], centre_crops(self.level, len(clips)))
+            frames = FrameNumbers(split, self.level, clips, times[clips])
+            yield self._samples(frames, centre_crops(self.level, len(clips)))
 
     def every_frame(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """All frames of the first clip, of the second and so on, cropped in the middle.
@@ -78,7 +79,8 @@ class StreamFrames:
         times = np.arange(len(clips)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         for start in range(0, len(clips), batch_size):
             places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
-            yield self._samples(split, clips[places], times[places], centre_crops(self.level, batch_size))
+            frames = FrameNumbers(split, self.level, clips[places], times[places])
+            yield self._samples(frames, centre_crops(self.level, batch_size))
 
     @property
     def is_still(self) -> bool:
@@ -102,40 +104,33 @@ class StreamFrames:
         return self._unit
 
     def _measured_unit(self) -> Float[Array, ""]:
-        split, clips, times, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
-        stacks = self.source.read(split, self.level, "flow", clips, times)
-        window = self.source.windows(split, self.level, clips, times, np.asarray(top_left))
+        frames, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
+        stacks = self.source.read("flow", frames)
+        window = self.source.windows(frames, np.asarray(top_left))
         flow = decode_stack(stacks, bound=self.source.flow_bound)
         regions = crop(flow, top_left + jnp.asarray(window, jnp.int32), self.level.window_hw)
         return jnp.sqrt(jnp.mean(jnp.square(regions)) + EPSILON)
 
-    def _draw(
-        self, key: PRNGKeyArray, batch_size: int
-    ) -> tuple[Split, Int[np.ndarray, " b"], Int[np.ndarray, " b"], Int[Array, "b 2"]]:
+    def _draw(self, key: PRNGKeyArray, batch_size: int) -> tuple[FrameNumbers, Int[Array, "b 2"]]:
         """Training clips, a frame of each, and crops."""
         clip_key, time_key, crop_key = jax.random.split(key, 3)
         lengths = self._lengths_of("train")
         clips = np.asarray(jax.random.randint(clip_key, (batch_size,), 0, len(lengths)))
         times = np.asarray(jax.random.randint(time_key, (batch_size,), 0, lengths[clips]))
-        return "train", clips, times, random_crops(crop_key, self.level, batch_size)
+        frames = FrameNumbers("train", self.level, clips, times)
+        return frames, random_crops(crop_key, self.level, batch_size)
 
-    def _samples(
-        self,
-        split: Split,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[Array, "b 2"],
-    ) -> Samples:
-        where = split, self.level
-        read = self.source.read(*where, self.stream, clips, times)
-        window = self.source.windows(*where, clips, times, np.asarray(top_left))
+    def _samples(self, frames: FrameNumbers, top_left: Int[Array, "b 2"]) -> Samples:
+        split, _, clips, times = frames
+        read = self.source.read(self.stream, frames)
+        window = self.source.windows(frames, np.asarray(top_left))
         if self.stream == "rgb":
-            frames = _normalized(read)
+            seen = _normalized(read)
         else:
-            frames = _scaled(read, self._root_mean_square(), bound=self.source.flow_bound)
+            seen = _scaled(read, self._root_mean_square(), bound=self.source.flow_bound)
         unknown = jnp.full((len(clips), 2), jnp.nan)
         return Samples(
-            frames=frames,
+            frames=seen,
             top_left=top_left,
             theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
             hand=unknown,

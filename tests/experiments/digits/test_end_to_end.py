@@ -119,7 +119,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
     correct = {"mean_pooling": 0, "cnn_lstm": 0}
     for index in range(55):  # each class once
         video = task._render(task.clips, 0, index, 1)
-        steps, frames = evaluate({"params": params, **state}, video.frames - task.pools.mean)
+        steps, frames = evaluate({"params": params, **state}, video.frames - task.digits.mean)
         probabilities = np.asarray(jax.nn.softmax(frames[0]), np.float64)
         mean = np.log(probabilities).mean(axis=0)
         for name, scores in (("mean_pooling", mean), ("cnn_lstm", steps[0, -1])):

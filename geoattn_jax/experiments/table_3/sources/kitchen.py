@@ -23,6 +23,7 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
 from geoattn_jax.experiments.core.data_record import DataRecord
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 
 CLIPS_AT_ONCE = 20  # that are rendered
 
@@ -64,15 +65,9 @@ class KitchenClips:
         """See `ClipSource`."""
         return np.full(self.num_clips[split], NUM_FRAMES)
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
+        split, level, clips, times = frames
         videos = [self._video(split, level, stream, clip) for clip in clips.tolist()]
         if stream == "rgb":
             return np.stack([video[time] for video, time in zip(videos, times, strict=True)])
@@ -80,17 +75,9 @@ class KitchenClips:
         stacks = [video.take(flows, axis=2) for video, flows in zip(videos, around, strict=True)]
         return np.stack(stacks).reshape(len(clips), *level.frame_hw, 2 * STACK)
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`; the same for all frames of a clip."""
-        del times
-        return self._windows(split, level)[clips, top_left[:, 1]]
+        return self._windows(frames.split, frames.level)[frames.clips, top_left[:, 1]]
 
     def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
         """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""

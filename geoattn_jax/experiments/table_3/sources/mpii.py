@@ -25,6 +25,7 @@ from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
 
@@ -103,30 +104,16 @@ class MpiiClips:
         """See `ClipSource`."""
         return self.records[split].lengths
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-
+        split, level, clips, times = frames
         read_one = {"rgb": self._frame, "flow": self._scaled_stack}[stream]
         return self._map(partial(read_one, split, level), clips, times)
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`; the motion is scaled to the level, not the flows, which would take longer."""
-        stacks = self._map(self.records[split].flow_around, clips, times)
-        return np.asarray(_windows(stacks, top_left, level=level, bound=self.flow_bound))
+        stacks = self._map(self.records[frames.split].flow_around, frames.clips, frames.times)
+        return np.asarray(_windows(stacks, top_left, level=frames.level, bound=self.flow_bound))
 
     def _map(
         self,

@@ -17,6 +17,7 @@ from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_wind
 from geoattn_jax.data.video_folder import VideoFolder
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord, file_item
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 from geoattn_jax.training.progress import Progress
 
 T = TypeVar("T")
@@ -99,32 +100,18 @@ class VideoClips:
         """See `ClipSource`."""
         return np.array([len(flow) for flow in self._computed_flows()[split]])
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-        made = self._made(level)[split]
-        pairs = [(made[clip], time) for clip, time in zip(clips, times, strict=True)]
+        made = self._made(frames.level)[frames.split]
+        pairs = [(made[clip], time) for clip, time in zip(frames.clips, frames.times, strict=True)]
         if stream == "rgb":
             return np.stack([one.frames[time] for one, time in pairs])
         return np.concatenate([stack_flow(one.flow, np.array([time])) for one, time in pairs])
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`."""
-        made = self._made(level)[split]
-        places = zip(clips, times, top_left[:, 1], strict=True)
+        made = self._made(frames.level)[frames.split]
+        places = zip(frames.clips, frames.times, top_left[:, 1], strict=True)
         return np.stack([made[clip].windows[time, left] for clip, time, left in places])
 
     def _computed_flows(self) -> OfEveryClip[UInt8[np.ndarray, "t h w 2"]]:
