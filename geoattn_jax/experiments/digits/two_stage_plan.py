@@ -96,12 +96,7 @@ def stages(config: Config) -> list[Stage]:
     for name in config.models:
         pretraining = Stage(
             f"{name}/pretrain",
-            reads=(
-                "dtype",
-                *DIGITS,
-                f"pretrain.steps.{name}",
-                *OF_PRETRAINING,
-            ),
+            reads=(*DIGITS, "dtype", f"pretrain.steps.{name}", *OF_PRETRAINING),
             uses=("pretrain.evaluate_every", *WATCHING),
             data=("train",),
             steps=config.pretrain.steps[name] * config.pretrain.sub_batches,
