@@ -100,7 +100,9 @@ SUB_BATCHES = "parts of an update whose gradients are added up one after another
 
 # Of every experiment: in what dtype networks compute, in training as in evaluation. Parameters, the state of
 # optimizers, statistics, losses, thetas and offsets are float32 all the same.
-DTYPE: dict[str, Rule] = {"dtype": one_of(["float32", "bfloat16"]).saying("of the networks' activations")}
+DTYPE: dict[str, Rule] = {
+    "dtype": one_of(["float32", "bfloat16"]).saying("in which networks compute, trained as evaluated")
+}
 
 # Of every experiment: how training is done and watched, not what comes of it. `parallel` adds up gradients in
 # another order, `remat` compiles another program: a run may go on under the other value, and then differs by
