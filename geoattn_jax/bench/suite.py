@@ -11,10 +11,13 @@ import numpy as np
 # nothing starts before the process has its cores and settings.
 SUITES = {
     name: f"geoattn_jax.bench.{name}"
-    for name in ("descriptors", "features", "flow", "kernels", "lstm", "pretrain", "render")
+    for name in ("descriptors", "features", "flow", "gpu", "kernels", "lstm", "pretrain", "render")
 }
 
 OURS = "geoattn_jax"  # the name of this package's contender
+
+# Of float32 numbers; of those, but products round their factors to TF32; of bfloat16 images and kernels.
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)

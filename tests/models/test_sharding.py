@@ -61,7 +61,7 @@ SUBJECTS = {
     ),
     "VideoLSTM": lambda: of_module(VideoLSTM(5), 8, 3, 4),
     "LeNet": lambda: of_module(LeNet(3), 8, 12, 13, 1),
-    "STNLeNet": lambda: of_module(STNLeNet(3, (8, 6)), 8, 28, 29, 1),
+    "STNLeNet": lambda: of_module(STNLeNet(3, output_hw=(8, 6)), 8, 28, 29, 1),
     "DCNLeNet": lambda: of_module(DCNLeNet(3), 8, 5, 6, 1),
     "DeformLeNet": lambda: of_module(DeformLeNet(3), 8, 5, 6, 1),
     "FrameCNN": lambda: of_module(FrameCNN(3), 8, 16, 17, 1, train=False),
