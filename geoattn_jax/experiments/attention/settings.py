@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES
+from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.published_weights import WEIGHTS_RULES, no_weights
 from geoattn_jax.experiments.attention.trainings import SCALES
@@ -24,6 +26,12 @@ TRAININGS: dict[str, Rule] = {
     "evaluate_every": rules.whole(1).saying("updates from one validation accuracy to the next"),
     **rules.DTYPE,
     **rules.RUNNING,
+}
+
+# Of KitchenMini: every class and subject of a split at least once.
+KITCHEN_CLIPS: dict[str, Rule] = {
+    f"clips.{split}": rules.whole(len(CLASS_NAMES) * len(SUBJECTS[split])).saying("clips of this split")
+    for split in SPLITS
 }
 
 

@@ -10,13 +10,12 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
 from geoattn_jax.experiments.attention.phases import PHASES, Dropout, Guide, Joint, Section, phase_values
 from geoattn_jax.experiments.attention.published_weights import check_weights
-from geoattn_jax.experiments.attention.settings import TRAININGS, training_defaults
+from geoattn_jax.experiments.attention.settings import KITCHEN_CLIPS, TRAININGS, training_defaults
 from geoattn_jax.experiments.attention.stages import level_settings, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
@@ -38,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 OF_TABLE_2 = ("stn_default", "sstn_guided", "sstn")
 WITH_CONTROLS = ("stn_default", "stn_centred", "sstn_guided", "sstn", "hard_coded", "oracle")
-EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["supervised_attention"]).saying("Table 2 on KitchenMini's frames"),
@@ -51,10 +49,7 @@ RULES: dict[str, Rule] = {
         for level in LEVEL_NAMES
         for name in NETWORKS
     },
-    **{
-        f"clips.{split}": rules.whole(clips).saying("clips of this split")
-        for split, clips in EACH_ONCE.items()
-    },
+    **KITCHEN_CLIPS,
     "frames_per_clip": rules.whole(1, 10).saying("different frames of a clip that are trained on"),
 }
 SECTION = Section()  # the config itself

@@ -18,7 +18,7 @@ from geoattn_jax.experiments.core.combination import CombineError, FinishedRun, 
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Results, Row, read_results
-from geoattn_jax.experiments.digits import endless_videos as streaming
+from geoattn_jax.experiments.digits import endless_videos
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
 from geoattn_jax.training import trained_steps
@@ -108,7 +108,7 @@ def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
 
 
 def test_accuracy_is_that_of_single_videos(monkeypatch):
-    monkeypatch.setattr(streaming, "TEST_BATCH", 4)  # the last batch is smaller
+    monkeypatch.setattr(endless_videos, "TEST_BATCH", 4)  # the last batch is smaller
     task = experiment(Path("nowhere")).task(*CELL)
     params, state = jax.tree.map(
         lambda leaf: leaf + 0.3 * jnp.sin(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape),
@@ -131,7 +131,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
 
 @pytest.mark.parametrize("at_call", [3, 8, 12])
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, at_call):
-    runs.assert_it_ends_as(finished, config(), tmp_path, streaming, "render_videos", at_call=at_call)
+    runs.assert_it_ends_as(finished, config(), tmp_path, endless_videos, "render_videos", at_call=at_call)
     one, other = (trained(folder) for folder in (tmp_path, finished))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 

@@ -9,12 +9,12 @@ from typing import Any
 from ml_collections import config_dict
 
 from geoattn_jax.data.flow import METHODS, check_flow_method
-from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
-from geoattn_jax.data.splits import SPLITS, Split
+from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video_folder import load_video_folder
+from geoattn_jax.experiments.attention.settings import KITCHEN_CLIPS
 from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
@@ -120,17 +120,12 @@ def _video_data() -> dict[str, Any]:
     return {"source": "video_folder", "data_dir": folder, "split_seed": 0, "flow_method": "dis"}
 
 
-EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
-
 SOURCES = {
     "kitchen_mini": Source(
         scales=("mini",),
         rules={
             "world_seed": rules.whole(0, 2**31 - 1).saying("of all scenes"),
-            **{
-                f"clips.{split}": rules.whole(clips).saying("clips of this split")
-                for split, clips in EACH_ONCE.items()
-            },
+            **KITCHEN_CLIPS,
         },
         split_keys=lambda split: ("world_seed", f"clips.{split}"),
         open=_open_kitchen,
