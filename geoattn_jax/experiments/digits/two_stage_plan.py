@@ -139,7 +139,8 @@ def check(config: Config) -> None:
     if num_videos % config.lstm.batch_size:
         raise ConfigError(
             f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
-            f"the protocol {config.protocol!r}), got {config.lstm.batch_size}"
+            f"the protocol {config.protocol!r}), got {config.lstm.batch_size}; give one of "
+            f"{', '.join(str(size) for size in range(1, num_videos + 1) if num_videos % size == 0)}"
         )
 
 
