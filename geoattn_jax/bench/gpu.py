@@ -24,6 +24,8 @@ the SSTN's step is a sub-batch of 8 frames in the joint training of two VGG-16 a
   computes under its autocast, which samples in float32.
 - Contenders may differ by {kernels.TOLERANCES["float32"]:.0e}, {kernels.TOLERANCES["tf32"]:.0e} and \
 {kernels.TOLERANCES["bfloat16"]:.0e} of the largest number.
+- The calls of a kernel are queued and waited for together: what is measured is the GPU, not how fast Python
+  hands it work. Training steps are waited for one by one.
 - The share of the copy bandwidth is the time in which a plain copy would move all inputs and outputs once,
   over the time measured. S2's goal is half of it, given as a time."""
 

@@ -267,10 +267,12 @@ def jax_contender(
     if cotangent is not None:
         arguments.insert(0, jnp.asarray(cotangent))
     compiled = jax.jit(forward if cotangent is None else both).lower(*arguments).compile()
+    queues = jax.default_backend() != "cpu"
     return Contender(
         name,
         computes,
-        call=lambda: jax.block_until_ready(compiled(*arguments)),
+        call=lambda: compiled(*arguments) if queues else jax.block_until_ready(compiled(*arguments)),
+        wait=jax.block_until_ready if queues else None,
         arrays=lambda results: {name: np.asarray(array, np.float32) for name, array in results.items()},
         temp_bytes=compiled.memory_analysis().temp_size_in_bytes,
     )

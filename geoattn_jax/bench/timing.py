@@ -109,7 +109,9 @@ def time_in_turns(
     def timed(contender: Contender, repeats: int) -> float:
         start = clock()
         for _ in range(repeats):
-            contender.call()
+            result = contender.call()
+        if contender.wait is not None:
+            contender.wait(result)
         return (clock() - start) / repeats
 
     once = {contender.name: max(timed(contender, 1), 1e-7) for contender in contenders}

@@ -191,8 +191,6 @@ def _contender(
         gradients = ()
         if cotangent is not None:
             gradients = torch.autograd.grad(result, tensors, output_gradient.to(result.dtype))
-        if on_gpu:
-            torch.cuda.synchronize()
         return result, *gradients
 
     def arrays(results: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
@@ -201,4 +199,5 @@ def _contender(
             for name, convert, result in zip(names, back, results, strict=True)
         }
 
-    return Contender(name, computes, call, arrays)
+    wait = (lambda _: torch.cuda.synchronize()) if on_gpu else None
+    return Contender(name, computes, call, arrays, wait=wait)

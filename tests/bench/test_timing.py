@@ -1,5 +1,7 @@
 """The harness on a clock that the contenders move themselves: order, medians, ratios, agreement, goals."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,14 @@ def test_a_short_call_is_repeated_until_the_timing_is_long_enough(clock):
 def test_a_contender_that_takes_no_time_at_all_is_timed_all_the_same(clock):
     seconds, _ = timing.time_in_turns([clock.contender("nothing", [0.0])], rounds=1, clock=clock)
     assert seconds == {"nothing": [0.0]}
+
+
+def test_queued_calls_are_waited_for_together(clock):
+    waited = []
+    queued = dataclasses.replace(clock.contender("queued", [0.01]), wait=waited.append)
+    _, repeats = timing.time_in_turns([queued], rounds=2, clock=clock)
+    assert repeats == {"queued": 5}
+    assert len(waited) == 3  # of the calibration, and of each round
 
 
 def test_ratios_are_taken_within_rounds(clock):
