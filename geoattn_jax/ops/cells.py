@@ -239,7 +239,7 @@ def _read(
             jnp.maximum(1 - jnp.abs(axis.distances[step]), 0) for axis, step in ((y, dy), (x, dx))
         )
         weight = (weight_y * weight_x).astype(dtype)[:, None]
-        total += weight * corner(dy, dx).astype(dtype)
+        total += weight * _where(_is_read(y, x, dy, dx), corner(dy, dx)).astype(dtype)
     return total.astype(pixels.dtype)
 
 
@@ -257,16 +257,23 @@ def _slope(
     y, x = _cell(positions, hw, padding_mode)
     dtype = wide_dtype(pixels, positions)
     corner = _corners(pixels, y, x, top_left, image_shape[1], image_shape[2])
+    if image_shape[-1] == 1:
+        # Both derivatives as two channels, for the sake of `_where`.
+        along = jnp.zeros((), dtype)
+        for dy, dx in _CORNERS:
+            weights = _side_by_side(
+                (y.slopes[dy] * x.weights[dx])[:, None], (y.weights[dy] * x.slopes[dx])[:, None]
+            )
+            value = _where(_is_read(y, x, dy, dx), jnp.tile(corner(dy, dx), (1, 2)))
+            along += weights.astype(dtype) * value.astype(dtype)
+        return cotangent.astype(dtype) * along
     along_y = along_x = jnp.zeros((), dtype)
     for dy, dx in _CORNERS:
-        value = corner(dy, dx).astype(dtype)
+        value = _where(_is_read(y, x, dy, dx), corner(dy, dx)).astype(dtype)
         along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * value
         along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * value
     to_y, to_x = (cotangent.astype(dtype) * along for along in (along_y, along_x))
-    if image_shape[-1] == 1:
-        # A select instead of a concatenation, which would write both halves to memory first.
-        return jnp.where(jnp.arange(2) == 0, to_y, to_x)
-    # One reduction for both sums for the same reason.
+    # One reduction for both sums: a concatenation would write both halves to memory first.
     zero = jnp.zeros((), dtype)
     sums = lax.reduce((to_y, to_x), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
     return jnp.stack(sums, axis=-1)
@@ -287,22 +294,26 @@ def _spread(
     y, x = _cell(positions, hw, padding_mode)
     values = values.astype(pixels.dtype)
 
-    def updates(run: tuple[int, ...], dy: int) -> Float[Array, "n run c"]:
-        weights = y.weights[dy][:, None] * jnp.stack([x.weights[dx] for dx in run], axis=-1)
-        reads = y.reads[dy][:, None] & jnp.stack([x.reads[dx] for dx in run], axis=-1)
-        return _where(reads[:, :, None], weights.astype(pixels.dtype)[:, :, None] * values[:, None])
+    def update(dy: int, dx: int) -> Float[Array, "n c"]:
+        weights = (y.weights[dy] * x.weights[dx]).astype(pixels.dtype)
+        return _where(_is_read(y, x, dy, dx), weights[:, None] * values)
 
     for dy in (0, 1):
-        indices = [_index(y.pixels[dy], x.pixels[dx], row, top_left) for dx in (0, 1)]
+        left, right = (update(dy, dx) for dx in (0, 1))
+        first, second = (_index(y.pixels[dy], x.pixels[dx], row, top_left) for dx in (0, 1))
         if schedule.scatters_runs and surely_less(1, hw[1]):  # a row may have a single pixel
-            pixels = lax.scatter_add(
-                pixels, indices[0][:, None], updates((0, 1), dy), _RUNS, mode="promise_in_bounds"
-            )
+            runs = _side_by_side(left[:, None], right[:, None])
+            pixels = lax.scatter_add(pixels, first[:, None], runs, _RUNS, mode="promise_in_bounds")
         else:
-            for dx in (0, 1):
-                update = updates((dx,), dy)[:, 0]
-                pixels = pixels.at[indices[dx]].add(update, mode="promise_in_bounds")
+            pixels = pixels.at[first].add(left, mode="promise_in_bounds")
+            pixels = pixels.at[second].add(right, mode="promise_in_bounds")
     return pixels
+
+
+def _side_by_side(first: Float[Array, "n 1 *c"], second: Float[Array, "n 1 *c"]) -> Float[Array, "n 2 *c"]:
+    """A select instead of a concatenation, which would write both to memory first."""
+    is_first = jnp.arange(2) == 0
+    return jnp.where(is_first.reshape(2, *[1] * (first.ndim - 2)), first, second)
 
 
 def _corners(
@@ -313,7 +324,7 @@ def _corners(
     row: Size,
     channels: int,
 ) -> Callable[[int, int], Float[Array, "n c"]]:
-    """Looks up corners (dy, dx) of each cell; zeros where the cell has none."""
+    """Looks up corners (dy, dx) of each cell, or anything where the cell has none."""
     if pixels.shape[-1] == channels:
 
         def corner(dy: int, dx: int) -> Float[Array, "n c"]:
@@ -326,7 +337,11 @@ def _corners(
         def corner(dy: int, dx: int) -> Float[Array, "n c"]:
             return lax.slice_in_dim(cells, (2 * dy + dx) * channels, (2 * dy + dx + 1) * channels, axis=1)
 
-    return lambda dy, dx: _where((y.reads[dy] & x.reads[dx])[:, None], corner(dy, dx))
+    return corner
+
+
+def _is_read(y: _Axis, x: _Axis, dy: int, dx: int) -> Bool[Array, "n 1"]:
+    return (y.reads[dy] & x.reads[dx])[:, None]
 
 
 def _index(
