@@ -28,13 +28,24 @@ def test_one_export_serves_all_platforms(operation):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["TPU", "GPU"])
-@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_every_schedule_computes_the_same(operation, schedule, monkeypatch, x64):
+SCHEDULED = [(name, schedule, 1) for name in OPERATIONS for schedule in ("TPU", "GPU")] + [
+    # With so many channels that cells are packed, patches are read and packed cells added to, or just read.
+    ("bilinear_sample-border", "TPU", 12),
+    ("bilinear_sample-zeros", "TPU", 24),
+    ("bilinear_sample-border", "TPU", 40),
+    ("deform_conv2d", "TPU", 12),
+    ("deform_conv2d", "TPU", 24),
+]
+
+
+@pytest.mark.parametrize(("name", "schedule", "copies"), SCHEDULED)
+def test_every_schedule_computes_the_same(name, schedule, copies, monkeypatch, x64):
     """An accelerator's schedule, run here in the place of the CPU's."""
+    operation = OPERATIONS[name]
     arguments = on_device(operation.arguments(batch=2))
-    if operation.where == "coords":  # as many channels as fill the vectors that cells are packed in
-        arguments["image"] = jnp.tile(arguments["image"], (1, 1, 1, 12))
+    for argument, axis in (("image", 3), ("kernel", 2)):
+        if argument in arguments:
+            arguments[argument] = jnp.concatenate([arguments[argument]] * copies, axis=axis)
     expected = jax.tree.leaves(compute(operation.fast, arguments))
     chosen = getattr(schedules, schedule)
     monkeypatch.setattr(schedules, "CPU", chosen._replace(part_bytes=2000, tap_bytes=2000))
