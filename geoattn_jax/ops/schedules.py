@@ -25,6 +25,7 @@ class Schedule(NamedTuple):
       takes_cells: whether the four pixels of a cell are looked up by one index, where that fills vectors, and
         added to likewise, see `lookups`.
       sums_first: whether the gradient in a position sums over channels before it weighs the pixels of a cell.
+      slices_crops: whether crops are cut out to be pooled, image by image, not looked up pixel by pixel.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
 
@@ -34,6 +35,7 @@ class Schedule(NamedTuple):
     reads_once: bool
     takes_cells: bool
     sums_first: bool
+    slices_crops: bool
     scatters_runs: bool
 
 
@@ -46,6 +48,7 @@ CPU = Schedule(
     reads_once=False,
     takes_cells=False,
     sums_first=False,
+    slices_crops=False,
     scatters_runs=True,
 )
 # The cost of a gather is that of its indices, and single pixels are scattered at once, but longer runs by a
@@ -57,6 +60,7 @@ TPU = Schedule(
     reads_once=True,
     takes_cells=True,
     sums_first=True,
+    slices_crops=True,
     scatters_runs=False,
 )
 # Every step is a launch.
@@ -67,6 +71,7 @@ GPU = Schedule(
     reads_once=False,
     takes_cells=False,
     sums_first=True,
+    slices_crops=False,
     scatters_runs=False,
 )
 

@@ -8,6 +8,7 @@ from inputs import OPERATIONS, compute, on_device
 from jax import export
 
 from geoattn_jax.ops import schedules
+from geoattn_jax.ops.crop import max_pool_crop
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -55,3 +56,21 @@ def test_every_schedule_computes_the_same(name, schedule, copies, monkeypatch, x
 
     for ours, other in zip(jax.tree.leaves(compute(fast, arguments)), expected, strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
+
+
+def test_crops_are_pooled_alike_where_they_are_sliced(monkeypatch):
+    """Values, some of them equal, and how these share the gradient."""
+    image = jnp.asarray(np.random.default_rng(0).integers(0, 3, size=(3, 9, 8, 2)), jnp.float32)
+    top_left = jnp.array([[0, 0], [2, 1], [3, 2]])
+
+    def pool(image):
+        return max_pool_crop(image, top_left, crop_hw=(6, 5), window=2)
+
+    def values_and_gradient():
+        maxima, vjp = jax.vjp(pool, image)
+        return pool(image), maxima, *vjp(jnp.arange(maxima.size, dtype=maxima.dtype).reshape(maxima.shape))
+
+    expected = values_and_gradient()
+    monkeypatch.setattr(schedules, "CPU", schedules.TPU)
+    for ours, other in zip(values_and_gradient(), expected, strict=True):
+        np.testing.assert_array_equal(ours, other)
