@@ -1,44 +1,28 @@
 """Reading images at real-valued positions, and its transposes: the sampler's schedule, forward and backward.
 
-A position is read from its *cell*, the (at most four) pixels less than a pixel away from it, and the pixel
-behind it where it lies on a pixel exactly. The pixels that are looked up are always inside the image: where
-the image ends, `reads` says which of them are no part of the cell. These count as zeros, whatever their
-value: a weight of zero would not do, as zero times NaN is NaN.
 `reference.bilinear_sample` is the same function without care for speed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
+from geoattn_jax.ops.neighbours import CORNERS, Cells, PaddingMode, cells_of
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
+from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.schedules import Schedule, by_platform
-from geoattn_jax.ops.sizes import Size, as_operand, is_number, larger, surely_less
+from geoattn_jax.ops.sizes import Size, surely_less
 
-PaddingMode = Literal["zeros", "border"]
-_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
-_MANY_CHANNELS = 8  # fill a vector of the processor
-_LANES = 128  # of a TPU's vectors
 # Each index is that of the first of several pixels in a row.
 _RUNS = lax.ScatterDimensionNumbers(
     update_window_dims=(1, 2), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
 )
-
-
-def wide_dtype(*arrays: jax.Array) -> jnp.dtype:
-    """The dtype for arithmetic on the arrays: the widest of theirs, and at least float32."""
-    return max((jnp.dtype(jnp.float32), *(array.dtype for array in arrays)), key=lambda dtype: dtype.itemsize)
-
-
-def widen(array: jax.Array) -> jax.Array:
-    """The array in float32 or wider."""
-    return array.astype(wide_dtype(array))
 
 
 def sample(
@@ -67,7 +51,9 @@ def _forward(image, positions, top_left, padding_mode, hw):
 
 def _samples(padding_mode, hw, schedule, image, positions, top_left):
     one = partial(_read, padding_mode=padding_mode, hw=hw, image_shape=image.shape[1:])
-    return jax.vmap(one)(pixels_of(image, hw, schedule=schedule), positions, top_left)
+    samples = jax.vmap(one)(pixels_of(image, hw, schedule=schedule), positions, top_left)
+    # Lest the samples' next shape be given to each corner of a cell, by a copy of it.
+    return lax.optimization_barrier(samples) if schedule.takes_cells else samples
 
 
 def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
@@ -80,66 +66,44 @@ def _backward(padding_mode, hw, residuals, cotangent):
 
 
 def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent):
-    # Without the barrier XLA merges these gathers with the forward ones, and neither loop stays fused.
-    image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
+    if not schedule.reads_once:
+        # Else XLA merges these gathers with the forward ones, and neither loop stays fused.
+        image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
     pixels = pixels_of(image, hw, schedule=schedule)
-    slope = jax.vmap(partial(_slope, padding_mode=padding_mode, hw=hw, image_shape=image.shape[1:]))
-    spread = jax.vmap(
-        partial(_spread, padding_mode=padding_mode, hw=hw, row=image.shape[2], schedule=schedule)
-    )
+    how = {"padding_mode": padding_mode, "hw": hw, "image_shape": image.shape[1:], "schedule": schedule}
+    slope, spread = (jax.vmap(partial(function, **how)) for function in (_slope, _spread))
 
     def add_part(start: Int[Array, ""], size: Size, gradients):
-        to_image, to_positions = gradients
+        to_pixels, to_positions = gradients
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
         )
         slopes = slope(pixels, part, top_left, part_cotangent).astype(positions.dtype)
         return (
-            spread(to_image, part, top_left, part_cotangent),
+            spread(to_pixels, part, top_left, part_cotangent),
             lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
         )
 
-    (b, h, w, c), n = image.shape, positions.shape[1]
     dtype = wide_dtype(image, positions)
-    gradients = jnp.zeros_like(image.reshape(b, h * w, c), dtype), jnp.zeros_like(positions)
-    to_image, to_positions = in_parts(
+    to_pixels, to_positions = in_parts(
         add_part,
-        gradients,
-        length=n,
-        bytes_each=2 * b * c * dtype.itemsize,
+        (zeros_to_add_to(image, hw, dtype, schedule=schedule), jnp.zeros_like(positions)),
+        length=positions.shape[1],
+        bytes_each=2 * image.shape[0] * image.shape[-1] * dtype.itemsize,
         part_bytes=schedule.part_bytes,
     )
-    return to_image.reshape(image.shape).astype(image.dtype), to_positions
+    return image_of(to_pixels, image.shape).astype(image.dtype), to_positions
 
 
 _sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
 _sample.defvjp(_forward_with_residuals, _backward)
 
 
-def pixels_of(
-    image: Float[Array, "b h w c"], hw: tuple[Size, Size] | None = None, *, schedule: Schedule
-) -> Float[Array, "b hw k"]:
-    """The pixels of images, or of windows of size `hw` in them, as `read` and `slope` look them up.
-
-    k is c; or 4 c where cells are packed: then each pixel is followed by those right of it, below it, and
-    below that. Those of the last row and column are no cell's first pixel, and followed by anything.
-    """
-    b, h, w, c = image.shape
-    pixels = image.reshape(b, h * w, c)
-    sizes = (h, w, *(hw or ()))
-    fills_lanes = _LANES // 2 < len(_CORNERS) * c <= _LANES
-    if not (schedule.packs_cells and fills_lanes and is_number(*sizes) and min(sizes) > 1):
-        return pixels
-    return jnp.concatenate([_moved(pixels, -(dy * w + dx)) for dy, dx in _CORNERS], axis=-1)
-
-
-def _moved(pixels: Float[Array, "b hw c"], by: int) -> Float[Array, "b hw c"]:
-    """The values moved on by so many pixels; zeros take their places."""
-    return lax.pad(pixels, jnp.zeros((), pixels.dtype), [(0, 0, 0), (by, -by, 0), (0, 0, 0)])
-
-
 def read(
-    pixels: Float[Array, "b hw k"], positions: Float[Array, "b n 2"], *, image_shape: tuple[Size, Size, int]
+    pixels: Float[Array, "b *pixels k"],
+    positions: Float[Array, "b n 2"],
+    *,
+    image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "b n c"]:
     """The samples with zeros outside, without a backward pass of their own."""
     one = partial(_read, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
@@ -147,80 +111,37 @@ def read(
 
 
 def scatter(
-    image: Float[Array, "b h w c"],
+    pixels: Float[Array, "b pixels k"],
     positions: Float[Array, "b n 2"],
     values: Float[Array, "b n c"],
     *,
+    image_shape: tuple[Size, Size, int],
     schedule: Schedule,
-) -> Float[Array, "b h w c"]:
-    """Adds `values` to `image` at real-valued positions: the transpose of `read` in its image."""
-    b, h, w, c = image.shape
-    spread = jax.vmap(partial(_spread, padding_mode="zeros", hw=(h, w), row=w, schedule=schedule))
-    return spread(image.reshape(b, h * w, c), positions, None, values).reshape(image.shape)
+) -> Float[Array, "b pixels k"]:
+    """Adds `values` to `pixels` at real-valued positions: the transpose of `read` in its pixels."""
+    one = partial(
+        _spread, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape, schedule=schedule
+    )
+    return jax.vmap(one)(pixels, positions, None, values)
 
 
 def slope(
-    pixels: Float[Array, "b hw k"],
+    pixels: Float[Array, "b *pixels k"],
     positions: Float[Array, "b n 2"],
     cotangent: Float[Array, "b n c"],
     *,
     image_shape: tuple[Size, Size, int],
+    schedule: Schedule,
 ) -> Float[Array, "b n 2"]:
     """The gradient of `read` in its positions."""
-    one = partial(_slope, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
+    one = partial(
+        _slope, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape, schedule=schedule
+    )
     return jax.vmap(one)(pixels, positions, None, cotangent)
 
 
-class _Axis(NamedTuple):
-    """Along one axis, the two neighbouring pixels that are looked up for a coordinate, in this order.
-
-    The cell of a NaN coordinate is empty.
-    """
-
-    pixels: list[Int[Array, " n"]]  # their indices
-    distances: list[Float[Array, " n"]]  # from them to the coordinate, NaN if that is
-    reads: list[Bool[Array, " n"]]  # whether they belong to the coordinate's cell
-    weights: list[Float[Array, " n"]]
-    slopes: list[Float[Array, " n"]]  # derivatives of the weights
-
-
-def _neighbours(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> _Axis:
-    coordinate = widen(coordinate)
-    dtype = coordinate.dtype
-    moves = True
-    if padding_mode == "border":
-        last = as_operand(size - 1, dtype)
-        moves = (coordinate >= 0) & (coordinate < last)
-        coordinate = jnp.clip(coordinate, 0, last)
-    # Bounded before it becomes an integer; a NaN compares false.
-    last_but_one = as_operand(larger(size - 2, 0), dtype)
-    first = jnp.where(coordinate > 0, jnp.minimum(jnp.floor(coordinate), last_but_one), 0)
-    distances = [coordinate - first, coordinate - first - 1]
-    pixels = [first.astype(jnp.int32), first.astype(jnp.int32) + 1]
-    reads = [(distance >= -1) & (distance < 1) for distance in distances]
-    if not surely_less(1, size):  # a lone pixel has no neighbour
-        pixels[1] = jnp.minimum(pixels[1], as_operand(size - 1, jnp.int32))
-        reads[1] &= as_operand(size, jnp.int32) > 1
-    pairs = list(zip(distances, reads, strict=True))
-    return _Axis(
-        pixels,
-        distances,
-        reads,
-        weights=[jnp.where(near, 1 - jnp.abs(distance), 0) for distance, near in pairs],
-        slopes=[
-            jnp.where(moves & near, jnp.where(distance < 0, 1, -1), 0).astype(dtype)
-            for distance, near in pairs
-        ],
-    )
-
-
-def _cell(positions, hw, padding_mode) -> tuple[_Axis, _Axis]:
-    y, x = (_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1))
-    return y, x
-
-
 def _read(
-    pixels: Float[Array, "hw k"],
+    pixels: Float[Array, "*pixels k"],
     positions: Float[Array, "n 2"],
     top_left: Int[Array, "2"] | None,
     *,
@@ -229,22 +150,23 @@ def _read(
     image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "n c"]:
     """One image's samples, Jaderberg et al. 2015, Eq. 5."""
-    y, x = _cell(positions, hw, padding_mode)
+    cells = cells_of(positions, hw, padding_mode)
+    y, x = cells
     dtype = wide_dtype(pixels, positions)
-    corner = _corners(pixels, y, x, top_left, image_shape[1], image_shape[2])
+    corner = corners(pixels, cells, top_left, image_shape)
     total = jnp.zeros((), dtype)
-    for dy, dx in _CORNERS:
+    for dy, dx in CORNERS:
         # Unlike `weights` these are NaN where a coordinate is.
         weight_y, weight_x = (
             jnp.maximum(1 - jnp.abs(axis.distances[step]), 0) for axis, step in ((y, dy), (x, dx))
         )
         weight = (weight_y * weight_x).astype(dtype)[:, None]
-        total += weight * corner(dy, dx).astype(dtype)
+        total += weight * cells.where_read(dy, dx, corner(dy, dx)).astype(dtype)
     return total.astype(pixels.dtype)
 
 
 def _slope(
-    pixels: Float[Array, "hw k"],
+    pixels: Float[Array, "*pixels k"],
     positions: Float[Array, "n 2"],
     top_left: Int[Array, "2"] | None,
     cotangent: Float[Array, "n c"],
@@ -252,96 +174,103 @@ def _slope(
     padding_mode: PaddingMode,
     hw: tuple[Size, Size],
     image_shape: tuple[Size, Size, int],
+    schedule: Schedule,
 ) -> Float[Array, "n 2"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
-    y, x = _cell(positions, hw, padding_mode)
+    cells = cells_of(positions, hw, padding_mode)
     dtype = wide_dtype(pixels, positions)
-    corner = _corners(pixels, y, x, top_left, image_shape[1], image_shape[2])
-    along_y = along_x = jnp.zeros((), dtype)
-    for dy, dx in _CORNERS:
-        value = corner(dy, dx).astype(dtype)
-        along_y += (y.slopes[dy] * x.weights[dx]).astype(dtype)[:, None] * value
-        along_x += (y.weights[dy] * x.slopes[dx]).astype(dtype)[:, None] * value
-    to_y, to_x = (cotangent.astype(dtype) * along for along in (along_y, along_x))
-    if image_shape[-1] == 1:
-        # A select instead of a concatenation, which would write both halves to memory first.
-        return jnp.where(jnp.arange(2) == 0, to_y, to_x)
-    # One reduction for both sums for the same reason.
-    zero = jnp.zeros((), dtype)
-    sums = lax.reduce((to_y, to_x), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), dimensions=(1,))
-    return jnp.stack(sums, axis=-1)
+    corner = corners(pixels, cells, top_left, image_shape)
+    weighted_sum = _weighted_sums if schedule.sums_first else _sum_of_weighted
+    return weighted_sum(cells, lambda dy, dx: corner(dy, dx).astype(dtype), cotangent.astype(dtype))
+
+
+def _weighted_sums(
+    cells: Cells, corner: Callable[[int, int], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
+) -> Float[Array, "n 2"]:
+    """Each corner is summed over channels, then weighted."""
+    products = [cotangent * corner(dy, dx) for dy, dx in CORNERS]
+    to_y = to_x = jnp.zeros((), cotangent.dtype)
+    for (dy, dx), total in zip(CORNERS, _sums(products), strict=True):
+        read = cells.where_read(dy, dx, total[:, None])[:, 0]
+        along_y, along_x = cells.slopes(dy, dx, total.dtype)
+        to_y, to_x = to_y + along_y * read, to_x + along_x * read
+    return jnp.stack([to_y, to_x], axis=-1)
+
+
+def _sum_of_weighted(
+    cells: Cells, corner: Callable[[int, int], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
+) -> Float[Array, "n 2"]:
+    """Corners are weighted in each channel, then summed over channels."""
+    zero = jnp.zeros((), cotangent.dtype)
+    if cotangent.shape[-1] == 1:  # both derivatives as two channels
+        gradient = zero
+        for dy, dx in CORNERS:
+            along_y, along_x = (along[:, None] for along in cells.slopes(dy, dx, zero.dtype))
+            both = cells.where_read(dy, dx, jnp.tile(corner(dy, dx), (1, 2)))
+            gradient += _side_by_side(along_y, along_x) * both
+        return cotangent * gradient
+    to_y = to_x = zero
+    for dy, dx in CORNERS:
+        along_y, along_x = (along[:, None] for along in cells.slopes(dy, dx, zero.dtype))
+        value = cells.where_read(dy, dx, corner(dy, dx))
+        to_y, to_x = to_y + along_y * value, to_x + along_x * value
+    return jnp.stack(_sums([cotangent * to_y, cotangent * to_x]), axis=-1)
+
+
+def _sums(arrays: Sequence[Float[Array, "n c"]]) -> Sequence[Float[Array, " n"]]:
+    """Over channels, all in one reduction: each for itself would first be written to memory."""
+    if arrays[0].shape[-1] == 1:
+        return [array[:, 0] for array in arrays]
+
+    def add(sums: Sequence[Array], more: Sequence[Array]) -> list[Array]:
+        return [one + other for one, other in zip(sums, more, strict=True)]
+
+    return lax.reduce(arrays, [jnp.zeros((), array.dtype) for array in arrays], add, dimensions=(1,))
 
 
 def _spread(
-    pixels: Float[Array, "hw c"],
+    pixels: Float[Array, "pixels k"],
     positions: Float[Array, "n 2"],
     top_left: Int[Array, "2"] | None,
     values: Float[Array, "n c"],
     *,
     padding_mode: PaddingMode,
     hw: tuple[Size, Size],
-    row: Size,
+    image_shape: tuple[Size, Size, int],
     schedule: Schedule,
-) -> Float[Array, "hw c"]:
-    """Adds `values` to one image, its rows of `row` pixels, Jaderberg et al. 2015, Eq. 6."""
-    y, x = _cell(positions, hw, padding_mode)
+) -> Float[Array, "pixels k"]:
+    """Adds `values` to one image, Jaderberg et al. 2015, Eq. 6."""
+    cells = cells_of(positions, hw, padding_mode)
+    y, x = cells
     values = values.astype(pixels.dtype)
 
-    def updates(run: tuple[int, ...], dy: int) -> Float[Array, "n run c"]:
-        weights = y.weights[dy][:, None] * jnp.stack([x.weights[dx] for dx in run], axis=-1)
-        reads = y.reads[dy][:, None] & jnp.stack([x.reads[dx] for dx in run], axis=-1)
-        return _where(reads[:, :, None], weights.astype(pixels.dtype)[:, :, None] * values[:, None])
+    def update(dy: int, dx: int) -> Float[Array, "n c"]:
+        weights = (y.weights[dy] * x.weights[dx]).astype(pixels.dtype)
+        return cells.where_read(dy, dx, weights[:, None] * values)
 
-    for dy in (0, 1):
-        indices = [_index(y.pixels[dy], x.pixels[dx], row, top_left) for dx in (0, 1)]
-        if schedule.scatters_runs and surely_less(1, hw[1]):  # a row may have a single pixel
-            pixels = lax.scatter_add(
-                pixels, indices[0][:, None], updates((0, 1), dy), _RUNS, mode="promise_in_bounds"
-            )
-        else:
-            for dx in (0, 1):
-                update = updates((dx,), dy)[:, 0]
-                pixels = pixels.at[indices[dx]].add(update, mode="promise_in_bounds")
+    def place(dy: int, dx: int) -> Int[Array, " n"]:
+        return index(cells, dy, dx, image_shape[1], top_left)
+
+    if pixels.shape[-1] != image_shape[-1]:  # packed
+        weights, reads = (
+            jnp.stack([along_y[dy] * along_x[dx] for dy, dx in CORNERS], axis=-1)[..., None]
+            for along_y, along_x in ((y.weights, x.weights), (y.reads, x.reads))
+        )
+        values = pad_to(values, pixels.shape[-1] // len(CORNERS))[:, None]
+        updates = jnp.where(reads, weights.astype(pixels.dtype) * values, 0)
+        updates = updates.reshape(updates.shape[0], pixels.shape[-1])
+        return pixels.at[place(0, 0)].add(updates, mode="promise_in_bounds")
+    if schedule.scatters_runs and surely_less(1, hw[1]):  # a row may have a single pixel
+        for dy in (0, 1):
+            runs = _side_by_side(*(update(dy, dx)[:, None] for dx in (0, 1)))
+            pixels = lax.scatter_add(pixels, place(dy, 0)[:, None], runs, _RUNS, mode="promise_in_bounds")
+        return pixels
+    for dy, dx in CORNERS:
+        pixels = pixels.at[place(dy, dx)].add(update(dy, dx), mode="promise_in_bounds")
     return pixels
 
 
-def _corners(
-    pixels: Float[Array, "hw k"],
-    y: _Axis,
-    x: _Axis,
-    top_left: Int[Array, "2"] | None,
-    row: Size,
-    channels: int,
-) -> Callable[[int, int], Float[Array, "n c"]]:
-    """Looks up corners (dy, dx) of each cell; zeros where the cell has none."""
-    if pixels.shape[-1] == channels:
-
-        def corner(dy: int, dx: int) -> Float[Array, "n c"]:
-            index = _index(y.pixels[dy], x.pixels[dx], row, top_left)
-            return pixels.at[index].get(mode="promise_in_bounds")
-
-    else:
-        cells = pixels.at[_index(y.pixels[0], x.pixels[0], row, top_left)].get(mode="promise_in_bounds")
-
-        def corner(dy: int, dx: int) -> Float[Array, "n c"]:
-            return lax.slice_in_dim(cells, (2 * dy + dx) * channels, (2 * dy + dx + 1) * channels, axis=1)
-
-    return lambda dy, dx: _where((y.reads[dy] & x.reads[dx])[:, None], corner(dy, dx))
-
-
-def _index(
-    y: Int[Array, " n"], x: Int[Array, " n"], row: Size, top_left: Int[Array, "2"] | None
-) -> Int[Array, " n"]:
-    if top_left is not None:
-        y, x = y + top_left[0].astype(y.dtype), x + top_left[1].astype(x.dtype)
-    return y * as_operand(row, y.dtype) + x
-
-
-def _where(keep: Bool[Array, "*n 1"], values: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-    """`values` where `keep`, else zeros."""
-    channels = values.shape[-1]
-    if channels >= _MANY_CHANNELS:
-        return jnp.where(keep, values, 0)
-    # XLA on a CPU makes a branch of a condition that all channels share. It then vectorizes over positions no
-    # more, which it does where channels are few. So let each channel compare for itself.
-    return jnp.where(jnp.arange(channels) < jnp.where(keep, channels, 0), values, 0)
+def _side_by_side(first: Float[Array, "n 1 *c"], second: Float[Array, "n 1 *c"]) -> Float[Array, "n 2 *c"]:
+    """A select instead of a concatenation, which would write both to memory first."""
+    is_first = jnp.arange(2) == 0
+    return jnp.where(is_first.reshape(2, *[1] * (first.ndim - 2)), first, second)

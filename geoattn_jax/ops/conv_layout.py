@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops import checks
-from geoattn_jax.ops.cells import widen
+from geoattn_jax.ops.precision import widen
 from geoattn_jax.ops.sample import check_image
 from geoattn_jax.ops.sizes import Size, as_operand, is_size, surely_less
 

@@ -8,6 +8,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
@@ -15,7 +17,8 @@ from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.placement import divided_alike, reshape
 from geoattn_jax.ops.sample import check_image
-from geoattn_jax.ops.sizes import as_operand, surely_less
+from geoattn_jax.ops.schedules import by_platform
+from geoattn_jax.ops.sizes import as_operand, is_number, surely_less
 
 
 def sample_crop(
@@ -76,11 +79,39 @@ def max_pool_crop(
             f"max_pool_crop: window must be from 1 to the shorter side of crop_hw={crop_hw}, got {window}"
         )
     image, top_left = divided_alike((image, top_left))
-    return jax.vmap(partial(_max_pool, crop_hw=crop_hw, window=window))(image, top_left)
+    return _max_pool(image, top_left, tuple(crop_hw), window)
 
 
-def _max_pool(
-    image: Float[Array, "h w c"], top_left: Int[Array, "2"], *, crop_hw: tuple[int, int], window: int
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _max_pool(image, top_left, crop_hw, window):
+    return by_platform(partial(_scheduled_max_pool, crop_hw, window), image, top_left)
+
+
+@_max_pool.defjvp
+def _max_pool_jvp(crop_hw, window, primals, tangents):
+    # Those of the single pixels, on all platforms: where maxima are equal, windows share otherwise.
+    (image, top_left), (to_image, _) = primals, tangents
+    by_pixels = jax.vmap(partial(_pool_pixels, crop_hw, window))
+    return jax.jvp(lambda image: by_pixels(image, top_left), (image,), (to_image,))
+
+
+def _scheduled_max_pool(crop_hw, window, schedule, image, top_left):
+    slices = schedule.slices_crops and is_number(*crop_hw, *image.shape[1:])
+    return jax.vmap(partial(_pool_slice if slices else _pool_pixels, crop_hw, window))(image, top_left)
+
+
+def _pool_slice(
+    crop_hw: tuple[int, int], window: int, image: Float[Array, "h w c"], top_left: Int[Array, "2"]
+) -> Float[Array, "ho wo c"]:
+    first = (*top_left, jnp.zeros((), top_left.dtype))
+    crop = lax.dynamic_slice(image, first, (*crop_hw, image.shape[-1]))
+    lowest = np.array(-np.inf, image.dtype)
+    blocks = (window, window, 1)
+    return lax.reduce_window(crop, lowest, lax.max, blocks, blocks, "VALID")
+
+
+def _pool_pixels(
+    crop_hw: tuple[int, int], window: int, image: Float[Array, "h w c"], top_left: Int[Array, "2"]
 ) -> Float[Array, "ho wo c"]:
     height, width, channels = image.shape
     pixels = image.reshape(height * width, channels)

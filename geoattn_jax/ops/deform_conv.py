@@ -13,11 +13,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.cells import pixels_of, read, scatter, slope, wide_dtype, widen
+from geoattn_jax.ops.cells import read, scatter, slope
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.forward_mode import reverse_mode_only
+from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
+from geoattn_jax.ops.precision import wide_dtype, widen
 from geoattn_jax.ops.schedules import Schedule, by_platform
 from geoattn_jax.ops.sizes import Size, may_exceed
 
@@ -155,7 +157,7 @@ def _gradients(layout, schedule, residuals, cotangent):
         turned_cotangent = lax.optimization_barrier(turned)
 
         def add_taps(tap: Int[Array, ""], count: int, gradients):
-            to_images, to_offsets, to_mask, to_matrices = gradients
+            to_pixels, to_offsets, to_mask, to_matrices = gradients
             some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
             positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
@@ -175,11 +177,12 @@ def _gradients(layout, schedule, residuals, cotangent):
             to_samples = _one_row(_weigh(to_columns, some_mask))
             if not schedule.reads_once:
                 positions = lax.optimization_barrier(positions)
-            to_positions = slope(pixels, _one_row(positions), to_samples, image_shape=images.shape[1:])
+            how = {"image_shape": images.shape[1:], "schedule": schedule}
+            to_positions = slope(pixels, _one_row(positions), to_samples, **how)
             to_positions = reshape(to_positions, positions.shape)
             to_offsets = lax.dynamic_update_slice(to_offsets, to_positions, (0, tap, start, 0))
-            to_images = scatter(to_images, _one_row(positions), to_samples, schedule=schedule)
-            return to_images, to_offsets, to_mask, to_matrices
+            to_pixels = scatter(to_pixels, _one_row(positions), to_samples, **how)
+            return to_pixels, to_offsets, to_mask, to_matrices
 
         return _over_taps(add_taps, gradients, layout, schedule)
 
@@ -187,14 +190,15 @@ def _gradients(layout, schedule, residuals, cotangent):
     if sums_last:
         to_matrices = zeros((b, *to_matrices.shape), to_matrices.dtype, beside=images)
     gradients = (
-        *jax.tree.map(lambda array: jnp.zeros_like(widen(array)), (images, offsets, mask)),
+        zeros_to_add_to(images, None, wide_dtype(images), schedule=schedule),
+        *jax.tree.map(lambda array: jnp.zeros_like(widen(array)), (offsets, mask)),
         to_matrices,
     )
     gradients = _over_pixels(add_part, gradients, images, matrices, layout, schedule)
-    *others, to_matrices = gradients
+    to_pixels, *others, to_matrices = gradients
     if sums_last:
         to_matrices = jnp.sum(to_matrices, axis=0)
-    gradients = *others, jnp.swapaxes(to_matrices, -1, -2)
+    gradients = image_of(to_pixels, images.shape), *others, jnp.swapaxes(to_matrices, -1, -2)
     return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
 
 
@@ -240,7 +244,9 @@ def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
 
 
 def _read(
-    pixels: Float[Array, "bg hw k"], positions: Float[Array, "bg t n 2"], image_shape: tuple[Size, Size, int]
+    pixels: Float[Array, "bg *pixels k"],
+    positions: Float[Array, "bg t n 2"],
+    image_shape: tuple[Size, Size, int],
 ) -> Float[Array, "bg t n c"]:
     samples = read(pixels, _one_row(positions), image_shape=image_shape)
     return reshape(samples, (*positions.shape[:3], image_shape[-1]))

@@ -20,9 +20,12 @@ class Schedule(NamedTuple):
       part_bytes: how much of an intermediate result the sampler makes at once, see `in_parts`.
       tap_bytes: likewise of the taps of a deformable convolution that are taken at once.
       all_taps_at_once: whether a deformable convolution takes the taps of a part together, not one by one.
-      reads_once: whether a backward pass reads the pixels once for all that it makes of them.
-      packs_cells: whether an image is first copied so that each pixel lies beside its three neighbours, and
-        all four are looked up by one index, where together they fill a vector.
+      reads_once: whether pixels are read once for all that is made of them, in the backward pass of a
+        deformable convolution, and for samples and their gradient where one program computes both.
+      takes_cells: whether the four pixels of a cell are looked up by one index, where that fills vectors, and
+        added to likewise, see `lookups`.
+      sums_first: whether the gradient in a position sums over channels before it weighs the pixels of a cell.
+      slices_crops: whether crops are cut out to be pooled, image by image, not looked up pixel by pixel.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
 
@@ -30,7 +33,9 @@ class Schedule(NamedTuple):
     tap_bytes: int
     all_taps_at_once: bool
     reads_once: bool
-    packs_cells: bool
+    takes_cells: bool
+    sums_first: bool
+    slices_crops: bool
     scatters_runs: bool
 
 
@@ -41,7 +46,9 @@ CPU = Schedule(
     tap_bytes=4 * 2**20,
     all_taps_at_once=False,
     reads_once=False,
-    packs_cells=False,
+    takes_cells=False,
+    sums_first=False,
+    slices_crops=False,
     scatters_runs=True,
 )
 # The cost of a gather is that of its indices, and single pixels are scattered at once, but longer runs by a
@@ -51,7 +58,9 @@ TPU = Schedule(
     tap_bytes=8 * 2**20,
     all_taps_at_once=False,
     reads_once=True,
-    packs_cells=True,
+    takes_cells=True,
+    sums_first=True,
+    slices_crops=True,
     scatters_runs=False,
 )
 # Every step is a launch.
@@ -60,7 +69,9 @@ GPU = Schedule(
     tap_bytes=256 * 2**20,
     all_taps_at_once=True,
     reads_once=False,
-    packs_cells=False,
+    takes_cells=False,
+    sums_first=True,
+    slices_crops=False,
     scatters_runs=False,
 )
 

@@ -8,6 +8,7 @@ from inputs import OPERATIONS, compute, on_device
 from jax import export
 
 from geoattn_jax.ops import schedules
+from geoattn_jax.ops.crop import max_pool_crop
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -28,13 +29,24 @@ def test_one_export_serves_all_platforms(operation):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["TPU", "GPU"])
-@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_every_schedule_computes_the_same(operation, schedule, monkeypatch, x64):
+SCHEDULED = [(name, schedule, 1) for name in OPERATIONS for schedule in ("TPU", "GPU")] + [
+    # With so many channels that cells are packed, patches are read and packed cells added to, or just read.
+    ("bilinear_sample-border", "TPU", 12),
+    ("bilinear_sample-zeros", "TPU", 24),
+    ("bilinear_sample-border", "TPU", 40),
+    ("deform_conv2d", "TPU", 12),
+    ("deform_conv2d", "TPU", 24),
+]
+
+
+@pytest.mark.parametrize(("name", "schedule", "copies"), SCHEDULED)
+def test_every_schedule_computes_the_same(name, schedule, copies, monkeypatch, x64):
     """An accelerator's schedule, run here in the place of the CPU's."""
+    operation = OPERATIONS[name]
     arguments = on_device(operation.arguments(batch=2))
-    if operation.where == "coords":  # as many channels as fill the vectors that cells are packed in
-        arguments["image"] = jnp.tile(arguments["image"], (1, 1, 1, 12))
+    for argument, axis in (("image", 3), ("kernel", 2)):
+        if argument in arguments:
+            arguments[argument] = jnp.concatenate([arguments[argument]] * copies, axis=axis)
     expected = jax.tree.leaves(compute(operation.fast, arguments))
     chosen = getattr(schedules, schedule)
     monkeypatch.setattr(schedules, "CPU", chosen._replace(part_bytes=2000, tap_bytes=2000))
@@ -44,3 +56,21 @@ def test_every_schedule_computes_the_same(operation, schedule, monkeypatch, x64)
 
     for ours, other in zip(jax.tree.leaves(compute(fast, arguments)), expected, strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
+
+
+def test_crops_are_pooled_alike_where_they_are_sliced(monkeypatch):
+    """Values, some of them equal, and how these share the gradient."""
+    image = jnp.asarray(np.random.default_rng(0).integers(0, 3, size=(3, 9, 8, 2)), jnp.float32)
+    top_left = jnp.array([[0, 0], [2, 1], [3, 2]])
+
+    def pool(image):
+        return max_pool_crop(image, top_left, crop_hw=(6, 5), window=2)
+
+    def values_and_gradient():
+        maxima, vjp = jax.vjp(pool, image)
+        return pool(image), maxima, *vjp(jnp.arange(maxima.size, dtype=maxima.dtype).reshape(maxima.shape))
+
+    expected = values_and_gradient()
+    monkeypatch.setattr(schedules, "CPU", schedules.TPU)
+    for ours, other in zip(values_and_gradient(), expected, strict=True):
+        np.testing.assert_array_equal(ours, other)
