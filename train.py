@@ -3,9 +3,8 @@
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart [--config.key=value ...]
 
 Writes results.json, table.md and figures/*.png into the workdir. Run again it goes on where it stopped. It
-may be given other settings then, as long as nothing that was trained depends on them. Under the other value
-of config.parallel, jit or pmap, a run goes on with sums in another order, and differs by rounding. Each file
-in configs/ says what to expect of it.
+may be given other settings then, as long as nothing that was trained depends on them. Each file in configs/
+says what to expect of it.
 
   python train.py --config=configs/quickstart.py --help
 
@@ -20,7 +19,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.core.keys import help_of_keys, unknown_key, unreadable_value
+from geoattn_jax.experiments.core.keys import help_of_keys, wrong_flag
 from geoattn_jax.experiments.registry import experiment_of
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
@@ -50,20 +49,12 @@ def parse_flags(arguments: list[str]) -> list[str]:
         remaining = flags.FLAGS(arguments)
         _CONFIG.value.copy_and_resolve_references()
         return remaining
-    except (
-        AttributeError, ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError, flags.Error
-    ) as error:  # fmt: skip
-        sys.exit(f"train.py: {_of_config(arguments) or f'{error.args[0]}; see train.py --help'}")
-
-
-def _of_config(arguments: list[str]) -> str | None:
-    """What is wrong with the flags of the config's keys, if that is it."""
-    if not (file := _file(arguments)):
-        return None
-    config = _read(file)
-    return unknown_key(config, arguments) or unreadable_value(
-        config, experiment_of(config).rules(config), arguments
-    )
+    except Exception as error:
+        reason = None
+        if file := _file(arguments):
+            config = _read(file)
+            reason = wrong_flag(config, experiment_of(config).rules(config), arguments)
+        sys.exit(f"train.py: {reason or f'{error}; see train.py --help'}")
 
 
 def _file(arguments: list[str]) -> str:

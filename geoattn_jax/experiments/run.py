@@ -105,12 +105,12 @@ def annotate(
         raise ConfigError(
             f"--video needs a workdir of the experiment {able}; {workdir} is of {experiment.name}"
         )
-    if not video.is_file():
-        raise ConfigError(f"--video must be a file, found none at {video}")
     folder = Path(workdir).absolute()
     out = folder / "figures" / f"{video.stem}.mp4" if out is None else Path(out)
     if out.suffix not in WRITABLE or out.absolute() == video:
         raise ConfigError(f"--out must end in .mp4 or .gif and be another file than --video, got {out}")
+    if not video.exists():
+        raise VideoError(f"{video}: there is no such file")
     fitting = Fitting(config, folder, trains=False)
     prepared = experiment.start(config, fitting)
     with _opened(experiment, prepared, config, folder):

@@ -8,6 +8,17 @@ from geoattn_jax.experiments.core.config import Config, Rule, flatten
 PREFIX = "--config."
 
 
+def wrong_flag(config: Config, rules: Mapping[str, Rule], arguments: Sequence[str]) -> str | None:
+    """One line about the first flag that cannot be one of a config's keys; None if that is none of them.
+
+    Args:
+      config: as its file gives it.
+      rules: of its keys.
+      arguments: of the program.
+    """
+    return unknown_key(config, arguments) or unreadable_value(config, rules, arguments)
+
+
 def unknown_key(config: Config, arguments: Sequence[str]) -> str | None:
     """One line about the first flag that names a key which the config does not have; None if there is none.
 
