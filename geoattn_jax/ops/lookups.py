@@ -107,8 +107,8 @@ def corners(
         return pixels.at[index(cells, dy, dx, row, top_left)].get(mode="promise_in_bounds")
 
     if pixels.ndim > 2:
-        first = jnp.stack(_in_image(cells, 0, 0, top_left), axis=-1)
-        patches = lax.gather(pixels, first, _PATCHES, (2, 2, c), mode="promise_in_bounds")
+        starts = jnp.stack(_in_image(cells, 0, 0, top_left), axis=-1)
+        patches = lax.gather(pixels, starts, _PATCHES, (2, 2, c), mode="promise_in_bounds")
         return lambda dy, dx: patches[:, dy, dx]
     if pixels.shape[-1] == c:
         return single
