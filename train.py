@@ -20,7 +20,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.core.keys import help_of_keys, unknown_key
+from geoattn_jax.experiments.core.keys import help_of_keys, unknown_key, unreadable_value
 from geoattn_jax.experiments.registry import experiment_of
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
 
@@ -47,12 +47,23 @@ def parse_flags(arguments: list[str]) -> list[str]:
         )
         sys.exit()
     try:
-        remaining = app.parse_flags_with_usage(arguments)
+        remaining = flags.FLAGS(arguments)
         _CONFIG.value.copy_and_resolve_references()
         return remaining
-    except (AttributeError, ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
-        reason = unknown_key(_read(_file(arguments)), arguments) or f"a flag cannot be used: {error.args[0]}"
-        sys.exit(f"train.py: {reason}")
+    except (
+        AttributeError, ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError, flags.Error
+    ) as error:  # fmt: skip
+        sys.exit(f"train.py: {_of_config(arguments) or f'{error.args[0]}; see train.py --help'}")
+
+
+def _of_config(arguments: list[str]) -> str | None:
+    """What is wrong with the flags of the config's keys, if that is it."""
+    if not (file := _file(arguments)):
+        return None
+    config = _read(file)
+    return unknown_key(config, arguments) or unreadable_value(
+        config, experiment_of(config).rules(config), arguments
+    )
 
 
 def _file(arguments: list[str]) -> str:

@@ -15,7 +15,7 @@ def get_config() -> Config:
     config = paper_config()
     config.digits = "sklearn"
     config.frame_size = 32
-    config.pretrain.steps = {"lenet": 1000, "stn": 600, "dcn": 300, "deform": 300}
+    config.pretrain.steps.update(lenet=1000, stn=600, dcn=300, deform=300)
     config.pretrain.evaluate_every = 100
     config.lstm.rounds = 50
     config.checkpoint_every = 100

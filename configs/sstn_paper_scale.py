@@ -12,7 +12,8 @@ paper says neither how long it trained nor by which optimizer; momentum is the u
 
 Hardware: a GPU. Time: not run at full size yet. On four CPU cores an update of the joint phase at batch 2
 took 2.4 s, with 5.8 GiB of memory in use at most: 3.0 in the update by XLA's own count, 2.0 of them
-parameters and momentum, the rest the initial parameters and their copies. To try it, an update of each phase:
+parameters and momentum, the rest the initial parameters and their copies. With --config.dtype=bfloat16
+--config.remat=True larger sub-batches fit. To try it, an update of each phase:
 
   python train.py --config=configs/sstn_paper_scale.py --workdir=runs/one_step \
       --config.batch_size=2 --config.sub_batches=1 --config.guide.updates=1 --config.joint.updates.detail=1 \

@@ -25,6 +25,7 @@ and the networks at this size on KitchenMini (sstn_paper_scale.py). table_b3_mpi
 """
 
 from geoattn_jax.data.levels import LEVEL_NAMES
+from geoattn_jax.experiments.attention.phases import Dropout, Guide, Joint, phase_values
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
 from geoattn_jax.experiments.table_3.sources.mpii import mpii_data
@@ -38,21 +39,14 @@ def get_config() -> Config:
     config.batch_size, config.sub_batches, config.evaluation_batch = 128, 64, 2
     config.optimizer = "momentum"
     for stream, recognizer in (("rgb", 0.85), ("flow", 0.5)):
-        config[stream] = {
-            "dropout": {"localizer": 0.5, "recognizer": recognizer},
-            "guide": {
-                "updates": 1000,
-                "crops": "random",
-                "localizer_rate": 1e-3,
-                "recognizer_rate": 1e-4,
-                "schedule": "cosine",
-            },
-            "joint": {
-                "updates": dict.fromkeys(LEVEL_NAMES, 1000),
-                "localizer_rate": dict.fromkeys(LEVEL_NAMES, 1e-6),
-                "recognizer_rate": 1e-5,
-                "schedule": "cosine",
-            },
-        }
+        config[stream] = phase_values(
+            Dropout(localizer=0.5, recognizer=recognizer),
+            Guide(crops="random", recognizer_rate=1e-4),
+            Joint(
+                updates=dict.fromkeys(LEVEL_NAMES, 1000),
+                localizer_rate=dict.fromkeys(LEVEL_NAMES, 1e-6),
+                recognizer_rate=1e-5,
+            ),
+        )
     config.pooling.components = 256
     return config

@@ -12,16 +12,15 @@ Hardware: CPU cores. Time: 15 minutes on one of four busy cores for 574 clips of
 precisions laid out as in Table 3, without the paper's numbers, which are of other videos.
 """
 
-from ml_collections import config_dict
-
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.table_3.experiment import kitchen_streams_config
+from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 
 
 def get_config() -> Config:
     """One run, of half as many updates as on KitchenMini."""
     config = kitchen_streams_config()
-    config.data = {"source": "video_folder", "data_dir": config_dict.placeholder(str), "split_seed": 0}
+    config.data = SOURCES["video_folder"].defaults()
     config.runs = 1
     for stream in (config.rgb, config.flow):
         stream.guide.updates = 500

@@ -1,18 +1,16 @@
 """Runs a suite of measurements into a JSON file, or makes BENCHMARKS.md of those files."""
 
 import argparse
-import datetime
 import logging
-import shlex
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from geoattn_jax import runtime
-from geoattn_jax.bench import machine, records, report, timing
+from geoattn_jax.bench import machine, records, report
 from geoattn_jax.bench.compiled import command
-from geoattn_jax.bench.suite import SUITES, Suite, chosen, load
+from geoattn_jax.bench.suite import SUITES, chosen, load
 from geoattn_jax.files import write_text
 
 _log = logging.getLogger("geoattn_jax.bench")
@@ -30,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.run(options)
         else:
             run(options)
-    except (OSError, ValueError, timing.Disagreement) as error:
+    except (OSError, ValueError) as error:
         _log.error("error: %s", error)
         return 1
     return 0
@@ -63,7 +61,13 @@ def parser() -> argparse.ArgumentParser:
             default="tuned",
             help="glibc's settings for every contender: this package's or those found (default: tuned)",
         )
-        suite.add_argument("--out", type=Path, help="JSON file to write")
+        suite.add_argument("--out", type=Path, help="JSON file to write, anew after every measurement")
+        suite.add_argument(
+            "--seconds",
+            type=float,
+            metavar="S",
+            help="end the process after so long, whatever it is at (default: never)",
+        )
         suite.add_argument(
             "--smoke", action="store_true", help="tiny sizes: shows that everything runs and agrees"
         )
@@ -83,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     """Runs a suite as the options say, prints its tables and keeps the record."""
+    # JAX would take most of a GPU's memory before PyTorch has any.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     suite = load(options.command)
     if options.list:
         print("\n".join(f"{name}  {what}" for name, what in suite.workloads.items()))
@@ -95,48 +101,32 @@ def run(options: argparse.Namespace) -> None:
         machine.pin_to_cores(options.cores)
     # May start this program over, so that nothing that takes long comes before.
     runtime.tune_cpu(allocator=options.allocator == "tuned")
-    record = measured(suite, names, options)
+    from geoattn_jax.bench.running import measured  # which asks JAX for its devices
+
+    record = measured(
+        options.command,
+        suite,
+        names,
+        smoke=options.smoke,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        keep=lambda record: None if options.out is None else records.write(options.out, record),
+    )
     print(report.times_table(record))
     print(report.goals_table(record))
-    partial = options.smoke or len(names) < len(suite.workloads)
     out = options.out
-    if out is None and not partial:
+    whole = not options.smoke and len(names) == len(suite.workloads) and not record["failures"]
+    if out is None and whole:
         out = records.default_path(
             options.command, record["machine"]["platform"], tuned_allocator=options.allocator == "tuned"
         )
+        records.write(out, record)
     if out is None:
         _log.info("not all workloads in full size: nothing kept (give --out to keep it)")
     else:
-        records.write(out, record)
         _log.info("wrote %s", out)
-
-
-def measured(suite: Suite, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """The record of a run."""
-    # Here, for it takes seconds, and the settings come first.
-    from geoattn_jax.experiments.core.provenance import commit
-
-    description = machine.describe()
-    if description["load_average"] > 0.5:
-        _log.warning("load average %.1f: others are computing here", description["load_average"])
-    description["copy_bytes_per_second"] = machine.copy_bandwidth()
-    results = []
-    for case in suite.cases(names, options.smoke):
-        _log.info("%s %s: %d contenders", case.workload, case.mode, len(case.contenders))
-        result = timing.measure(case, rounds=options.rounds)
-        for contender in result["contenders"]:
-            _log.info("    %-28s %10.3f ms", contender["name"], contender["milliseconds"]["median"])
-        results.append(result)
-    return {
-        "suite": options.command,
-        "command": shlex.join(["python", "-m", "geoattn_jax.bench", *sys.argv[1:]]),
-        "commit": commit(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "rounds": options.rounds,
-        "minimum_seconds": timing.MINIMUM_SECONDS,
-        "machine": description,
-        "results": results,
-    }
+    if record["failures"]:
+        raise ValueError(f"not measured as they should be: {', '.join(record['failures'])}; see above")
 
 
 def write_report(results: Path, out: Path) -> None:

@@ -14,6 +14,7 @@ from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 from geoattn_jax.models.small import SMALL, SMALL_WIDE
 from geoattn_jax.models.sstn import SSTN
 
@@ -38,6 +39,7 @@ class ClipsInMemory:
     class_names = ("noise",)
     class_groups: ClassVar[Mapping[str, Sequence[int]]] = {}
     flow_bound = 1.0
+    flow_method = "dis"
 
     def __init__(self, level: Level, count: int):
         random = np.random.default_rng(0)
@@ -59,30 +61,16 @@ class ClipsInMemory:
         """See `ClipSource`."""
         return np.full(len(self._frames), FRAMES)
 
-    def read(
-        self,
-        split: str,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
         if stream == "rgb":
-            return self._frames[clips, times]
-        pairs = zip(clips, times, strict=True)
+            return self._frames[frames.clips, frames.times]
+        pairs = zip(frames.clips, frames.times, strict=True)
         return np.concatenate([stack_flow(self._flows[clip], np.array([time])) for clip, time in pairs])
 
-    def windows(
-        self,
-        split: str,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`."""
-        return np.zeros((len(clips), 2), np.float32)
+        return np.zeros((len(frames.clips), 2), np.float32)
 
 
 def cases(names: Sequence[Stream], smoke: bool) -> Iterator[Case]:

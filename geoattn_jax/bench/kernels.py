@@ -1,6 +1,7 @@
 """The kernels against plain convolution, their own obvious form, and PyTorch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import jax
@@ -10,13 +11,19 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.bench import torch_rivals
-from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
+from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Precision, Suite
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.deform_conv import deform_conv2d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample
 
 FORWARD, BOTH = "forward", "forward+backward"
+POSITIONS = ("positions", "offsets")  # the inputs that are float32 in every precision
+
+# In which precision JAX multiplies on an accelerator.
+MULTIPLIED: dict[Precision, str] = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
+# How far contenders may differ, see `Case`: sums of products whose factors were rounded to 11 or 8 bits.
+TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "tf32": 3e-3, "bfloat16": 3e-2}
 
 METHOD = """\
 *forward+backward* returns the output and, for a given gradient of the output, the gradients with respect to
@@ -33,6 +40,7 @@ image and kernel (plain convolution). Everything is float32, on the same random 
   integer, where gradients jump.
 - Temporary memory is XLA's own count for the compiled program, without inputs and outputs."""
 
+# On a CPU, in float32.
 GOALS = {
     ("S1", BOTH): [Goal(1.5, torch_rivals.GRID_SAMPLE)],
     ("S2", FORWARD): [Goal(1 / 1.8, torch_rivals.GRID_SAMPLE, "1.8 times its speed")],
@@ -49,6 +57,12 @@ GOALS = {
         Goal(1 / 9, torch_rivals.DEFORMABLE, "9 times its speed"),
         Goal(100.0, measure="temporary MiB"),
     ],
+}
+
+# On a GPU, in every precision.
+GPU_GOALS = {
+    (name, BOTH): [Goal(1.0, torch_rivals.DEFORMABLE, "no slower than its CUDA kernel")]
+    for name in ("D1", "D2")
 }
 
 _SCATTER = "adding to the image's gradient is a scatter, which XLA does on one thread, one number at a time"
@@ -187,31 +201,47 @@ WORKLOADS = {
 }  # fmt: skip
 
 
-def cases(names: Sequence[str], smoke: bool) -> Iterator[Case]:
+def cases(names: Sequence[str], smoke: bool, precision: Precision = "float32") -> Iterator[Case]:
     """The cases of the named workloads, in tiny sizes and without goals if `smoke`."""
-    if jax.default_backend() != "cpu":
-        # Both libraries would otherwise round to TF32, each in its own way.
-        jax.config.update("jax_default_matmul_precision", "highest")
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    of_platform = GOALS if jax.default_backend() == "cpu" else GPU_GOALS
+    torch_rivals.multiply_in(precision)
     for name in names:
         workload = WORKLOADS[name]
-        inputs = workload.inputs(np.random.default_rng(0), smoke)
+        drawn = workload.inputs(np.random.default_rng(0), smoke)
+        inputs = {key: array if key in POSITIONS else array.astype(dtype) for key, array in drawn.items()}
         output = jax.eval_shape(workload.ours, *inputs.values())
-        cotangent = _normal(np.random.default_rng(1), output.shape)
+        cotangent = _normal(np.random.default_rng(1), output.shape).astype(dtype)
         for mode, pulled_back in ((FORWARD, None), (BOTH, cotangent)):
-            jax_ways = {OURS: workload.ours, "obvious gather": workload.obvious}
-            contenders = [
-                jax_contender(way, workload.computes, function, inputs, pulled_back)
-                for way, function in jax_ways.items()
-            ]
-            contenders += workload.rivals(inputs, pulled_back)
-            if "kernel" in inputs:
-                plain = {"image": inputs["image"], "kernel": inputs["kernel"]}
-                contenders.append(
-                    jax_contender("XLA convolution", "plain convolution", convolution, plain, pulled_back)
-                )
-                contenders += torch_rivals.convolution(plain, pulled_back)
-            goals = [] if smoke else GOALS.get((name, mode), [])
-            yield Case(name, mode, contenders, goals, minimum_bytes(inputs, cotangent, mode))
+            with multiplying_in(precision):
+                contenders = _contenders(workload, inputs, pulled_back)
+            goals = [] if smoke else of_platform.get((name, mode), [])
+            least = minimum_bytes(inputs, cotangent, mode)
+            yield Case(name, mode, contenders, goals, least, tolerance=TOLERANCES[precision])
+
+
+def multiplying_in(precision: Precision) -> AbstractContextManager[None]:
+    """What JAX compiles meanwhile multiplies in this precision. A CPU knows float32 alone."""
+    on_cpu = jax.default_backend() == "cpu"
+    return jax.default_matmul_precision("default" if on_cpu else MULTIPLIED[precision])
+
+
+def _contenders(
+    workload: Workload, inputs: dict[str, np.ndarray], cotangent: np.ndarray | None
+) -> list[Contender]:
+    jax_ways = {OURS: workload.ours, "obvious gather": workload.obvious}
+    contenders = [
+        jax_contender(way, workload.computes, function, inputs, cotangent)
+        for way, function in jax_ways.items()
+    ]
+    contenders += workload.rivals(inputs, cotangent)
+    if "kernel" in inputs:
+        plain = {"image": inputs["image"], "kernel": inputs["kernel"]}
+        contenders.append(
+            jax_contender("XLA convolution", "plain convolution", convolution, plain, cotangent)
+        )
+        contenders += torch_rivals.convolution(plain, cotangent)
+    return contenders
 
 
 def jax_contender(
@@ -237,11 +267,13 @@ def jax_contender(
     if cotangent is not None:
         arguments.insert(0, jnp.asarray(cotangent))
     compiled = jax.jit(forward if cotangent is None else both).lower(*arguments).compile()
+    queues = jax.default_backend() != "cpu"
     return Contender(
         name,
         computes,
-        call=lambda: jax.block_until_ready(compiled(*arguments)),
-        arrays=lambda results: {name: np.asarray(array) for name, array in results.items()},
+        call=lambda: compiled(*arguments) if queues else jax.block_until_ready(compiled(*arguments)),
+        wait=jax.block_until_ready if queues else None,
+        arrays=lambda results: {name: np.asarray(array, np.float32) for name, array in results.items()},
         temp_bytes=compiled.memory_analysis().temp_size_in_bytes,
     )
 

@@ -1,5 +1,6 @@
 """One step of pretraining each of paper A's CNNs, against the same network in PyTorch."""
 
+import dataclasses
 import itertools
 import os
 import time
@@ -7,24 +8,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import traverse_util
 
 from geoattn_jax.bench import torch_rivals
-from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
+from geoattn_jax.bench.steps import SEED, training_step
+from geoattn_jax.bench.suite import Case, Contender, Goal, Suite
 from geoattn_jax.data.digits import digit_pool, load_digits
 from geoattn_jax.data.scaled_digits import ScaledDigits
-from geoattn_jax.experiments.digits.digit_pools import Pools
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.cnns import make_cnn
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.layers import offset_labels
 from geoattn_jax.training import Phase
-from geoattn_jax.training.labels import by_module, label_parameters
 from geoattn_jax.training.phase import Params
-from geoattn_jax.training.step import TrainState, initial_opt_state, make_step
-
-SEED = 0
+from geoattn_jax.training.step import TrainState
 
 METHOD = """\
 A step is the forward and backward pass of the cross-entropy and Adadelta's update, on 32 digits of 64x64
@@ -55,25 +54,26 @@ CAUSES = {
 }
 
 
-def cases(names: Sequence[str], smoke: bool) -> Iterator[Case]:
+def cases(names: Sequence[str], smoke: bool, dtype: str = "float32") -> Iterator[Case]:
     """The cases of the named CNNs; on fewer, smaller images and without goals if `smoke`."""
+    on_cpu = jax.default_backend() == "cpu"
     frame_size, batch_size = (32, 3) if smoke else (64, 32)
     pools = bundled_pools(frame_size)
     for name in names:
-        task = ScaledDigitsTask(make_cnn(name, frame_size=frame_size), pools, frame_size, SEED)
+        task = ScaledDigitsTask(make_cnn(name, frame_size=frame_size, dtype=dtype), pools, frame_size, SEED)
         phase = task.phase(name, steps=1, batch_size=batch_size, learning_rate=1.0, evaluate_every=1)
         batch, params = phase.batch(SEED, 0), _with_larger_offsets(task.initial_params())
         contenders = [this_package(phase, batch, params)]
-        if jax.default_backend() == "cpu" and torch_rivals.available("torch"):
+        if on_cpu and dtype == "float32" and torch_rivals.available("torch"):
             contenders.append(fastest_torch(name, batch, pools.mean, params["cnn"]))
-        goals = [] if smoke else [Goal(1.0, "torch")]
+        goals = [Goal(1.0, "torch")] if on_cpu and not smoke else []
         yield Case(name, "training step", contenders, goals)
 
 
-def bundled_pools(frame_size: int) -> Pools:
+def bundled_pools(frame_size: int) -> LoadedDigits:
     """scikit-learn's digits to train on. No training goes on later, so that they need no record."""
     digits = load_digits("sklearn", "train")
-    return Pools({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean, record={})
+    return LoadedDigits({"train": digit_pool(digits, frame_size=frame_size)}, digits.mean, record={})
 
 
 def _with_larger_offsets(params: Params) -> Params:
@@ -83,15 +83,6 @@ def _with_larger_offsets(params: Params) -> Params:
 
 def this_package(phase: Phase, batch: ScaledDigits, params: Params) -> Contender:
     """The loop's step."""
-    labels = label_parameters(params, by_module)
-    step = jax.jit(make_step(phase, labels, seed=SEED), donate_argnums=0)
-    params = jax.tree.map(jnp.copy, params)  # the step takes the memory of its state
-    state = TrainState(jnp.zeros((), jnp.int32), params, {}, initial_opt_state(phase, labels, params))
-
-    def call() -> tuple[TrainState, Any]:
-        nonlocal state
-        state, metrics = jax.block_until_ready(step(state, batch))
-        return state, metrics
 
     def arrays(result: tuple[TrainState, Any]) -> dict[str, np.ndarray]:
         state, metrics = result
@@ -100,7 +91,7 @@ def this_package(phase: Phase, batch: ScaledDigits, params: Params) -> Contender
             path: np.asarray(array) for path, array in traverse_util.flatten_dict(squares, sep="/").items()
         }
 
-    return Contender(OURS, "step", call, arrays)
+    return dataclasses.replace(training_step(phase, batch, params), arrays=arrays)
 
 
 def fastest_torch(name: str, batch: ScaledDigits, mean: float, params: Params) -> Contender:

@@ -11,10 +11,13 @@ import numpy as np
 # nothing starts before the process has its cores and settings.
 SUITES = {
     name: f"geoattn_jax.bench.{name}"
-    for name in ("descriptors", "features", "flow", "kernels", "lstm", "pretrain", "render")
+    for name in ("descriptors", "features", "flow", "gpu", "kernels", "lstm", "pretrain", "render")
 }
 
 OURS = "geoattn_jax"  # the name of this package's contender
+
+# Of float32 numbers; of those, but products round their factors to TF32; of bfloat16 images and kernels.
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,13 @@ class Contender:
     Attributes:
       name: as it appears in the tables.
       computes: what is computed; contenders with the same words must agree before anything is timed.
-      call: computes it once and returns when the result is there.
+      call: computes it once and returns when the result is there; or, with `wait`, when the work is queued.
       arrays: what `call` returned as named numpy arrays, in one layout for all contenders.
       temp_bytes: temporary memory of the compiled program, where known.
       part: which part of the case's work one call does, for a rival that takes too long to do all of it; its
         times are divided by it.
+      wait: waits for the last of the calls that were queued, given what it returned. A kernel may take less
+        time on an accelerator than it takes to hand it over and to learn that it is done.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Contender:
     arrays: Callable[[Any], dict[str, np.ndarray]]
     temp_bytes: int | None = None
     part: float = 1.0
+    wait: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,14 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
       rounds: how often each contender is timed.
       clock: tells the time in seconds.
 
-    Returns: the case's entry in the JSON file.
-    Raises: Disagreement if contenders with the same `computes` return different numbers.
+    Returns: the case's entry in the JSON file; its `disagreement` says which contenders with the same
+      `computes` return different numbers, and is null where none do.
     """
-    check_agreement(case)
+    disagreement = None
+    try:
+        check_agreement(case)
+    except Disagreement as error:
+        disagreement = str(error)
     seconds, repeats = time_in_turns(case.contenders, rounds=rounds, clock=clock)
     ours_name = case.contenders[0].name
     contenders = [
@@ -53,6 +57,7 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
         "workload": case.workload,
         "mode": case.mode,
         "minimum_bytes": case.minimum_bytes,
+        "disagreement": disagreement,
         "contenders": contenders,
         "goals": [judge(goal, contenders) for goal in case.goals],
     }
@@ -104,7 +109,9 @@ def time_in_turns(
     def timed(contender: Contender, repeats: int) -> float:
         start = clock()
         for _ in range(repeats):
-            contender.call()
+            result = contender.call()
+        if contender.wait is not None:
+            contender.wait(result)
         return (clock() - start) / repeats
 
     once = {contender.name: max(timed(contender, 1), 1e-7) for contender in contenders}

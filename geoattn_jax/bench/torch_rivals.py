@@ -1,19 +1,22 @@
 """The same operations in PyTorch and torchvision; no rivals where those are missing or lack JAX's device.
 
 Arrays come in this package's layout. Each contender holds them in PyTorch's own (NCHW, contiguous; normalized
-(x, y) positions) and gives results back in this package's.
+(x, y) positions) and gives results back in this package's. Where some are bfloat16, PyTorch computes under
+its autocast: products in bfloat16, but sampling in float32, as neither `grid_sample` takes an image and
+positions of different dtypes nor torchvision's kernel any bfloat16.
 """
 
-import importlib.util
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from geoattn_jax.bench.suite import Contender
+from geoattn_jax.bench.suite import Contender, Precision
 
 GRID_SAMPLE = "torch grid_sample"
 CONVOLUTION = "torch conv2d"
@@ -121,12 +124,31 @@ def deformable(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> l
 
 
 def available(package: str) -> bool:
-    """Whether `package` is installed and, where JAX has an accelerator, torch has it too."""
-    if importlib.util.find_spec(package) is None:
-        return False
+    """Whether `package` can be imported and, where JAX has an accelerator, torch has it too."""
+    return why_missing(package) is None
+
+
+def why_missing(package: str) -> str | None:
+    """Why there are no rivals of `package`, torch or torchvision; None where there are."""
+    try:
+        torch = importlib.import_module("torch")
+        importlib.import_module(package)
+    except (ImportError, OSError, RuntimeError) as error:  # torchvision's for another torch raises the last
+        return f"{package} cannot be imported ({error})"
+    if jax.default_backend() == "cpu" or (jax.default_backend() == "gpu" and torch.cuda.is_available()):
+        return None
+    return f"torch has no such device as JAX's, {jax.default_backend()}"
+
+
+def multiply_in(precision: Precision) -> None:
+    """Lets PyTorch on a GPU round the factors of float32 products to TF32, or not, from now on."""
+    if not available("torch"):
+        return
     import torch
 
-    return jax.default_backend() == "cpu" or (jax.default_backend() == "gpu" and torch.cuda.is_available())
+    # By the older of PyTorch's two interfaces: after the newer one reading the older raises, as PyTorch does.
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def _contender(
@@ -142,12 +164,15 @@ def _contender(
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # no TF32, as on JAX's side
     on_gpu = jax.default_backend() == "gpu"
+    device = "cuda" if on_gpu else "cpu"
+    in_bfloat16 = any(array.dtype == jnp.bfloat16 for array in inputs.values())
 
     def tensor(layout: Layout, array: np.ndarray) -> torch.Tensor:
         values = np.ascontiguousarray(layout.values(array))
-        return torch.from_numpy(values).to("cuda" if on_gpu else "cpu")
+        if values.dtype == jnp.bfloat16:  # which torch does not read from NumPy
+            return torch.from_numpy(values.astype(np.float32)).to(device, torch.bfloat16)
+        return torch.from_numpy(values).to(device)
 
     tensors = [tensor(layouts[key], array) for key, array in inputs.items()]
     names = ["output"]
@@ -160,17 +185,19 @@ def _contender(
             leaf.requires_grad_()
 
     def call() -> Sequence[torch.Tensor]:
-        with torch.set_grad_enabled(cotangent is not None):
+        autocast = torch.autocast(device, torch.bfloat16, enabled=in_bfloat16)
+        with torch.set_grad_enabled(cotangent is not None), autocast:
             result = function(*tensors)
-        gradients = () if cotangent is None else torch.autograd.grad(result, tensors, output_gradient)
-        if on_gpu:
-            torch.cuda.synchronize()
+        gradients = ()
+        if cotangent is not None:
+            gradients = torch.autograd.grad(result, tensors, output_gradient.to(result.dtype))
         return result, *gradients
 
     def arrays(results: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
         return {
-            name: convert(result.detach().cpu().numpy())
+            name: convert(result.detach().float().cpu().numpy())
             for name, convert, result in zip(names, back, results, strict=True)
         }
 
-    return Contender(name, computes, call, arrays)
+    wait = (lambda _: torch.cuda.synchronize()) if on_gpu else None
+    return Contender(name, computes, call, arrays, wait=wait)

@@ -45,13 +45,3 @@ def crop(
         return jax.lax.dynamic_slice(one, starts, (*one.shape[:leading], *crop_hw, one.shape[-1]))
 
     return jax.vmap(cut)(video, top_left)
-
-
-def mirror(frames: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h w c"]:
-    """The frames with left and right exchanged; for a flow see `mirror_flow`."""
-    return jnp.flip(frames, axis=-2)
-
-
-def mirror_flow(flow: Float[Array, "b *t h w 2"]) -> Float[Array, "b *t h w 2"]:
-    """The flow, (dy, dx), of the mirrored video: what moved to the left now moves to the right."""
-    return mirror(flow) * jnp.array([1, -1], flow.dtype)

@@ -22,7 +22,6 @@ from geoattn_jax.ops.checks import check_choice
 FlowMethod = Literal["dis", "farneback", "tvl1"]
 Stream = Literal["rgb", "flow"]  # of a two-stream recognizer
 
-METHODS = ("dis", "farneback", "tvl1")
 STREAMS = ("rgb", "flow")
 BOUND = 20.0  # pixels: longer flows are clipped when encoded
 STACK = 10  # flows around a frame that a temporal stream sees (Simonyan & Zisserman 2014)
@@ -113,12 +112,6 @@ def decode_stack(stack: UInt8[Array, "b h w c"], *, bound: float = BOUND) -> Flo
     return (stack.astype(jnp.float32) - mean[:, None, None]) * (bound / _LEVELS)
 
 
-def mirror_stack(stack: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """The decoded stacks of the mirrored videos: left and right exchanged, and every dx negated."""
-    signs = jnp.tile(jnp.array([1, -1], stack.dtype), stack.shape[-1] // 2)
-    return jnp.flip(stack, axis=2) * signs
-
-
 def resize_flow(flow: Float[np.ndarray, "h w 2"], hw: tuple[int, int]) -> Float[np.ndarray, "_ _ 2"]:
     """The flow of frames scaled to another size: its vectors are scaled as well.
 
@@ -139,11 +132,19 @@ def iterate_flow(
     return _flows("iterate_flow", frames, method)
 
 
+def check_flow_method(method: FlowMethod) -> None:
+    """Checks that flow can be computed by a method.
+
+    Raises: ImportError without OpenCV, or if its build does not have the method.
+    """
+    METHODS[method](import_opencv())
+
+
 def _flows(
     function: str, frames: Iterable[UInt8[np.ndarray, "h w 3"]], method: FlowMethod
 ) -> Iterator[Float[np.ndarray, "h w 2"]]:
     cv2 = import_opencv()
-    calculate = {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1}[method](cv2)
+    calculate = METHODS[method](cv2)
     before, flow = None, None
     for number, frame in enumerate(frames):
         check_frame(function, frame, number)
@@ -186,8 +187,16 @@ def _farneback(cv2: Any) -> Calculate:
 def _tvl1(cv2: Any) -> Calculate:
     if not hasattr(cv2, "optflow"):
         raise ImportError(
-            "compute_flow: method 'tvl1' needs OpenCV's contributed modules, which this build lacks; "
+            "flow method 'tvl1' needs OpenCV's contributed modules, which this build lacks; "
             "pip install opencv-contrib-python-headless, or use 'dis'"
         )
     algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
     return lambda first, second: algorithm.calc(first, second, None)
+
+
+# A new one is one more entry, and its name in `FlowMethod`.
+METHODS: dict[FlowMethod, Callable[[Any], Calculate]] = {
+    "dis": _dis,
+    "farneback": _farneback,
+    "tvl1": _tvl1,
+}

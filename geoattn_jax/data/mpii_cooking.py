@@ -39,7 +39,7 @@ import rich.progress
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from geoattn_jax.data.flow import STREAMS, Stream
+from geoattn_jax.data.flow import METHODS, STREAMS, FlowMethod, Stream
 from geoattn_jax.data.mpii_annotations import BACKGROUND, Interval, class_names, read_intervals
 from geoattn_jax.data.mpii_records import encode_flow_picture, encode_frame, split_name
 from geoattn_jax.data.mpii_videos import KEEPING, Keeping, Recording, clips_of, kept_frames, recordings_of
@@ -75,24 +75,30 @@ class MpiiCookingConfig(tfds.core.BuilderConfig):
     background: bool = True
 
 
-def cooking_config(size: str, *, stride: int = 1, background: bool = True) -> MpiiCookingConfig:
+def cooking_config(
+    size: str, *, stride: int = 1, background: bool = True, flow_method: FlowMethod = "dis"
+) -> MpiiCookingConfig:
     """The builder config of a size.
 
     Args:
       size: the level at whose size frames are kept, "detail", "middle" or "general", for these and the more
         general ones; "mini" for all levels of a seventh of the size.
-      stride, background: see `Keeping` and `MpiiCookingConfig`.
+      stride, background, flow_method: see `Keeping` and `MpiiCookingConfig`.
 
-    Raises: ValueError for an unknown size.
+    Raises: ValueError for an unknown size or method.
     """
     check_choice("cooking_config", "size", size, KEEPING)
-    made = _make_config(size, stride, background)
+    check_choice("cooking_config", "flow_method", flow_method, METHODS)
+    made = _make_config(size, stride, background, flow_method)
     return MpiiCooking.builder_configs.get(made.name, made)  # TFDS takes no equal one in place of its own
 
 
-def _make_config(size: str, stride: int, background: bool) -> MpiiCookingConfig:
+def _make_config(
+    size: str, stride: int = 1, background: bool = True, flow_method: FlowMethod = "dis"
+) -> MpiiCookingConfig:
     name = size + ("" if background else "_activities") + (f"_stride_{stride}" if stride > 1 else "")
-    keeping = dataclasses.replace(KEEPING[size], stride=stride)
+    name += f"_{flow_method}" if flow_method != KEEPING[size].flow_method else ""
+    keeping = dataclasses.replace(KEEPING[size], stride=stride, flow_method=flow_method)
     return MpiiCookingConfig(name=name, keeping=keeping, background=background)
 
 
@@ -102,7 +108,7 @@ class MpiiCooking(tfds.core.DatasetBuilder):
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MANUAL
     BUILDER_CONFIGS = tuple(
-        _make_config(size, 1, background) for size in KEEPING for background in (True, False)
+        _make_config(size, background=background) for size in KEEPING for background in (True, False)
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -132,6 +138,7 @@ class MpiiCooking(tfds.core.DatasetBuilder):
                 clips=[dataclasses.asdict(clip) for clip in clips],
                 stride=config.keeping.stride,
                 flow_bound=config.keeping.flow_bound,
+                flow_method=config.keeping.flow_method,
             )
             self.info.set_file_format("array_record")
             self.info.set_splits(tfds.core.SplitDict(list(self._collect(videos))))

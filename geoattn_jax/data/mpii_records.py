@@ -7,13 +7,12 @@ frames = clips.frames(7, np.arange(clips.lengths[7]))
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from geoattn_jax.data.flow import STACK, Stream, stack_flow
+from geoattn_jax.data.flow import STACK, FlowMethod, Stream, stack_flow
 from geoattn_jax.data.video import import_opencv
 
 JPEG_QUALITY = {"rgb": 90, "flow": 95}  # percent
@@ -48,20 +47,21 @@ class Clip:
         return self.end - self.start + 1
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MpiiRecords:
-    """Clips whose frames and flows are read from disk when they are asked for.
+    """Clips whose frames and flows are read from disk when they are asked for; files once opened stay open.
 
     Attributes:
       builder: a prepared `MpiiCooking`, or what `tfds.builder_from_directory` makes of its folder.
       clips: which.
+      labels: the class of each.
+      lengths: how many frames each has, counting those that are kept as pictures.
     """
 
-    builder: Any
-    clips: tuple[Clip, ...]
-    _records: dict[tuple[int, Stream], Sequence] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
+    def __init__(self, builder: Any, clips: Sequence[Clip]):
+        self.builder, self.clips = builder, tuple(clips)
+        self.labels: Int[np.ndarray, " n"] = np.array([clip.label for clip in clips], np.int32)
+        self.lengths: Int[np.ndarray, " n"] = np.array([clip.num_frames for clip in clips], np.int32)
+        self._opened: dict[tuple[int, Stream], Sequence] = {}
 
     @classmethod
     def of_subjects(cls, builder: Any, subjects: Sequence[int]) -> "MpiiRecords":
@@ -95,15 +95,10 @@ class MpiiRecords:
         """What the ends of the encoded flow stand for, pixels of the flow's size."""
         return self.builder.info.metadata["flow_bound"]
 
-    @cached_property
-    def labels(self) -> Int[np.ndarray, " n"]:
-        """The class of each clip."""
-        return np.array([clip.label for clip in self.clips], np.int32)
-
-    @cached_property
-    def lengths(self) -> Int[np.ndarray, " n"]:
-        """How many frames each clip has, counting those that are kept as pictures."""
-        return np.array([clip.num_frames for clip in self.clips], np.int32)
+    @property
+    def flow_method(self) -> FlowMethod:
+        """By which the flow was computed; earlier versions, which did not record it, had one."""
+        return self.builder.info.metadata.get("flow_method", "dis")
 
     def frames(self, number: int, times: Int[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         """Some frames of a clip, RGB.
@@ -151,9 +146,9 @@ class MpiiRecords:
     def _read(self, clip: Clip, stream: Stream, places: Int[np.ndarray, " t"]) -> list[bytes]:
         """The JPEG pictures in some records."""
         key = clip.subject, stream
-        if key not in self._records:
-            self._records[key] = self.builder.as_data_source(split=split_name(*key))
-        return [record["jpeg"] for record in self._records[key].__getitems__(places.tolist())]
+        if key not in self._opened:
+            self._opened[key] = self.builder.as_data_source(split=split_name(*key))
+        return [record["jpeg"] for record in self._opened[key].__getitems__(places.tolist())]
 
 
 def split_name(subject: int, stream: Stream) -> str:

@@ -4,7 +4,7 @@ For any flow, painted with the scene or computed from a video. Regions are searc
 network sees, so crop the motion map as the frames are cropped:
 
     motion = motion_map(flow)[:, :, left : left + width]
-    theta_2 = region_theta(motion, (224, 224))
+    theta_2 = crop_theta(best_window(motion, (224, 224)), (224, 224), input_hw=motion.shape[1:])
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.levels import Level
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
-from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.ops.precision import widen
 from geoattn_jax.ops.sample import pixel_positions
 
@@ -114,23 +113,6 @@ def best_windows(motion: Float[Array, "b h w"], level: Level) -> Float[Array, "b
         return best_window(crop, level.window_hw)
 
     return jnp.moveaxis(jax.lax.map(in_crop, jnp.arange(level.crop_range + 1)), 0, 1)
-
-
-def region_theta(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Float[Array, "b 2 3"]:
-    """theta_2 of Liu et al. 2019, section 3.2: T(theta_2, crop) is R_h, the window with the most motion.
-
-    Convention: theta maps normalized target (x, y, 1) to normalized source (x, y), as in `affine_grid`.
-
-    Args:
-      motion: the motion map of the crop, finite, not negative.
-      window_hw: height and width of the window, pixels.
-
-    Returns: theta_2, in float32 or wider.
-    Raises: ValueError if motion is not a floating-point (b, h, w) or the window is not two whole numbers that
-      fit into it.
-    """
-    top_left = best_window(motion, window_hw)
-    return crop_theta(top_left, tuple(window_hw), input_hw=motion.shape[1:])
 
 
 def _sums_along(values: Float[Array, "b h w"], size: int, axis: int) -> Float[Array, "b _ _"]:

@@ -137,16 +137,24 @@ def check_frame(function: str, frame: UInt8[np.ndarray, "h w 3"], number: int) -
     shape, dtype = np.shape(frame), getattr(frame, "dtype", type(frame).__name__)
     if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and 0 not in shape:
         return
-    if dtype != np.uint8:
-        remedy = "pixels in [0, 1] become 8-bit ones by (255 * frames).round().astype(np.uint8)"
-    elif len(shape) == 2 or shape[2:] == (1,):
-        remedy = "repeat grey ones in three channels"
-    else:
-        remedy = "give three channels, the last axis"
     raise ValueError(
         f"{function}: frames must be 8-bit RGB, uint8 of shape (h, w, 3), got {dtype} of shape {shape} as "
-        f"frame {number}; {remedy}"
+        f"frame {number}; {_what_to_give(shape, dtype)}"
     )
+
+
+def _what_to_give(shape: tuple[int, ...], dtype: np.dtype | str) -> str:
+    if len(shape) == 4:
+        return "give the frames of one video, without an axis of a batch"
+    if len(shape) == 2 and shape[1] == 3:
+        return "give a single frame as frames[None], a video of one"
+    if dtype != np.uint8 and getattr(dtype, "kind", None) in ("i", "u"):
+        return "pixels from 0 to 255 become 8-bit ones by frames.astype(np.uint8)"
+    if dtype != np.uint8:
+        return "pixels in [0, 1] become 8-bit ones by (255 * frames).round().astype(np.uint8)"
+    if len(shape) == 2 or shape[2:] == (1,):
+        return "repeat grey ones in three channels"
+    return "give three channels, the last axis"
 
 
 def resize_image(image: Shaped[np.ndarray, "h w c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ c"]:

@@ -105,6 +105,8 @@ def annotate(
         raise ConfigError(
             f"--video needs a workdir of the experiment {able}; {workdir} is of {experiment.name}"
         )
+    if not video.is_file():
+        raise ConfigError(f"--video must be a file, found none at {video}")
     folder = Path(workdir).absolute()
     out = folder / "figures" / f"{video.stem}.mp4" if out is None else Path(out)
     if out.suffix not in WRITABLE or out.absolute() == video:

@@ -5,6 +5,7 @@ from geoattn_jax.layers.dropout import Dropout
 from geoattn_jax.layers.local_response_norm import local_response_norm
 from geoattn_jax.layers.lstm import VideoLSTM
 from geoattn_jax.layers.pool import max_pool, overlapping_max_pool
+from geoattn_jax.layers.remat import through_blocks
 from geoattn_jax.layers.spatial_transformer import SpatialTransformer
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "max_pool",
     "offset_labels",
     "overlapping_max_pool",
+    "through_blocks",
 ]

@@ -1,6 +1,7 @@
 """CNN and LSTM trained end to end, the future work of Shan & Atanasov 2017."""
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import VideoLSTM
@@ -17,17 +18,19 @@ class CNNLSTM(nn.Module):
     Attributes:
       num_classes: number of outputs.
       lstm_units: size of the hidden state.
-      axis_name: see `FrameCNN`.
+      axis_name, dtype, remat: see `FrameCNN`.
     """
 
     num_classes: int
     lstm_units: int = 64
     axis_name: str | None = None
+    dtype: DTypeLike | None = None
+    remat: bool = False
 
     def setup(self) -> None:
-        self.cnn = FrameCNN(self.num_classes, self.axis_name)
-        self.lstm = VideoLSTM(self.lstm_units)
-        self.fc = nn.Dense(self.num_classes)
+        self.cnn = FrameCNN(self.num_classes, self.axis_name, self.dtype, self.remat)
+        self.lstm = VideoLSTM(self.lstm_units, dtype=self.dtype)
+        self.fc = nn.Dense(self.num_classes, dtype=self.dtype)
 
     def __call__(
         self, video: Float[Array, "b t h w c"], *, train: bool

@@ -9,7 +9,11 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from geoattn_jax.layers.precision import normalize, wide_dtype
+from geoattn_jax.layers.remat import Block, through_blocks
 
 
 class FrameCNN(nn.Module):
@@ -19,6 +23,8 @@ class FrameCNN(nn.Module):
       num_classes: number of outputs.
       axis_name: the devices' axis, where each device sees its own share of the batch (pmap); the batch's
         statistics are then those of all devices.
+      dtype: of the computation; None to infer it from images and parameters.
+      remat: whether activations are computed again for the gradients, see `through_blocks`.
 
     Example:
       >>> import jax
@@ -32,22 +38,25 @@ class FrameCNN(nn.Module):
 
     num_classes: int
     axis_name: str | None = None
+    dtype: DTypeLike | None = None
+    remat: bool = False
 
     def setup(self) -> None:
         norm = partial(nn.BatchNorm, momentum=0.9, axis_name=self.axis_name)
         # A bias would be cancelled by the normalization.
-        self.conv1 = nn.Conv(16, (5, 5), strides=2, use_bias=False)
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
+        self.conv1 = conv(16, (5, 5), strides=2)
         self.norm1 = norm()
-        self.conv2 = nn.Conv(32, (3, 3), strides=2, use_bias=False)
+        self.conv2 = conv(32, (3, 3), strides=2)
         self.norm2 = norm()
-        self.conv3 = nn.Conv(64, (3, 3), strides=2, use_bias=False)
+        self.conv3 = conv(64, (3, 3), strides=2)
         self.norm3 = norm()
-        self.conv4 = nn.Conv(96, (3, 3), use_bias=False)
+        self.conv4 = conv(96, (3, 3))
         self.norm4 = norm()
-        self.conv5 = nn.Conv(128, (3, 3), use_bias=False)
+        self.conv5 = conv(128, (3, 3))
         self.norm5 = norm()
-        self.fc1 = nn.Dense(256)
-        self.fc2 = nn.Dense(self.num_classes)
+        self.fc1 = nn.Dense(256, dtype=self.dtype)
+        self.fc2 = nn.Dense(self.num_classes, dtype=self.dtype)
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b classes"]:
         """The logits of each image's class; with `train`, normalized by the batch's own statistics."""
@@ -55,15 +64,15 @@ class FrameCNN(nn.Module):
 
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b 256"]:
         """What an LSTM sees of each frame: fc1, rectified."""
-        x = images
-        for conv, norm in (
-            (self.conv1, self.norm1),
-            (self.conv2, self.norm2),
-            (self.conv3, self.norm3),
-            (self.conv4, self.norm4),
-            (self.conv5, self.norm5),
-        ):
-            x = nn.relu(norm(conv(x), use_running_average=not train))
+
+        def block(number: int) -> Block:
+            def normalized_conv(cnn: FrameCNN, x: Array) -> Array:
+                conv, norm = getattr(cnn, f"conv{number}"), getattr(cnn, f"norm{number}")
+                return nn.relu(normalize(norm, conv(x), train=train))
+
+            return normalized_conv
+
+        x = through_blocks(self, map(block, range(1, 6)), images, remat=self.remat)
         return nn.relu(self.fc1(x.mean(axis=(1, 2))))
 
     def classify(self, features: Float[Array, "b 256"]) -> Float[Array, "b classes"]:
@@ -72,5 +81,9 @@ class FrameCNN(nn.Module):
 
 
 def mean_log_probabilities(logits: Float[Array, "b t classes"]) -> Float[Array, "b classes"]:
-    """A video's scores from the logits of its frames: the mean over time of their log-softmax."""
-    return jnp.mean(jax.nn.log_softmax(logits), axis=1)
+    """A video's scores from the logits of its frames: the mean over time of their log-softmax.
+
+    In float32 at least.
+    """
+    wide = logits.astype(wide_dtype(logits.dtype))
+    return jnp.mean(jax.nn.log_softmax(wide), axis=1)

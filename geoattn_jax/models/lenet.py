@@ -1,10 +1,14 @@
 """LeNet, the baseline of Shan & Atanasov 2017 (Figure 1, the first CNN)."""
 
+from typing import ClassVar
+
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import max_pool
-from geoattn_jax.models import keras
+from geoattn_jax.layers import max_pool, through_blocks
+from geoattn_jax.layers.remat import Block
+from geoattn_jax.models import glorot
 
 
 class LeNet(nn.Module):
@@ -14,6 +18,8 @@ class LeNet(nn.Module):
 
     Attributes:
       num_classes: number of outputs.
+      dtype: of the computation; None to infer it from images and parameters.
+      remat: whether activations are computed again for the gradients, see `through_blocks`.
 
     Example:
       >>> import jax
@@ -25,12 +31,21 @@ class LeNet(nn.Module):
     """
 
     num_classes: int = 10
+    dtype: DTypeLike | None = None
+    remat: bool = False
+
+    # What comes before the dense layers, which see its feature map flattened.
+    blocks: ClassVar[tuple[Block, ...]] = (
+        lambda lenet, x: max_pool(nn.relu(lenet.conv1(x))),
+        lambda lenet, x: max_pool(nn.relu(lenet.conv2(x))),
+    )
 
     def setup(self) -> None:
-        self.conv1 = keras.conv(20, (5, 5))
-        self.conv2 = keras.conv(50, (5, 5))
-        self.fc1 = keras.dense(500)
-        self.fc2 = keras.dense(self.num_classes)
+        conv, dense = glorot.layers(self.dtype)
+        self.conv1 = conv(20, (5, 5))
+        self.conv2: nn.Module = conv(50, (5, 5))  # another kind in `DeformLeNet`
+        self.fc1 = dense(500)
+        self.fc2 = dense(self.num_classes)
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
         """The logits of each image's class."""
@@ -38,6 +53,5 @@ class LeNet(nn.Module):
 
     def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 500"]:
         """What the LSTM sees of each frame: fc1, rectified."""
-        x = max_pool(nn.relu(self.conv1(images)))
-        x = max_pool(nn.relu(self.conv2(x)))
+        x = through_blocks(self, self.blocks, images, remat=self.remat)
         return nn.relu(self.fc1(x.reshape(x.shape[0], -1)))

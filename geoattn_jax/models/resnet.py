@@ -12,6 +12,8 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from geoattn_jax.layers.precision import normalize
+from geoattn_jax.layers.remat import Block, through_blocks
 from geoattn_jax.ops.checks import check_array, check_choice
 
 Stem = Literal["imagenet", "small"]
@@ -52,6 +54,7 @@ class ResNet(nn.Module):
         statistics are then those of all devices.
       dtype: of the computation; None to infer it from images and parameters.
       param_dtype: of the parameters.
+      remat: whether activations are computed again for the gradients, see `through_blocks`.
 
     Example:
       >>> import jax
@@ -71,6 +74,7 @@ class ResNet(nn.Module):
     axis_name: str | None = None
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = "float32"
+    remat: bool = False
 
     stages: ClassVar[tuple[Stage, ...]]
 
@@ -78,14 +82,16 @@ class ResNet(nn.Module):
         check_choice("ResNet", "stem", self.stem, get_args(Stem))
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         conv = partial(nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes)
-        norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, axis_name=self.axis_name, **dtypes)
+        norm = partial(
+            nn.BatchNorm, momentum=0.9, epsilon=1e-5, axis_name=self.axis_name, param_dtype=self.param_dtype
+        )
         side, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         first = self._channels(self.stages[0])
         self.conv1 = conv(features=first, kernel_size=(side, side), strides=stride, padding=side // 2)
         self.norm1 = norm()
         for stage in self.stages:
             for number in range(stage.blocks):
-                block = Block(self._channels(stage), stage.stride if number == 0 else 1, conv, norm)
+                block = ResidualBlock(self._channels(stage), stage.stride if number == 0 else 1, conv, norm)
                 setattr(self, f"{stage.name}_{number + 1}", block)
         self.dropout = nn.Dropout(self.dropout_rate)
         if self.num_classes is not None:
@@ -116,19 +122,24 @@ class ResNet(nn.Module):
     ) -> Float[Array, "b ho wo channels"]:
         """The last stage's output."""
         check_array(type(self).__name__, "images", images, "b h w c")
-        x = nn.relu(self.norm1(self.conv1(images), use_running_average=not train))
-        if self.stem == "imagenet":
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-        for stage in self.stages:
-            for number in range(stage.blocks):
-                x = getattr(self, f"{stage.name}_{number + 1}")(x, train=train)
-        return x
+
+        def stem(resnet: ResNet, x: Array) -> Array:
+            x = nn.relu(normalize(resnet.norm1, resnet.conv1(x), train=train))
+            if resnet.stem == "small":
+                return x
+            return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+        def residual_block(name: str) -> Block:
+            return lambda resnet, x: getattr(resnet, name)(x, train=train)
+
+        names = (f"{stage.name}_{number + 1}" for stage in self.stages for number in range(stage.blocks))
+        return through_blocks(self, [stem, *map(residual_block, names)], images, remat=self.remat)
 
     def _channels(self, stage: Stage) -> int:
         return max(round(self.width * stage.features), 1)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """The basic building block (Figure 2, Eq. 1 and 2): two 3 x 3 convolutions beside a shortcut.
 
     Where the shapes differ, the shortcut is a 1 x 1 convolution (option B).
@@ -152,7 +163,7 @@ class Block(nn.Module):
             conv = self.conv(
                 self.features, (side, side), strides=stride, padding=side // 2, name=f"conv{suffix}"
             )
-            return self.norm(name=f"norm{suffix}")(conv(x), use_running_average=not train)
+            return normalize(self.norm(name=f"norm{suffix}"), conv(x), train=train)
 
         residual = nn.relu(normalized_conv(x, 3, self.stride, "1"))
         residual = normalized_conv(residual, 3, 1, "2")

@@ -3,9 +3,11 @@
 from functools import partial
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import Dropout, max_pool
+from geoattn_jax.layers import Dropout, max_pool, through_blocks
+from geoattn_jax.layers.remat import Block
 
 
 class SmallCNN(nn.Module):
@@ -18,22 +20,25 @@ class SmallCNN(nn.Module):
       units: size of the dense layer, FC6.
       num_classes: number of outputs; None for a localizer, whose output is FC6.
       dropout_rate: share of FC6 that is dropped in training.
+      dtype: of the computation; None to infer it from images and parameters.
+      remat: whether activations are computed again for the gradients, see `through_blocks`.
     """
 
     stages: tuple[tuple[int, ...], ...]
     units: int
     num_classes: int | None
     dropout_rate: float = 0.5
+    dtype: DTypeLike | None = None
+    remat: bool = False
 
     def setup(self) -> None:
         he = nn.initializers.he_normal()
-        self.convs = [
-            [nn.Conv(channels, (3, 3), kernel_init=he) for channels in stage] for stage in self.stages
-        ]
-        self.fc6 = nn.Dense(self.units, kernel_init=he)
+        conv = partial(nn.Conv, kernel_size=(3, 3), kernel_init=he, dtype=self.dtype)
+        self.convs = [[conv(channels) for channels in stage] for stage in self.stages]
+        self.fc6 = nn.Dense(self.units, kernel_init=he, dtype=self.dtype)
         self.dropout = Dropout(self.dropout_rate)
         if self.num_classes is not None:
-            self.fc7 = nn.Dense(self.num_classes)
+            self.fc7 = nn.Dense(self.num_classes, dtype=self.dtype)
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b outputs"]:
         """The logits of each image's class, or without classes FC6; with `train`, some of FC6 is dropped."""
@@ -42,11 +47,16 @@ class SmallCNN(nn.Module):
 
     def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b units"]:
         """FC6, rectified, nothing dropped."""
-        x = images
-        for stage in self.convs:
-            for conv in stage:
-                x = nn.relu(conv(x))
-            x = max_pool(x)
+
+        def block(number: int) -> Block:
+            def stage(cnn: SmallCNN, x: Array) -> Array:
+                for conv in cnn.convs[number]:
+                    x = nn.relu(conv(x))
+                return max_pool(x)
+
+            return stage
+
+        x = through_blocks(self, map(block, range(len(self.stages))), images, remat=self.remat)
         return nn.relu(self.fc6(x.reshape(x.shape[0], -1)))
 
 

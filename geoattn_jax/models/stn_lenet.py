@@ -1,42 +1,39 @@
 """LeNet behind a spatial transformer (Shan & Atanasov 2017, Figure 1, the second CNN)."""
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import SpatialTransformer, max_pool
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
+from geoattn_jax.models.lenet import LeNet
 
 
-class STNLeNet(nn.Module):
+class STNLeNet(LeNet):
     """An affine transformer reads a region out of the image; two convolutions without pooling see the region.
 
     25,741,976 parameters for 64 x 64 x 1 images and 10 classes.
 
     Attributes:
-      num_classes: number of outputs.
+      num_classes, dtype, remat: see `LeNet`.
       output_hw: height and width of the region, pixels; the paper's is half of its 64 x 64 image.
     """
 
-    num_classes: int = 10
     output_hw: tuple[int, int] = (32, 32)
 
-    def setup(self) -> None:
-        self.stn = SpatialTransformer(Localizer(), output_hw=self.output_hw)
-        self.conv1 = keras.conv(20, (5, 5))
-        self.conv2 = keras.conv(50, (5, 5))
-        self.fc1 = keras.dense(500)
-        self.fc2 = keras.dense(self.num_classes)
+    blocks = (
+        lambda lenet, x: nn.relu(lenet.conv1(x)),
+        lambda lenet, x: nn.relu(lenet.conv2(x)),
+    )
 
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
-        """The logits of each image's class."""
-        return self.fc2(self.features(images))
+    def setup(self) -> None:
+        super().setup()
+        self.stn = SpatialTransformer(Localizer(self.dtype), output_hw=self.output_hw)
 
     def features(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 500"]:
         """What the LSTM sees of each frame: fc1, rectified."""
-        x, _ = self.transform(images)
-        x = nn.relu(self.conv1(x))
-        x = nn.relu(self.conv2(x))
-        return nn.relu(self.fc1(x.reshape(x.shape[0], -1)))
+        region, _ = self.transform(images)
+        return super().features(region)
 
     def transform(
         self, images: Float[Array, "b h w c"]
@@ -46,7 +43,13 @@ class STNLeNet(nn.Module):
 
 
 class Localizer(nn.Module):
-    """The localization network up to its last layer, theta, which the spatial transformer adds."""
+    """The localization network up to its last layer, theta, which the spatial transformer adds.
+
+    Attributes:
+      dtype: of the computation; None to infer it from images and parameters.
+    """
+
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b 50"]:
@@ -55,8 +58,9 @@ class Localizer(nn.Module):
                 f"STNLeNet: images must be at least 28 x 28 pixels for the localizer's unpadded "
                 f"convolutions, got shape {images.shape}; use larger frames"
             )
+        conv, dense = glorot.layers(self.dtype)
         x = max_pool(images)
-        x = keras.conv(20, (5, 5), padding="VALID", name="conv1")(x)
+        x = conv(20, (5, 5), padding="VALID", name="conv1")(x)
         x = max_pool(x)
-        x = keras.conv(20, (5, 5), padding="VALID", name="conv2")(x)
-        return nn.relu(keras.dense(50, name="fc1")(x.reshape(x.shape[0], -1)))
+        x = conv(20, (5, 5), padding="VALID", name="conv2")(x)
+        return nn.relu(dense(50, name="fc1")(x.reshape(x.shape[0], -1)))

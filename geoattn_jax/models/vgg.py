@@ -5,7 +5,7 @@ Zisserman 2015 (Table 1). Each is a table of convolutions, to be read beside the
 follow. `geoattn_jax.models.pretrained` reads their published weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,7 +13,14 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import Dropout, local_response_norm, max_pool, overlapping_max_pool
+from geoattn_jax.layers import (
+    Dropout,
+    local_response_norm,
+    max_pool,
+    overlapping_max_pool,
+    through_blocks,
+)
+from geoattn_jax.layers.remat import Block
 from geoattn_jax.ops.checks import check_array
 
 
@@ -54,6 +61,7 @@ class VGG(nn.Module):
         recognizers of spatial streams, 0.5 in those of temporal streams and in localizers.
       dtype: of the computation; None to infer it from images and parameters.
       param_dtype: of the parameters.
+      remat: whether activations are computed again for the gradients, see `through_blocks`.
       fc8_kernel_init, fc8_bias_init: initializers of the last layer.
 
     Example:
@@ -72,6 +80,7 @@ class VGG(nn.Module):
     dropout_rate: float = 0.5
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = "float32"
+    remat: bool = False
     fc8_kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.01)
     fc8_bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
@@ -135,14 +144,30 @@ class VGG(nn.Module):
                 f"{network}: images must be at least {self.smallest_side} x {self.smallest_side} pixels, "
                 f"got shape {images.shape}; use larger ones (the paper's are 224 x 224)"
             )
-        x = images
-        for row in self.convs:
-            x = nn.relu(getattr(self, row.name)(x))
-            if row.lrn:
-                x = local_response_norm(x)
-            if row.pool is not None:
-                x = row.pool(x)
-        return x
+
+        def block(rows: Sequence[ConvLayer]) -> Block:
+            def rectified_convs(vgg: VGG, x: Array) -> Array:
+                for row in rows:
+                    x = nn.relu(getattr(vgg, row.name)(x))
+                    if row.lrn:
+                        x = local_response_norm(x)
+                    if row.pool is not None:
+                        x = row.pool(x)
+                return x
+
+            return rectified_convs
+
+        return through_blocks(self, map(block, _up_to_pools(self.convs)), images, remat=self.remat)
+
+
+def _up_to_pools(rows: Iterable[ConvLayer]) -> list[list[ConvLayer]]:
+    """A table in parts, each of which but the last ends with a pooling."""
+    parts: list[list[ConvLayer]] = [[]]
+    for row in rows:
+        if parts[-1] and parts[-1][-1].pool is not None:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
 
 
 class VGGF(VGG):

@@ -1,10 +1,11 @@
 """The spatiotemporal model of Shan & Atanasov 2017 (Figure 1): a CNN for each frame, an LSTM over time."""
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.layers import VideoLSTM
-from geoattn_jax.models import keras
+from geoattn_jax.models import glorot
 from geoattn_jax.models.frames import frames_of, per_video
 
 
@@ -19,6 +20,7 @@ class VideoClassifier(nn.Module):
       cnn: a module whose method `features` maps images (b, h, w, c) to features (b, f).
       num_classes: number of outputs.
       lstm_units: size of the hidden state.
+      dtype: of the computation after the CNN; None to infer it from features and parameters.
 
     Example:
       >>> import jax
@@ -33,10 +35,12 @@ class VideoClassifier(nn.Module):
     cnn: nn.Module
     num_classes: int = 100
     lstm_units: int = 8
+    dtype: DTypeLike | None = None
 
     def setup(self) -> None:
-        self.lstm = VideoLSTM(self.lstm_units)
-        self.fc = keras.dense(self.num_classes)
+        _, dense = glorot.layers(self.dtype)
+        self.lstm = VideoLSTM(self.lstm_units, dtype=self.dtype)
+        self.fc = dense(self.num_classes)
 
     def __call__(self, video: Float[Array, "b t h w c"]) -> Float[Array, "b classes"]:
         """The logits of each video's class."""

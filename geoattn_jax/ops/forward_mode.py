@@ -1,9 +1,9 @@
 """The hint that forward-mode differentiation of the fast operations gets, wherever it is noticed.
 
 A `custom_vjp` function accepts tangents silently; they fail later, when they are computed: under `jit` as it
-compiles, under `linearize` in the function it returns, under `vmap` as it maps. So the hint travels with the
-tangent: an identity that may be transposed, as reverse mode does, but neither computed nor mapped. The identity
-of the values is a primitive, too: `vmap` maps it before it has a tangent, unlike a `custom_jvp` function.
+compiles, under `linearize` in the function it returns, under `vmap` as it maps. So the hint goes with the
+tangent: an identity that may be transposed, as reverse mode does, but not computed or mapped. That of the
+values is a primitive, too: `vmap` maps it before it has a tangent, unlike a `custom_jvp` function.
 """
 
 from functools import partial

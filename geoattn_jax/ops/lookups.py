@@ -107,14 +107,14 @@ def corners(
         return pixels.at[index(cells, dy, dx, row, top_left)].get(mode="promise_in_bounds")
 
     if pixels.ndim > 2:
-        starts = jnp.stack(_in_image(cells, 0, 0, top_left), axis=-1)
-        patches = lax.gather(pixels, starts, _PATCHES, (2, 2, c), mode="promise_in_bounds")
+        first = jnp.stack(_in_image(cells, 0, 0, top_left), axis=-1)
+        patches = lax.gather(pixels, first, _PATCHES, (2, 2, c), mode="promise_in_bounds")
         return lambda dy, dx: patches[:, dy, dx]
     if pixels.shape[-1] == c:
         return single
     packed = single(0, 0)
-    first = {corner: place * _share(c) for place, corner in enumerate(CORNERS)}
-    return lambda dy, dx: lax.slice_in_dim(packed, first[dy, dx], first[dy, dx] + c, axis=1)
+    starts = {corner: place * _share(c) for place, corner in enumerate(CORNERS)}
+    return lambda dy, dx: lax.slice_in_dim(packed, starts[dy, dx], starts[dy, dx] + c, axis=1)
 
 
 def index(cells: Cells, dy: int, dx: int, row: Size, top_left: Int[Array, "2"] | None) -> Int[Array, " n"]:

@@ -48,6 +48,10 @@ def zeros(shape: tuple[Size, ...], dtype: DTypeLike, *, beside: jax.Array) -> Fl
 
 def reshape(array: jax.Array, shape: tuple[Size, ...]) -> jax.Array:
     """`array.reshape(shape)`, where the first axis takes others in, or lets them go, and stays divided."""
+    sharding = jax.typeof(array).sharding
+    if AxisType.Explicit in sharding.mesh.axis_types and not any(sharding.spec):
+        # Said although nothing is divided, for an axis outside of this one, under `vmap`, may be.
+        return array.reshape(shape, out_sharding=NamedSharding(sharding.mesh, PartitionSpec()))
     return array.reshape(shape, out_sharding=_batch_sharding(array, len(shape)))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the state after some step, with what identifies the run and a digest of its bits."""
+"""Checkpoints of a run: when they are due; a state, with what identifies the run and a digest of its bits."""
 
 import contextlib
 import errno
@@ -15,10 +15,32 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from geoattn_jax.files import NO_SPACE, disk_full
+from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.step import TrainState
 from geoattn_jax.training.workdir import WorkdirError
 
 KEPT = 2  # should the newest be damaged, deleting it falls back to the one before
+
+
+Every = int  # how often checkpoints are written: after so many steps
+
+
+class Timetable:
+    """When checkpoints are due, besides after the last step of a phase.
+
+    Args:
+      every: `train`'s `checkpoint_every`.
+
+    Raises: ValueError if it is no whole number above 0.
+    """
+
+    def __init__(self, every: Every):
+        check_whole("train", "checkpoint_every", every, minimum=1)
+        self._every = every
+
+    def is_due(self, phase_step: int) -> bool:
+        """Whether to write one when so many steps of a phase are done."""
+        return phase_step % self._every == 0
 
 
 class Restored(NamedTuple):

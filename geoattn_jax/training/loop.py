@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from geoattn_jax.training.checkpoint import Checkpoints
+from geoattn_jax.training.checkpoint import Checkpoints, Every, Timetable
 from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
@@ -46,7 +46,7 @@ def train(
     parallel: str = "jit",
     devices: Sequence[jax.Device] | None = None,
     log_every: int = 10,
-    checkpoint_every: int = 500,
+    checkpoint_every: Every = 500,
     tensorboard: bool = False,
 ) -> Trained:
     """Trains through all phases, or what is left of them.
@@ -72,7 +72,7 @@ def train(
       parallel: "jit" or "pmap" (see `parallel.py`).
       devices: what to train on; all local devices by default.
       log_every: a line of metrics is written after every so many steps of a phase and after its last.
-      checkpoint_every: likewise for checkpoints.
+      checkpoint_every: likewise for checkpoints, see `Timetable`.
       tensorboard: whether to write TensorBoard's files as well (needs the extra `tensorboard`).
 
     Returns: the parameters and the model state.
@@ -86,7 +86,7 @@ def train(
         raise ValueError(f"train: parallel must be one of {sorted(PARALLELISMS)}, got {parallel!r}")
     check_whole("train", "seed", seed, minimum=0, maximum=2**32 - 1)
     check_whole("train", "log_every", log_every, minimum=1)
-    check_whole("train", "checkpoint_every", checkpoint_every, minimum=1)
+    timetable = Timetable(checkpoint_every)
     devices = tuple(devices or jax.local_devices())
     labelled = label_parameters(params, labels)
     initial = _initial_state(params, model_state)
@@ -107,7 +107,7 @@ def train(
             log_every=log_every, folder=folder, step=done, lines=lines, tensorboard=tensorboard
         )
         stack.callback(reporter.close)
-        run = _Run(labelled, seed, parallelism, reporter, checkpoints, checkpoint_every)
+        run = _Run(labelled, seed, parallelism, reporter, checkpoints, timetable)
         state = parallelism.place(state)
         for start, phase in starts(phases):
             if done < start + phase.steps:
@@ -172,7 +172,7 @@ class _Run:
     parallelism: Parallelism
     reporter: Reporter
     checkpoints: Checkpoints | None
-    checkpoint_every: int
+    timetable: Timetable
 
     def phase(self, phase: Phase, state: TrainState, *, start: int, done: int) -> TrainState:
         """Takes a placed state, whose memory is used again, through a phase of which `done` steps are done.
@@ -193,7 +193,7 @@ class _Run:
                 self._report(phase, start, *unread)
             unread = phase_step, metrics
             last = phase_step == phase.steps
-            saves = last or phase_step % self.checkpoint_every == 0
+            saves = last or self.timetable.is_due(phase_step)
             if saves or phase.evaluates_after(phase_step):
                 if last:
                     state = state._replace(opt_state=())

@@ -23,9 +23,7 @@ class Phase:
 
     The optimizers start afresh with every phase: their moments are zero and their schedules count from 0.
 
-    Sub-batches (gradient accumulation): wrap each optimizer as
-    `optax.MultiSteps(optimizer, k).gradient_transformation()`, let `batch` give sub-batches and count `steps`
-    in sub-batches, a multiple of k. The mean of the k gradients is the big batch's.
+    Sub-batches (gradient accumulation): see `in_sub_batches`.
 
     Attributes:
       name: what metrics and messages call the phase; unique within a run.

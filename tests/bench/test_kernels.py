@@ -95,7 +95,7 @@ def test_no_rounds_are_refused(caplog):
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("out", ["/dev/null/record.json", "/"])
 def test_an_out_that_cannot_be_written_is_refused_before_anything_is_timed(caplog, monkeypatch, out):
-    monkeypatch.setattr("geoattn_jax.bench.__main__.measured", lambda *_: pytest.fail("timed"))
+    monkeypatch.setattr("geoattn_jax.bench.running.measured", lambda *_, **__: pytest.fail("timed"))
     assert main(["kernels", "--smoke", "--out", out]) == 1
     assert caplog.text.count("\n") == 1
     assert out.removesuffix("/record.json") in caplog.text

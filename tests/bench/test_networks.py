@@ -10,7 +10,7 @@ import pytest
 from flax import traverse_util
 from variables import normal, random_variables
 
-from geoattn_jax.experiments.digits.pretraining import make_cnn
+from geoattn_jax.experiments.digits.cnns import make_cnn
 from geoattn_jax.models.lenet import LeNet
 from geoattn_jax.models.video_classifier import VideoClassifier
 

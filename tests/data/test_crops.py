@@ -1,11 +1,10 @@
 """Crops lie where they are said to, mirrored flows point where mirrored things go."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geoattn_jax.data.crops import centre_crops, crop, mirror, mirror_flow, random_crops
+from geoattn_jax.data.crops import centre_crops, crop, random_crops
 from geoattn_jax.data.levels import LEVEL_NAMES, LEVELS, PAPER_LEVELS
 
 
@@ -45,23 +44,6 @@ def test_a_crop_is_a_slice_of_each_frame(leading):
     cropped = jax.jit(crop, static_argnums=2)(frames, top_left, (5, 4))
     for one, (y, x), result in zip(frames, top_left, cropped, strict=True):
         np.testing.assert_array_equal(result, one[..., y : y + 5, x : x + 4, :])
-
-
-def test_a_mirrored_flow_leads_from_frame_to_frame_of_the_mirrored_video():
-    frame = video(1, 2, 6, 9, 3)
-    moved = np.roll(frame, (1, -2), axis=(1, 2))  # down by one, to the left by two
-    flow = np.broadcast_to(np.array([1.0, -2.0], np.float32), (2, 6, 9, 2))
-    dy, dx = mirror_flow(jnp.asarray(flow))[0, 0, 0].astype(int)
-    expected = np.roll(mirror(jnp.asarray(frame)), (int(dy), int(dx)), axis=(1, 2))
-    np.testing.assert_array_equal(mirror(jnp.asarray(moved)), expected)
-
-
-def test_mirroring_reverses_each_row_and_twice_is_the_same():
-    frames, flow = jnp.asarray(video(2, 2, 3, 4, 5, 3)), jnp.asarray(video(3, 2, 3, 4, 5, 2))
-    np.testing.assert_array_equal(mirror(frames), frames[..., ::-1, :])
-    np.testing.assert_array_equal(mirror_flow(flow), np.asarray(flow)[..., ::-1, :] * [1, -1])
-    np.testing.assert_array_equal(mirror(mirror(frames)), frames)
-    np.testing.assert_array_equal(mirror_flow(mirror_flow(flow)), flow)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -7,14 +7,12 @@ import pytest
 from inputs import normal
 from video_files import cv2, moving_texture, plain_frames
 
-from geoattn_jax.data.crops import mirror_flow
 from geoattn_jax.data.flow import (
     compute_flow,
     decode_flow,
     decode_stack,
     encode_flow,
     iterate_flow,
-    mirror_stack,
     resize_flow,
     stack_flow,
 )
@@ -36,15 +34,6 @@ def test_the_last_flow_repeats_the_one_before():
     flow = compute_flow(moving_texture((1, 2)))
     np.testing.assert_array_equal(flow[-1], flow[-2])
     assert (flow[0] != flow[1]).any()
-
-
-def test_the_flow_of_a_mirrored_video_is_the_mirrored_flow():
-    frames = moving_texture((1, 2))
-    flow, mirrored = compute_flow(frames), compute_flow(frames[:, :, ::-1])
-    expected = np.asarray(mirror_flow(jnp.asarray(flow)))
-    np.testing.assert_allclose(
-        np.median(mirrored[INSIDE], (1, 2)), np.median(expected[INSIDE], (1, 2)), atol=0.1
-    )
 
 
 def test_frame_by_frame_is_the_same():
@@ -114,17 +103,6 @@ def test_stacks_are_the_flows_around_each_time(length):
 def test_a_stack_of_one_flow_is_that_flow():
     encoded = np.random.default_rng(0).integers(1, 256, (4, 5, 7, 2), np.uint8)
     np.testing.assert_array_equal(stack_flow(encoded, np.arange(4), length=1), encoded)
-
-
-def test_a_mirrored_stack_is_the_stack_of_the_mirrored_video():
-    flow, times = jnp.asarray(normal(0, 6, 5, 7, 2), jnp.float32), np.array([1, 4])
-
-    def stack(flow):
-        return decode_stack(jnp.asarray(stack_flow(np.asarray(encode_flow(flow)), times, length=3)))
-
-    (mirrored,) = mirror_flow(flow[None])
-    np.testing.assert_allclose(mirror_stack(stack(flow)), stack(mirrored), atol=1e-5)
-    np.testing.assert_array_equal(mirror_stack(mirror_stack(stack(flow))), stack(flow))
 
 
 def test_under_jit_and_vmap():

@@ -285,6 +285,7 @@ def test_builder_configs_are_named_by_what_they_keep():
     assert configs["general_activities"].keeping == Keeping((256, 340), (256, 340))
     assert not configs["general_activities"].background
     assert cooking_config("middle", background=False) is configs["middle_activities"]
+    assert cooking_config("mini", flow_method="farneback").name == "mini_farneback"
     other = cooking_config("mini", stride=4)
     assert (other.name, other.keeping.stride) == ("mini_stride_4", 4)
 

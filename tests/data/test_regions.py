@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geoattn_jax import affine_grid, bilinear_sample
+from geoattn_jax import affine_grid, bilinear_sample, crop_theta
 from geoattn_jax.data.levels import Level
-from geoattn_jax.data.regions import best_window, best_windows, motion_map, region_theta, window_sums
+from geoattn_jax.data.regions import best_window, best_windows, motion_map, window_sums
 
 search = jax.jit(best_window, static_argnums=1)
 
@@ -92,6 +92,11 @@ def test_windows_of_full_camera_frames_are_right_in_float32():
     assert np.abs(naive - expected).max() / expected.max() > 5 * error
 
 
+def region_theta(motion, window_hw):
+    """theta_2."""
+    return crop_theta(best_window(motion, window_hw), window_hw, input_hw=motion.shape[1:])
+
+
 @pytest.mark.parametrize(("hw", "window_hw"), SIZES)
 def test_theta_2_reads_exactly_the_window(hw, window_hw):
     motion, image = uniform(3, 4, *hw), uniform(4, 4, *hw, 3)
@@ -160,8 +165,8 @@ MOTION = jnp.ones((2, 5, 7))
         (lambda: best_window(MOTION[0], (2, 3)), r"best_window: motion must have axes \(b, h, w\)"),
         (lambda: best_window(MOTION, (6, 3)), r"window_hw must fit into motion of \(5, 7\) .*got \(6, 3\)"),
         (lambda: window_sums(MOTION, (2, 8)), r"window_sums: window_hw must fit into motion of \(5, 7\)"),
-        (lambda: region_theta(MOTION, (0, 3)), r"window_hw must be two whole numbers .* got \(0, 3\)"),
-        (lambda: region_theta(MOTION, 3), r"window_hw must be two whole numbers .* got 3"),
+        (lambda: best_window(MOTION, (0, 3)), r"window_hw must be two whole numbers .* got \(0, 3\)"),
+        (lambda: best_window(MOTION, 3), r"window_hw must be two whole numbers .* got 3"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call, said):

@@ -178,7 +178,11 @@ def test_an_interrupted_program_says_how_to_go_on(tmp_path):
             f"train.py: --config={ROOT}/README.md cannot be",
         ),
         ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
-        ("train.py", [CONFIG, "--workdir=run", "--config.lstm.rounds=many"], "lstm.rounds"),
+        (
+            "train.py",
+            [CONFIG, "--workdir=run", "--config.lstm.rounds=2.5"],
+            "train.py: config.lstm.rounds must be a whole number, at least 1, got '2.5'\n",
+        ),
         (
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.rounds=0"],

@@ -72,6 +72,7 @@ def trainings(monkeypatch):
         {"log_every": 3, "checkpoint_every": 7},
         {"pretrain__evaluate_every": 1},
         {"parallel": "pmap"},
+        {"remat": True},
         {"tensorboard": True},
         {"pretrain__steps__stn": 77},  # of a network that is not trained
         {"conditions": ("rotation", "scaling")},
@@ -99,6 +100,11 @@ def test_a_change_that_no_training_reads_keeps_all_trainings(finished, trainings
         (
             {"pretrain__learning_rate": 0.5},
             "pretrain.learning_rate: 1.0 then, 0.5 now, on which lenet/pretrain, lenet/rotation/lstm hang",
+        ),
+        (
+            {"dtype": "bfloat16", "pretrain__sub_batches": 2},
+            'dtype: "float32" then, "bfloat16" now, on which lenet/pretrain, lenet/rotation/lstm hang; '
+            "pretrain.sub_batches: 1 then, 2 now, on which lenet/pretrain, lenet/rotation/lstm hang",
         ),
         (
             {"seed": 1, "lstm__units": 9},
@@ -181,6 +187,7 @@ def test_the_marker_of_an_older_version_resumes(finished, trainings):
 def test_an_older_version_lacked_a_key_that_now_has_the_value_of_before(finished, trainings):
     recorded = old_config()
     del recorded["checkpoint_every"], recorded["lstm"]["learning_rate"]
+    del recorded["dtype"], recorded["remat"], recorded["pretrain"]["sub_batches"]
     (finished / MARKER).write_text(json.dumps({"format": 1, "config": recorded}))
     run.train_and_evaluate(config(), finished)
     assert set(trainings.values()) == {0}
@@ -232,7 +239,7 @@ def test_every_config_of_the_project_has_a_plan(name, tmp_path):
         assert set(stage.after) <= plan.stages.keys()
         keys, _ = plan.identity(stage.path)
         assert keys
-        assert not {"log_every", "parallel", "tensorboard", "checkpoint_every"} & keys.keys()
+        assert not {"log_every", "parallel", "tensorboard", "checkpoint_every", "remat"} & keys.keys()
 
 
 def test_a_stage_cannot_read_what_it_does_not_declare(tmp_path):

@@ -35,7 +35,7 @@ MODULES = {
     "ConvOffset2D": (ConvOffset2D(), (6, 7, 3), {}),
     "VideoLSTM": (VideoLSTM(5), (3, 4), {}),
     "LeNet": (LeNet(3), (12, 13, 1), {}),
-    "STNLeNet": (STNLeNet(3, (8, 6)), (28, 29, 1), {}),
+    "STNLeNet": (STNLeNet(3, output_hw=(8, 6)), (28, 29, 1), {}),
     "DCNLeNet": (DCNLeNet(3), (5, 6, 1), {}),
     "DeformLeNet": (DeformLeNet(3), (5, 6, 1), {}),
     "FrameCNN": (FrameCNN(3), (16, 17, 1), {"train": False}),

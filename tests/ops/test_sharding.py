@@ -1,6 +1,6 @@
 """A batch divided among devices in any way: the values and gradients of one device, no communication."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -57,27 +57,38 @@ SUBJECTS = {
     "max_pool": lambda: of_image(max_pool),
     "local_response_norm": lambda: of_image(local_response_norm),
 }
-every_subject = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
+
+
+@cache
+def prepared(name: str) -> Subject:
+    """One for all tests, which is run on one device once."""
+    return SUBJECTS[name]()
 
 
 @every_placement
-@every_subject
+@pytest.mark.parametrize("name", SUBJECTS)
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-def test_equals_one_device(subject, placement, jit):
-    check_divided(subject(), placement, jit=jit)
+def test_equals_one_device(name, placement, jit):
+    check_divided(prepared(name), placement, jit=jit)
 
 
-@every_placement
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_a_divided_axis_may_be_mapped(name, placement):
-    """Each of eight groups of images goes where its device is; here the operation sees no division."""
+@cache
+def mapped_operation(name: str) -> Subject:
+    """An operation on each of eight groups of images."""
     subject = operation(name)
     grouped = jax.tree.map(lambda array: jnp.stack([array[:3], array[3:6]] * 4), subject.divided)
 
     def mapped(divided, whole, constants):
         return jax.vmap(subject.function, in_axes=(0, None, None))(divided, whole, constants)
 
-    check_divided(Subject(mapped, grouped, subject.whole), placement, jit=True)
+    return Subject(mapped, grouped, subject.whole)
+
+
+@every_placement
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_divided_axis_may_be_mapped(name, placement):
+    """Each group goes where its device is; here the operation sees no division."""
+    check_divided(mapped_operation(name), placement, jit=True)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -9,23 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from geoattn_jax.bench import kernels, lstm, pretrain
-from geoattn_jax.data.levels import PAPER_LEVELS
-from geoattn_jax.experiments.attention.samples import Samples
-from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
-from geoattn_jax.models.sstn import SSTN
-from geoattn_jax.models.vgg import VGG16
+from geoattn_jax.bench import kernels, lstm, pretrain, sstn
+from geoattn_jax.experiments.digits.cnns import make_cnn
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.training import Phase
 from geoattn_jax.training.labels import by_module, label_parameters
-from geoattn_jax.training.optimizers import OPTIMIZERS
 from geoattn_jax.training.parallel import JitParallelism
 from geoattn_jax.training.phase import Params
 from geoattn_jax.training.step import TrainState, initial_opt_state
 
 SEED = 0
 FRAME_SIZE, BATCH_SIZE = 64, 32  # of paper A's frames
-SSTN_BATCH, SSTN_SUB_BATCH = 128, 8
 DTYPES = ("float32", "bfloat16")
 
 Devices = Sequence[jax.Device]
@@ -56,7 +50,7 @@ def kernel_programs(name: str, devices: Devices) -> Iterator[Compilation]:
     inputs = workload.inputs(np.random.default_rng(0), False)
     for dtype in DTYPES:
         shapes = [
-            jax.ShapeDtypeStruct(array.shape, "float32" if _are_positions(key) else dtype)
+            jax.ShapeDtypeStruct(array.shape, "float32" if key in kernels.POSITIONS else dtype)
             for key, array in inputs.items()
         ]
         for mode, differentiated in ((kernels.FORWARD, False), (kernels.BOTH, True)):
@@ -121,27 +115,14 @@ def rounds_programs(name: str, devices: Devices) -> Iterator[Compilation]:
 
 
 def sstn_programs(name: str, devices: Devices) -> Iterator[Compilation]:
-    """A sub-batch of the joint phase, at the detail level."""
-    level = PAPER_LEVELS["detail"]
-    networks = VGG16(None, dropout_rate=0.5), VGG16(_PaperFrames.num_classes, dropout_rate=0.85)
-    task = AttentionTask(
-        model=SSTN(*networks, crop_hw=level.crop_hw, region_hw=level.window_hw),
-        frames=_PaperFrames(),
-        batch_size=SSTN_BATCH,
-        sub_batches=SSTN_BATCH // SSTN_SUB_BATCH,
-        evaluation_batch=SSTN_SUB_BATCH,
-        optimizer=OPTIMIZERS["momentum"],
-    )
-    phase = task.joint(
-        updates=1,
-        region="attended",
-        localizer_rate=1e-6,
-        recognizer_rate=1e-5,
-        schedule="cosine",
-        evaluate_every=1,
-    )
-    lower = partial(lower_step, phase, lambda: task.initial(SEED)["params"], devices[:1])
-    yield Compilation(name, "training step", "float32", 1, lower)
+    """A sub-batch of the joint phase, at the detail level; as it is, and saving what memory can be saved."""
+    for mode, computation in (
+        ("training step", {"dtype": "float32", "remat": False}),
+        ("training step, rematerialized", {"dtype": "bfloat16", "remat": True}),
+    ):
+        task, phase = sstn.joint_phase(computation)
+        lower = partial(lower_step, phase, lambda task=task: task.initial(SEED)["params"], devices[:1])
+        yield Compilation(name, mode, computation["dtype"], 1, lower)
 
 
 def lower_step(phase: Phase, initial_params: Callable[[], Params], devices: Devices) -> jax.stages.Lowered:
@@ -156,35 +137,6 @@ def lower_step(phase: Phase, initial_params: Callable[[], Params], devices: Devi
     )
     batch = jax.eval_shape(lambda: phase.batch(SEED, 0))
     return JitParallelism(devices).compile(phase, labels, seed=SEED).lower(state, batch)
-
-
-def _are_positions(name: str) -> bool:
-    return name in ("positions", "offsets")
-
-
-class _PaperFrames:
-    """Samples in the size of MPII Cooking's, of which only the shapes matter."""
-
-    level = PAPER_LEVELS["detail"]
-    channels = 3
-    num_classes = 64
-    panel_hw = None
-
-    def training(self, key: jax.Array, batch_size: int) -> Samples:
-        del key
-        return Samples(
-            frames=jnp.zeros((batch_size, *self.level.frame_hw, self.channels)),
-            top_left=jnp.zeros((batch_size, 2), jnp.int32),
-            theta_2=jnp.zeros((batch_size, 2, 3)),
-            hand=jnp.zeros((batch_size, 2)),
-            panel=jnp.zeros((batch_size, 2)),
-            labels=jnp.zeros(batch_size, jnp.int32),
-            clips=jnp.zeros(batch_size, jnp.int32),
-            times=jnp.zeros(batch_size, jnp.int32),
-        )
-
-    def evaluation(self, split: str, batch_size: int) -> Iterator[Samples]:
-        raise NotImplementedError("nothing is evaluated when a step is compiled")
 
 
 @dataclass(frozen=True)
@@ -203,8 +155,8 @@ WORKLOADS: Mapping[str, Workload] = {
     },
     "rounds": Workload(lstm.WORKLOADS["rounds"], rounds_programs),
     "sstn": Workload(
-        f"joint training of the SSTN of two VGG-16 on 896x896 crops, batch {SSTN_BATCH} by sub-batches of "
-        f"{SSTN_SUB_BATCH}, of which this is one",
+        f"joint training of the SSTN of two VGG-16 on 896x896 crops, batch {sstn.BATCH} by sub-batches of "
+        f"{sstn.SUB_BATCH}, of which this is one",
         sstn_programs,
     ),
 }

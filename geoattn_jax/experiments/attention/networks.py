@@ -8,10 +8,12 @@ to outputs, called with `train`; with a method `features`, from which a recogniz
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.core.config import ConfigError
@@ -19,23 +21,20 @@ from geoattn_jax.models.resnet import ResNet18
 from geoattn_jax.models.small import LARGE, MEDIUM, SMALL, SMALL_WIDE
 from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
 
-# (num_classes, dropout_rate, axis_name) -> module. Without classes it localizes: its outputs are what the
-# theta layer sees. axis_name is the devices' axis under pmap, for statistics of the whole batch.
-Build = Callable[[int | None, float, str | None], nn.Module]
+# (num_classes, *, dropout_rate, axis_name, dtype, remat) -> module. Without classes it localizes: its outputs
+# are what the theta layer sees. axis_name is the devices' axis under pmap, for statistics of the whole batch.
+# It computes in dtype, and with remat a second time for the gradients, see `layers.remat`.
+Build = Callable[..., nn.Module]
 
 
 def _stateless(kind: Callable[..., nn.Module]) -> Build:
     """A network that sees one example at a time, whatever else is in the batch."""
-    return lambda num_classes, dropout_rate, axis_name: kind(num_classes, dropout_rate=dropout_rate)
+    return lambda num_classes, *, axis_name, **options: kind(num_classes, **options)
 
 
-def _resnet(
-    kind: Callable[..., nn.Module], num_classes: int | None, dropout_rate: float, axis_name: str | None
-) -> nn.Module:
+def _resnet(kind: Callable[..., nn.Module], num_classes: int | None, **options: Any) -> nn.Module:
     """A residual network, which as a localizer keeps the places of what it sees."""
-    return kind(
-        num_classes, dropout_rate=dropout_rate, global_pool=num_classes is not None, axis_name=axis_name
-    )
+    return kind(num_classes, global_pool=num_classes is not None, **options)
 
 
 NETWORKS: dict[str, Build] = {
@@ -51,21 +50,24 @@ NETWORKS: dict[str, Build] = {
 }
 
 
-def localizer(name: str, *, dropout_rate: float, axis_name: str | None = None) -> nn.Module:
-    """A network up to what the theta layer sees."""
-    return NETWORKS[name](None, dropout_rate, axis_name)
-
-
-def recognizer(
-    name: str, num_classes: int, *, dropout_rate: float, axis_name: str | None = None
+def network(
+    name: str,
+    num_classes: int | None = None,
+    *,
+    dropout_rate: float = 0.0,
+    axis_name: str | None = None,
+    dtype: DTypeLike | None = None,
+    remat: bool = False,
 ) -> nn.Module:
-    """A network that gives the logits of `num_classes` classes."""
-    return NETWORKS[name](num_classes, dropout_rate, axis_name)
+    """A network that gives the logits of some classes; without classes, what the theta layer sees."""
+    return NETWORKS[name](
+        num_classes, dropout_rate=dropout_rate, axis_name=axis_name, dtype=dtype, remat=remat
+    )
 
 
 def num_features(name: str) -> int:
     """How many features a recognizer's descriptors have."""
-    return NETWORKS[name](None, 0.0, None).units
+    return network(name).units
 
 
 def check_networks(networks: Mapping[str, Collection[str]], levels: Collection[Level]) -> None:
@@ -81,7 +83,7 @@ def check_networks(networks: Mapping[str, Collection[str]], levels: Collection[L
     for (key, names), (hw, level) in itertools.product(networks.items(), sides.items()):
         images = jax.ShapeDtypeStruct((1, *hw, 3), jnp.float32)
         for name in names:
-            init = partial(localizer(name, dropout_rate=0.0).init, train=False)
+            init = partial(network(name).init, train=False)
             try:
                 jax.eval_shape(init, jax.random.key(0), images)
             except ValueError as error:

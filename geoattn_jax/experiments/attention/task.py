@@ -23,8 +23,10 @@ from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.control_regions import Crops, Region, control_theta, recognizer_crops
 from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.attention.samples import Samples
+from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.models.sstn import SSTN
-from geoattn_jax.training import Phase
+from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.optimizers import Optimizer
 from geoattn_jax.training.phase import ModelState, Params
 from geoattn_jax.training.schedules import SCHEDULES
@@ -128,8 +130,8 @@ class AttentionTask:
             guiding = jnp.abs(theta - samples.theta_2).mean()
             crop = self._attend(samples, recognizer_crops(crops, samples, crop_key))
             logits, model_state = self._train(params, model_state, "recognize", crop, key=dropout_keys[1])
-            recognition = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
-            metrics = {"guiding": guiding, "crop_accuracy": _accuracy(logits, samples)}
+            recognition, accuracy = cross_entropy(logits, samples.labels)
+            metrics = {"guiding": guiding, "crop_accuracy": accuracy}
             metrics |= self._means(self._measure(theta, samples))
             return guiding + recognition, (model_state, metrics)
 
@@ -151,9 +153,9 @@ class AttentionTask:
         def loss(params, model_state, samples, key):
             train = partial(self._train, params, model_state)
             (logits, theta), model_state = self._see(train, samples, key, region)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
-            metrics = {"accuracy": _accuracy(logits, samples), **self._means(self._measure(theta, samples))}
-            return losses.mean(), (model_state, metrics)
+            loss, accuracy = cross_entropy(logits, samples.labels)
+            metrics = {"accuracy": accuracy, **self._means(self._measure(theta, samples))}
+            return loss, (model_state, metrics)
 
         rates = localizer_rate, recognizer_rate
         return self._phase("joint", loss, updates, rates, schedule, evaluate_every, region=region)
@@ -184,24 +186,22 @@ class AttentionTask:
             return self.frames.training(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
 
         def optimizer(rate: float) -> optax.GradientTransformation:
-            update = self.optimizer(SCHEDULES[schedule](rate, updates, round(WARM_UP * updates)))
-            if self.sub_batches == 1:
-                return update  # MultiSteps would keep a copy of the gradients all the same
-            return optax.MultiSteps(update, self.sub_batches).gradient_transformation()
+            return self.optimizer(SCHEDULES[schedule](rate, updates, round(WARM_UP * updates)))
 
         localizer_rate, recognizer_rate = rates
         optimizers = {"recognizer": optimizer(recognizer_rate)}
         if region == "attended":
             optimizers |= {label: optimizer(localizer_rate) for label in ("localizer", "transformer")}
-        return Phase(
+        phase = Phase(
             name,
-            steps=updates * self.sub_batches,
+            steps=updates,
             batch=batch,
             loss=loss,
             optimizers=optimizers,
             evaluate=partial(self._evaluate, region=region),
-            evaluate_every=evaluate_every * self.sub_batches,
+            evaluate_every=evaluate_every,
         )
+        return in_sub_batches(phase, self.sub_batches)
 
     def _evaluate(self, params: Params, model_state: ModelState, *, region: Region) -> dict[str, float]:
         """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
@@ -216,7 +216,7 @@ class AttentionTask:
 
     @partial(jax.jit, static_argnums=(0, 3))
     def features(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b f"]:
-        """What the recognizer makes of each region before it classifies, see `SSTN.features`.
+        """What the recognizer makes of each region before it classifies, in float32, see `SSTN.features`.
 
         Args:
           variables: trained.
@@ -232,7 +232,8 @@ class AttentionTask:
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = control_theta(region, samples, aside, self.model.crop_hw)
-        return self.model.apply(variables, self._attend(samples, theta), method="features")
+        features = self.model.apply(variables, self._attend(samples, theta), method="features")
+        return features.astype(wide_dtype(features.dtype))  # files and descriptors hold no bfloat16
 
     @partial(jax.jit, static_argnums=(0, 3))
     def _outcome(self, variables: Variables, samples: Samples, region: Region) -> Outcome:
@@ -298,7 +299,3 @@ class AttentionTask:
         """The means over all regions; of the hand's and the panel's, over those frames that have one."""
         known = Measures._fields if self.frames.panel_hw else OF_ANY_REGION
         return {name: jnp.nanmean(jnp.asarray(getattr(measures, name))) for name in known}
-
-
-def _accuracy(logits: Float[Array, "b classes"], samples: Samples) -> Float[Array, ""]:
-    return (logits.argmax(-1) == samples.labels).mean()

@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from geoattn_jax.data.levels import LEVELS, PAPER_LEVELS
-from geoattn_jax.experiments.attention import networks
 from geoattn_jax.experiments.attention.control_regions import Region
+from geoattn_jax.experiments.attention.networks import network
+from geoattn_jax.experiments.attention.phases import Section
 from geoattn_jax.experiments.attention.published_weights import with_weights
 from geoattn_jax.experiments.attention.task import AttentionTask, FrameSource, Variables
-from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.config import Config, computation
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.layers.spatial_transformer import ThetaMode
@@ -56,15 +58,17 @@ class AttentionLevel:
 
     Attributes:
       plan: the stages of the experiment, with the settings that each may read.
-      config: what all trainings read; see `attention.stages`.
+      config: what all trainings read; see `attention.stages.level_settings`.
       frames: what is trained and evaluated on.
       fitting: trains, or reads what was trained.
+      section: of the config, by which the phases are set.
     """
 
     plan: Plan
     config: Config
     frames: FrameSource
     fitting: Fitting
+    section: Section
 
     @property
     def name(self) -> str:
@@ -74,15 +78,12 @@ class AttentionLevel:
     def task(self, localizer: str, *, mode: ThetaMode, start: ThetaStart) -> AttentionTask:
         """A network and what it is trained on."""
         config, level = self.config, self.frames.level
+        dropout = self.section.dropout(config)
         axis_name = PMAP_AXIS if config.parallel == "pmap" else None
+        make = partial(network, axis_name=axis_name, **computation(config))
         model = SSTN(
-            networks.localizer(localizer, dropout_rate=config.dropout.localizer, axis_name=axis_name),
-            networks.recognizer(
-                config.recognizer,
-                self.frames.num_classes,
-                dropout_rate=config.dropout.recognizer,
-                axis_name=axis_name,
-            ),
+            make(localizer, dropout_rate=dropout.localizer),
+            make(config.recognizer, self.frames.num_classes, dropout_rate=dropout.recognizer),
             crop_hw=level.crop_hw,
             region_hw=level.window_hw,
             mode=mode,
@@ -111,9 +112,10 @@ class AttentionLevel:
     def guided(self, localizer: str, mode: ThetaMode, seed: int) -> Variables:
         """After the first phase: a guided localizer and a pretrained recognizer."""
         task = self.task(localizer, mode=mode, start="centred")
-        folder = guide_folder(self.name, localizer, mode, seed)
+        folder = self.section.path(guide_folder(self.name, localizer, mode, seed))
         settings = self.plan.settings(folder)
-        phase = task.guide(**settings.guide.to_dict(), evaluate_every=settings.evaluate_every)
+        guide = self.section.guide(settings)
+        phase = task.guide(**dataclasses.asdict(guide), evaluate_every=settings.evaluate_every)
         return self._fit(folder, [phase], self.initial(task, seed), seed)
 
     def trained(self, localizer: str, name: str, seed: int) -> tuple[AttentionTask, Variables]:
@@ -125,14 +127,15 @@ class AttentionLevel:
             start = _with_recognizer(self.initial(task, seed), start)
         if not model.joint:
             return task, start
-        folder = joint_folder(self.name, localizer, name, seed)
+        folder = self.section.path(joint_folder(self.name, localizer, name, seed))
         settings = self.plan.settings(folder)
+        joint = self.section.joint(settings)
         phase = task.joint(
-            updates=settings.joint.updates[self.name],
+            updates=joint.updates[self.name],
             region=model.region,
-            localizer_rate=settings.joint.localizer_rate[self.name],
-            recognizer_rate=settings.joint.recognizer_rate,
-            schedule=settings.joint.schedule,
+            localizer_rate=joint.localizer_rate[self.name],
+            recognizer_rate=joint.recognizer_rate,
+            schedule=joint.schedule,
             evaluate_every=settings.evaluate_every,
         )
         return task, self._fit(folder, [phase], start, seed)

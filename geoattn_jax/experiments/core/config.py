@@ -96,13 +96,44 @@ def folder() -> Rule:
     return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
 
 
-# Of every experiment: how training is done and watched, not what comes of it; see `stages.WATCHING`.
+SUB_BATCHES = "parts of an update whose gradients are added up one after another"
+
+# Of every experiment: in what dtype networks compute, in training as in evaluation. Parameters, the state of
+# optimizers, statistics, losses, thetas and offsets are float32 all the same.
+DTYPE: dict[str, Rule] = {
+    "dtype": one_of(["float32", "bfloat16"]).saying("in which networks compute, trained as evaluated")
+}
+
+# Of every experiment: how training is done and watched, not what comes of it. `parallel` adds up gradients in
+# another order, `remat` compiles another program: a run may go on under the other value, and then differs by
+# rounding.
 RUNNING: dict[str, Rule] = {
+    "remat": boolean().saying("whether activations are computed again for the gradients, to save memory"),
     "parallel": one_of(PARALLELISMS).saying("how devices share a batch; a run may go on under the other"),
     "log_every": whole(1).saying("steps from one line of metrics to the next"),
     "checkpoint_every": whole(1).saying("steps from one checkpoint to the next"),
     "tensorboard": boolean().saying("whether metrics are written for TensorBoard, too"),
 }
+
+
+def running_defaults() -> dict[str, Any]:
+    """A config's values of these keys."""
+    return {
+        "remat": False,
+        "parallel": "jit",
+        "log_every": 10,
+        "checkpoint_every": 500,
+        "tensorboard": False,
+    }
+
+
+def train_options(config: Config) -> dict[str, Any]:
+    """What `train` is given of them; how often it writes a line of metrics is each training's matter."""
+    return {
+        "parallel": config.parallel,
+        "checkpoint_every": config.checkpoint_every,
+        "tensorboard": config.tensorboard,
+    }
 
 
 def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
@@ -126,6 +157,28 @@ def check_config(config: Config, rules: Mapping[str, Rule]) -> None:
     for key, rule in rules.items():
         if not rule.holds(values[key]):
             raise ConfigError(f"config.{key} must be {rule.expected}, got {values[key]!r}")
+
+
+def check_sub_batches(config: Config, group: str = "") -> None:
+    """Checks that the batches of a group of settings can be split evenly.
+
+    Args:
+      config: the settings.
+      group: of them, such as "pretrain"; "" for settings outside of groups.
+
+    Raises: ConfigError naming the keys.
+    """
+    settings, prefix = (config[group], f"config.{group}") if group else (config, "config")
+    if settings.batch_size % settings.sub_batches:
+        raise ConfigError(
+            f"{prefix}.sub_batches must divide {prefix}.batch_size={settings.batch_size}, "
+            f"got {settings.sub_batches}"
+        )
+
+
+def computation(config: Config) -> dict[str, Any]:
+    """How networks compute, as their modules' attributes."""
+    return {"dtype": config.dtype, "remat": config.remat}
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

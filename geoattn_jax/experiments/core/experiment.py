@@ -41,7 +41,7 @@ class Experiment:
     Attributes:
       name: as config.experiment has it.
       rules: what the values of a config must be, by key; of the config, as one value can decide on others.
-      defaults: the settings from which the files in configs/ depart.
+      defaults: the settings from which the files in configs/ depart; of a config, likewise.
       plan: the stages under a config that keeps the rules.
       prepare: checks what the rules cannot say, and finds the data.
       draw: draws the figures of what was measured into the workdir; returns their files.
@@ -53,7 +53,7 @@ class Experiment:
 
     name: str
     rules: Callable[[Config], Mapping[str, Rule]]
-    defaults: Callable[[], Config]
+    defaults: Callable[[Config], Config]
     plan: Callable[[Config], Plan]
     prepare: Callable[[Config, Fitting], Prepared]
     draw: Callable[[Prepared, Any], list[Path]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from geoattn_jax.experiments.core.config import Config
+from geoattn_jax.experiments.core.config import Config, train_options
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.training import (
     Phase,
@@ -26,7 +26,7 @@ class Fitting:
     """Fits parameters in folders of a workdir, by training what is left to do or by reading checkpoints.
 
     Attributes:
-      config: with `parallel`, `checkpoint_every` and `tensorboard`.
+      config: with the keys of `RUNNING`.
       workdir: the experiment's folder.
       trains: False to read the checkpoints of finished runs only.
     """
@@ -67,11 +67,9 @@ class Fitting:
                 model_state,
                 seed=seed,
                 directory=directory,
-                parallel=config.parallel,
                 devices=devices_for(batch_size),
                 log_every=log_every,
-                checkpoint_every=config.checkpoint_every,
-                tensorboard=config.tensorboard,
+                **train_options(config),
             )
         self._check_finished(name, sum(phase.steps for phase in phases))
         return load_trained(directory, phases, params, model_state, seed=seed)

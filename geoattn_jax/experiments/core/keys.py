@@ -1,4 +1,4 @@
-"""What a config's keys are for, and what to say of a flag such as --config.lstm.round=3 that names none."""
+"""What a config's keys are for, and what is wrong with flags such as --config.lstm.round=3 for them."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,25 @@ def unknown_key(config: Config, arguments: Sequence[str]) -> str | None:
         nearest = difflib.get_close_matches(key, list(_keys(config)), n=1)
         hint = f" Did you mean config.{nearest[0]}?" if nearest else ""
         return f"the config has no key {key!r}.{hint} The keys of {name} are {', '.join(sorted(group))}"
+    return None
+
+
+def unreadable_value(config: Config, rules: Mapping[str, Rule], arguments: Sequence[str]) -> str | None:
+    """One line about the first flag whose value is not of its key's type; None if there is none.
+
+    Args:
+      config: as its file gives it.
+      rules: of its keys.
+      arguments: of the program, each with a key of the config.
+    """
+    types = {key: type(value) for key, value in flatten(config).items()}
+    for argument in arguments:
+        key, _, value = argument.removeprefix(PREFIX).partition("=")
+        if argument.startswith(PREFIX) and types.get(key) in (int, float):
+            try:
+                types[key](value)
+            except ValueError:
+                return f"config.{key} must be {rules[key].expected}, got {value!r}"
     return None
 
 

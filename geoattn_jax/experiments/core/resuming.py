@@ -7,11 +7,11 @@ no use for them: they may be asked for again.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoattn_jax.experiments.core.config import Config, ConfigError, flatten, nest
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, flatten, nest
 from geoattn_jax.experiments.core.data_record import DataRecord, differences, some, split_digest
 from geoattn_jax.experiments.core.experiment import Experiment, Prepared
 from geoattn_jax.experiments.core.stages import Plan
@@ -41,12 +41,19 @@ class Changes(NamedTuple):
 
 def completed(experiment: Experiment, values: Mapping[str, Any]) -> Config:
     """A recorded config, with the defaults of those keys that there were not yet when it was written."""
+    return with_defaults(values, experiment.rules, experiment.defaults)
+
+
+def with_defaults(
+    values: Mapping[str, Any],
+    rules: Callable[[Config], Mapping[str, Rule]],
+    defaults_of: Callable[[Config], Config],
+) -> Config:
+    """The same, from what the experiment declares."""
     config = Config(values)
-    known, wanted = flatten(config), experiment.rules(config).keys()
-    added = {
-        key: value for key, value in flatten(experiment.defaults()).items() if key in wanted - known.keys()
-    }
-    return nest(known | added)
+    known, wanted = flatten(config), rules(config).keys()
+    defaults = flatten(defaults_of(config))
+    return nest(known | {key: value for key, value in defaults.items() if key in wanted - known.keys()})
 
 
 def resume(

@@ -9,11 +9,9 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from geoattn_jax.experiments.core.config import Config, flatten, is_below, restrict
+from geoattn_jax.experiments.core.config import RUNNING, Config, flatten, is_below, restrict
 
-# How training is done and watched, not what comes of it. `parallel` adds up gradients in another order: a run
-# may go on under the other value, and then differs from either by rounding.
-WATCHING = ("parallel", "log_every", "checkpoint_every", "tensorboard")
+WATCHING = tuple(RUNNING)  # which no outcome depends on
 
 
 @dataclasses.dataclass(frozen=True)

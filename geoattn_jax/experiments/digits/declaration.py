@@ -9,7 +9,7 @@ from geoattn_jax.experiments.digits.two_stage import TwoStage
 TWO_STAGE = Experiment(
     name="two_stage",
     rules=lambda config: two_stage_plan.RULES,
-    defaults=two_stage_plan.paper_config,
+    defaults=lambda config: two_stage_plan.paper_config(),
     plan=two_stage_plan.make_two_stage_plan,
     prepare=TwoStage.prepare,
     draw=draw_pictures,
@@ -17,7 +17,7 @@ TWO_STAGE = Experiment(
 END_TO_END = Experiment(
     name="end_to_end",
     rules=lambda config: end_to_end.RULES,
-    defaults=end_to_end.base_config,
+    defaults=lambda config: end_to_end.base_config(),
     plan=end_to_end.make_end_to_end_plan,
     prepare=end_to_end.EndToEnd.prepare,
     draw=draw_curves,

@@ -17,13 +17,14 @@ from jaxtyping import Float
 
 from geoattn_jax.data.moving_digits import MovingDigits
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, Rule
+from geoattn_jax.experiments.core.config import Config, Rule, check_sub_batches, computation
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits import two_stage_plan
 from geoattn_jax.experiments.digits.endless_videos import StreamedVideos
+from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_options
 from geoattn_jax.experiments.digits.two_stage import TwoStage
 from geoattn_jax.experiments.digits.two_stage_plan import paper_config
 from geoattn_jax.models.cnn_lstm import CNNLSTM
@@ -46,6 +47,7 @@ OWN_RULES: dict[str, Rule] = {
         for name in PROTOCOLS
     },
     "frames.batch_size": rules.whole(1).saying("frames in an update"),
+    "frames.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "frames.learning_rate": rules.positive().saying("of training on frames"),
     "frames.optimizer": rules.one_of(OPTIMIZERS).saying("of training on frames"),
     "frames.schedule": rules.one_of(SCHEDULES).saying("of that rate"),
@@ -54,6 +56,7 @@ OWN_RULES: dict[str, Rule] = {
         for name in PROTOCOLS
     },
     "clips.batch_size": rules.whole(1).saying("clips in an update"),
+    "clips.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "clips.units": rules.whole(1).saying("of the LSTM"),
     "clips.learning_rate": rules.positive().saying("of the LSTM"),
     "clips.cnn_learning_rate": rules.positive().saying("of the CNN meanwhile"),
@@ -66,7 +69,8 @@ SHARED_RULES = {
     key: rule for key, rule in two_stage_plan.RULES.items() if key not in ("experiment", "protocol")
 }
 RULES = OWN_RULES | SHARED_RULES
-CLIPS = ("seed", "digits", "frame_size", "video", "clips.units")  # what endless videos and the model are
+# What endless videos and the model are.
+CLIPS = ("seed", "digits", "frame_size", "video", "dtype", "clips.units")
 
 Cell = tuple[str, str, str]  # protocol, condition, model
 
@@ -86,6 +90,7 @@ def base_config() -> Config:
     config.frames = {
         "steps": {"new_motion": 800, "new_digits": 8000},
         "batch_size": 128,
+        "sub_batches": 1,
         "learning_rate": 1e-2,
         "optimizer": "muon_convolutions",
         "schedule": "cosine",
@@ -93,6 +98,7 @@ def base_config() -> Config:
     config.clips = {
         "steps": {"new_motion": 250, "new_digits": 1200},
         "batch_size": 16,
+        "sub_batches": 1,
         "units": 128,
         "learning_rate": 3e-3,
         "cnn_learning_rate": 2e-4,
@@ -119,13 +125,14 @@ def stages(config: Config) -> list[Stage]:
                 *CLIPS,
                 f"frames.steps.{protocol}",
                 "frames.batch_size",
+                "frames.sub_batches",
                 "frames.learning_rate",
                 "frames.optimizer",
                 "frames.schedule",
             ),
             uses=curve,
             data=("train",),
-            steps=config.frames.steps[protocol],
+            steps=config.frames.steps[protocol] * config.frames.sub_batches,
         )
         clips = Stage(
             f"{protocol}/{condition}/clips",
@@ -133,6 +140,7 @@ def stages(config: Config) -> list[Stage]:
                 *CLIPS,
                 f"clips.steps.{protocol}",
                 "clips.batch_size",
+                "clips.sub_batches",
                 "clips.learning_rate",
                 "clips.cnn_learning_rate",
                 "clips.optimizer",
@@ -142,7 +150,7 @@ def stages(config: Config) -> list[Stage]:
             ),
             uses=curve,
             after=(frames.path,),
-            steps=config.clips.steps[protocol],
+            steps=config.clips.steps[protocol] * config.clips.sub_batches,
         )
         found += [frames, clips]
     return found
@@ -153,7 +161,7 @@ def make_end_to_end_plan(config: Config) -> Plan:
     return make_plan(
         config,
         stages(config),
-        results=("protocols", "conditions", "models", "test_videos", "parallel", *CLIPS),
+        results=("protocols", "conditions", "models", "test_videos", "parallel", "remat", *CLIPS),
         places=("data_dir",),
     )
 
@@ -178,6 +186,8 @@ class EndToEnd:
 
         Raises: ConfigError naming the key.
         """
+        for group in ("frames", "clips"):
+            check_sub_batches(config, group)
         papers = {}
         for protocol in config.protocols:
             second = dataclasses.replace(fitting, workdir=fitting.workdir / protocol)
@@ -188,7 +198,7 @@ class EndToEnd:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return next(iter(self.two_stage.values())).pools.record
+        return next(iter(self.two_stage.values())).digits.record
 
     def measure(self) -> dict[Cell, Float[np.ndarray, " rounds"]]:
         """Trains what is not trained yet; the accuracies of every round, or of the one training."""
@@ -224,52 +234,20 @@ class EndToEnd:
         """The CNN, trained on single frames; the LSTM as it starts."""
         folder = f"{protocol}/{condition}/frames"
         settings = self.plan.settings(folder)
-        task = self._task(settings, protocol, condition)
-        phase = task.frames_phase(
-            f"{protocol}, {condition}: frames",
-            steps=settings.frames.steps[protocol],
-            batch_size=settings.frames.batch_size,
-            learning_rate=settings.frames.learning_rate,
-            optimizer=settings.frames.optimizer,
-            schedule=settings.frames.schedule,
-            curve_videos=settings.curve.videos,
-            evaluate_every=settings.curve.every,
-        )
-        return self.fitting.fit(
-            folder,
-            [phase],
-            *task.initial(),
-            seed=settings.seed,
-            batch_size=settings.frames.batch_size,
-            log_every=settings.log_every,
-        )
+        task, group = self._task(settings, protocol, condition), settings.frames
+        options = phase_options(group, steps=group.steps[protocol]) | _evaluation(settings)
+        phase = task.frames_phase(f"{protocol}, {condition}: frames", **options)
+        return fit_phase(self.fitting, folder, phase, *task.initial(), settings=settings, group=group)
 
     def clips(self, protocol: str, condition: str, start: Trained) -> Trained:
         """CNN and LSTM, trained end to end from the CNN of `frames`."""
         folder = f"{protocol}/{condition}/clips"
         settings = self.plan.settings(folder)
-        phase = self._task(settings, protocol, condition).clips_phase(
-            f"{protocol}, {condition}: clips",
-            steps=settings.clips.steps[protocol],
-            batch_size=settings.clips.batch_size,
-            learning_rate=settings.clips.learning_rate,
-            cnn_learning_rate=settings.clips.cnn_learning_rate,
-            optimizer=settings.clips.optimizer,
-            cnn_optimizer=settings.clips.cnn_optimizer,
-            schedule=settings.clips.schedule,
-            frame_loss=settings.clips.frame_loss,
-            curve_videos=settings.curve.videos,
-            evaluate_every=settings.curve.every,
-        )
-        return self.fitting.fit(
-            folder,
-            [phase],
-            start.params,
-            start.model_state,
-            seed=settings.seed,
-            batch_size=settings.clips.batch_size,
-            log_every=settings.log_every,
-        )
+        task, group = self._task(settings, protocol, condition), settings.clips
+        options = phase_options(group, steps=group.steps[protocol], without=["units"]) | _evaluation(settings)
+        phase = task.clips_phase(f"{protocol}, {condition}: clips", **options)
+        begin = start.params, start.model_state
+        return fit_phase(self.fitting, folder, phase, *begin, settings=settings, group=group)
 
     def task(self, protocol: str, condition: str) -> StreamedVideos:
         """What is trained on streamed videos."""
@@ -289,13 +267,19 @@ class EndToEnd:
             num_classes=len(clips.classes),
             lstm_units=settings.clips.units,
             axis_name=PMAP_AXIS if settings.parallel == "pmap" else None,
+            **computation(settings),
         )
-        return StreamedVideos(model, self.two_stage[protocol].pools, clips, settings.seed)
+        return StreamedVideos(model, self.two_stage[protocol].digits, clips, settings.seed)
 
 
 def cells(protocols: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every protocol with every condition."""
     return itertools.product(protocols, conditions)
+
+
+def _evaluation(settings: Config) -> dict[str, int]:
+    """What a phase is evaluated on while it trains, and how often."""
+    return {"curve_videos": settings.curve.videos, "evaluate_every": settings.curve.every}
 
 
 def _place(protocol: str, path: str) -> str:

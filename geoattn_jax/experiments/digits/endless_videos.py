@@ -10,15 +10,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
-from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.models.frame_cnn import mean_log_probabilities
-from geoattn_jax.training import Phase
+from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.phase import ModelState, Params
 
 TEST_BATCH = 50  # clips
@@ -31,13 +31,13 @@ class StreamedVideos:
 
     Attributes:
       model: gives logits of the video's class at every frame, with and without the LSTM.
-      pools: the digits.
+      digits: the digits.
       clips: the test videos, with one frame of each setting.
       seed: of the videos.
     """
 
     model: CNNLSTM
-    pools: Pools
+    digits: LoadedDigits
     clips: MovingDigits
     seed: int
 
@@ -54,6 +54,7 @@ class StreamedVideos:
         *,
         steps: int,
         batch_size: int,
+        sub_batches: int = 1,
         learning_rate: float,
         optimizer: str,
         schedule: str,
@@ -66,12 +67,14 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: frames in a batch.
+          sub_batches: see `in_sub_batches`.
           learning_rate: the highest.
           optimizer, schedule: see `update_rule`.
           curve_videos: how many test clips the CNN is evaluated on while it learns.
           evaluate_every: after how many steps.
         """
         stream = dataclasses.replace(self.clips, split="train", settings=1)
+        part = batch_size // sub_batches
 
         def loss(params, model_state, batch, key):
             del key
@@ -79,15 +82,16 @@ class StreamedVideos:
             cross_entropy, accuracy = _cross_entropy(logits, batch.labels)
             return cross_entropy, (model_state, {"frame_accuracy": accuracy})
 
-        return Phase(
+        phase = Phase(
             name,
             steps=steps,
-            batch=lambda seed, step: self._render(stream, seed, step * batch_size, batch_size),
+            batch=lambda seed, step: self._render(stream, seed, step * part, part),
             loss=loss,
             optimizers={"cnn": update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["mean_pooling"]},
             evaluate_every=evaluate_every,
         )
+        return in_sub_batches(phase, sub_batches)
 
     def clips_phase(
         self,
@@ -95,6 +99,7 @@ class StreamedVideos:
         *,
         steps: int,
         batch_size: int,
+        sub_batches: int = 1,
         learning_rate: float,
         cnn_learning_rate: float,
         optimizer: str,
@@ -110,6 +115,7 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: clips in a batch.
+          sub_batches: see `in_sub_batches`.
           learning_rate: of the LSTM and what follows it, the highest.
           cnn_learning_rate: of the CNN.
           optimizer: of the LSTM and what follows it, see `update_rule`.
@@ -120,6 +126,7 @@ class StreamedVideos:
           evaluate_every: after how many steps.
         """
         stream = dataclasses.replace(self.clips, split="train")
+        part = batch_size // sub_batches
 
         def loss(params, model_state, batch, key):
             del key
@@ -131,34 +138,35 @@ class StreamedVideos:
 
         head = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
         cnn = update_rule(cnn_optimizer, schedule, learning_rate=cnn_learning_rate, steps=steps)
-        return Phase(
+        phase = Phase(
             name,
             steps=steps,
-            batch=lambda seed, step: self._render(stream, seed, FIRST_CLIP + step * batch_size, batch_size),
+            batch=lambda seed, step: self._render(stream, seed, FIRST_CLIP + step * part, part),
             loss=loss,
             optimizers={"cnn": cnn, "lstm": head, "fc": head},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["cnn_lstm"]},
             evaluate_every=evaluate_every,
         )
+        return in_sub_batches(phase, sub_batches)
 
     def accuracy(self, params: Params, model_state: ModelState, videos: int) -> dict[str, float]:
         """The accuracy on the first test clips, of the mean over the frames and of the LSTM."""
         correct = {"mean_pooling": 0, "cnn_lstm": 0}
         for start in range(0, videos, TEST_BATCH):
             batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
-            frames = batch.frames - self.pools.mean
+            frames = batch.frames - self.digits.mean
             found = _correct(self.model, params, model_state, frames, batch.labels)
             correct = {name: count + int(found[name]) for name, count in correct.items()}
         return {name: count / videos for name, count in correct.items()}
 
     def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
         indices = np.arange(start, start + count, dtype=np.int32)
-        return render_videos(video, self.pools.by_split[video.digits_split], seed, indices)
+        return render_videos(video, self.digits.by_split[video.digits_split], seed, indices)
 
     def _train(
         self, params: Params, model_state: ModelState, batch: Videos
     ) -> tuple[tuple[Float[Array, "b t c"], Float[Array, "b t c"]], ModelState]:
-        frames = batch.frames - self.pools.mean
+        frames = batch.frames - self.digits.mean
         return self.model.apply(
             {"params": params, **model_state}, frames, train=True, mutable=["batch_stats"]
         )
@@ -182,6 +190,4 @@ def _cross_entropy(
     logits: Float[Array, "b t c"], labels: Int[Array, " b"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The mean over all videos and frames, and the accuracy."""
-    labels = jnp.broadcast_to(labels[:, None], logits.shape[:2])
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return losses.mean(), (logits.argmax(-1) == labels).mean()
+    return cross_entropy(logits, jnp.broadcast_to(labels[:, None], logits.shape[:2]))

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from geoattn_jax.experiments.core.losses import cross_entropy
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.training import Phase
+from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.phase import Params
 
 
@@ -72,6 +72,7 @@ def rounds_phase(
     rounds: int,
     epochs: int,
     batch_size: int,
+    sub_batches: int = 1,
     learning_rate: float,
     optimizer: str = "rmsprop",
     schedule: str = "constant",
@@ -85,6 +86,7 @@ def rounds_phase(
       rounds: how many, the length of the parameters' first axis.
       epochs: how often each round sees every sequence.
       batch_size: a divisor of the number of sequences.
+      sub_batches: see `in_sub_batches`.
       learning_rate: the highest.
       optimizer: one of `ELEMENTWISE`; the paper's is the default.
       schedule: see `update_rule`.
@@ -93,7 +95,7 @@ def rounds_phase(
     steps = num_updates(count, epochs=epochs, batch_size=batch_size)
 
     def batch(seed: int, step: int) -> RoundsBatch:
-        return RoundsBatch(sequences, _order(count, batch_size, rounds, seed, step))
+        return RoundsBatch(sequences, _order(count, batch_size // sub_batches, rounds, seed, step))
 
     def loss(params, model_state, batch, key):
         del key
@@ -103,7 +105,7 @@ def rounds_phase(
         return scores.loss.sum(), (model_state, metrics)
 
     rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
-    return Phase(
+    phase = Phase(
         name,
         steps=steps,
         batch=batch,
@@ -112,6 +114,7 @@ def rounds_phase(
         batch_axes=RoundsBatch(sequences=None, order=0),
         shown="mean_loss",
     )
+    return in_sub_batches(phase, sub_batches)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -128,8 +131,7 @@ def _score(head: nn.Module, params: Params, sequences: Sequences, order: Int[Arr
     # product. To gather features, 500 a frame and not 32, would make a copy of them for every round.
     projected = head.apply({"params": params}, sequences.features, method="project")
     logits = head.apply({"params": params}, projected[order], method="classify_projected")
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return Scores(losses.mean(), (logits.argmax(-1) == labels).mean())
+    return Scores(*cross_entropy(logits, labels))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -73,7 +73,7 @@ def _curve(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
 def _elastic(folder: Path, experiment: TwoStage) -> Path:
     path, video = folder / "elastic.png", experiment.videos("elastic", "test")
     scene = draw_scenes(
-        video, experiment.pools.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
+        video, experiment.digits.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
     )
     deformed, original = (
         np.asarray(render(shown, video.frame_size)[0, 0, ..., 0])
@@ -86,10 +86,10 @@ def _elastic(folder: Path, experiment: TwoStage) -> Path:
 def _transformer(folder: Path, experiment: TwoStage) -> Path:
     path, params = folder / "transformer.png", experiment.pretrained("stn")
     inputs = {name: _frames(experiment, name)[0] for name in experiment.plan.results.conditions}
-    images = jnp.stack(list(inputs.values()))[..., None] - experiment.pools.mean
+    images = jnp.stack(list(inputs.values()))[..., None] - experiment.digits.mean
     cnn = experiment.task("stn").cnn
     regions, _ = cnn.apply({"params": params["cnn"]}, images, method="transform")
-    outputs = np.asarray(regions)[..., 0] + np.float32(experiment.pools.mean)
+    outputs = np.asarray(regions)[..., 0] + np.float32(experiment.digits.mean)
     transformer_pairs(path, inputs, dict(zip(inputs, outputs, strict=True)))
     return path
 
@@ -100,7 +100,7 @@ def _positions(folder: Path, experiment: TwoStage, name: str) -> Path:
     condition = experiment.plan.results.conditions[-1]
     video = experiment.videos(condition, "test")
     scene = draw_scenes(
-        video, experiment.pools.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
+        video, experiment.digits.by_split[video.digits_split], experiment.plan.results.seed, VIDEO
     )
     frame = _frames(experiment, condition)[0]
     offsets = _offsets(experiment, name, params, frame)
@@ -117,7 +117,7 @@ def _offsets(
 ) -> Float[np.ndarray, "h w k 2"]:
     """What each pixel of the layer adds to its own position, once for each channel or tap."""
     cnn, layer = experiment.task(name).cnn, DEFORMABLE[name]
-    image = jnp.asarray(frame)[None, ..., None] - experiment.pools.mean
+    image = jnp.asarray(frame)[None, ..., None] - experiment.digits.mean
     _, state = cnn.apply({"params": params["cnn"]}, image, method="features", mutable=["intermediates"])
     (offsets,) = state["intermediates"][layer]["offsets"]
     if name == "dcn":

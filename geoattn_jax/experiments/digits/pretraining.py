@@ -7,34 +7,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
-from geoattn_jax.experiments.digits.digit_pools import Pools
+from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.models.dcn_lenet import DCNLeNet
-from geoattn_jax.models.deform_lenet import DeformLeNet
-from geoattn_jax.models.lenet import LeNet
-from geoattn_jax.models.stn_lenet import STNLeNet
-from geoattn_jax.training import Phase
+from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.phase import Params
 
-CNNS = ("lenet", "stn", "dcn", "deform")
 TEST_FRAMES = 1000
 TEST_BATCH = 50
-
-
-def make_cnn(name: str, *, frame_size: int) -> nn.Module:
-    """A CNN by its name: those of the paper's Figure 1, and "deform", the one of its Eq. 1b."""
-    cnns = {
-        "lenet": LeNet,
-        "stn": partial(STNLeNet, output_hw=(frame_size // 2, frame_size // 2)),
-        "dcn": DCNLeNet,
-        "deform": DeformLeNet,
-    }
-    return cnns[name]()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed as itself, for jit
@@ -43,13 +27,13 @@ class ScaledDigitsTask:
 
     Attributes:
       cnn: gives 10 logits.
-      pools: the digits that the images are drawn from.
+      digits: the digits that the images are drawn from.
       frame_size: height and width, pixels.
       seed: of the test images; training is given the run's.
     """
 
     cnn: nn.Module
-    pools: Pools
+    digits: LoadedDigits
     frame_size: int
     seed: int
 
@@ -64,6 +48,7 @@ class ScaledDigitsTask:
         *,
         steps: int,
         batch_size: int,
+        sub_batches: int = 1,
         learning_rate: float,
         evaluate_every: int,
         optimizer: str = "adadelta",
@@ -75,23 +60,23 @@ class ScaledDigitsTask:
           name: of the phase.
           steps: how many batches.
           batch_size: images in a batch.
+          sub_batches: see `in_sub_batches`.
           learning_rate: the highest.
           evaluate_every: after how many steps.
           optimizer, schedule: see `update_rule`; the paper's are the defaults.
         """
         rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
+        part = batch_size // sub_batches
 
         def batch(seed: int, step: int) -> ScaledDigits:
-            return self._render("train", seed, step * batch_size, batch_size)
+            return self._render("train", seed, step * part, part)
 
         def loss(params, model_state, batch, key):
             del key
-            logits = self._logits(params, batch)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-            accuracy = (logits.argmax(-1) == batch.labels).mean()
-            return losses.mean(), (model_state, {"accuracy": accuracy})
+            loss, accuracy = cross_entropy(self._logits(params, batch), batch.labels)
+            return loss, (model_state, {"accuracy": accuracy})
 
-        return Phase(
+        phase = Phase(
             name,
             steps=steps,
             batch=batch,
@@ -100,6 +85,7 @@ class ScaledDigitsTask:
             evaluate=lambda params, model_state: {"accuracy": self.test_accuracy(params)},
             evaluate_every=evaluate_every,
         )
+        return in_sub_batches(phase, sub_batches)
 
     def test_accuracy(self, params: Params) -> float:
         """The accuracy on a fixed set of images of the test digits."""
@@ -111,10 +97,10 @@ class ScaledDigitsTask:
 
     def _render(self, split: Split, seed: int, start: int, count: int) -> ScaledDigits:
         indices = np.arange(start, start + count, dtype=np.int32)
-        return render_scaled_digits(self.pools.by_split[split], seed, indices, frame_size=self.frame_size)
+        return render_scaled_digits(self.digits.by_split[split], seed, indices, frame_size=self.frame_size)
 
     def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
-        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.pools.mean)
+        return self.cnn.apply({"params": params["cnn"]}, images.frames - self.digits.mean)
 
     @partial(jax.jit, static_argnums=0)
     def _correct(self, params: Params, images: ScaledDigits) -> jax.Array:

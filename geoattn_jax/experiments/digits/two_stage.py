@@ -18,12 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
-from geoattn_jax.experiments.core.config import Config, restrict
+from geoattn_jax.experiments.core.config import Config, computation, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
-from geoattn_jax.experiments.digits.digit_pools import Pools, load_pools
+from geoattn_jax.experiments.digits.cnns import make_cnn
+from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits, load_config_digits
 from geoattn_jax.experiments.digits.lstm_rounds import (
     Scores,
     Sequences,
@@ -31,7 +32,8 @@ from geoattn_jax.experiments.digits.lstm_rounds import (
     rounds_phase,
     score_rounds,
 )
-from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask, make_cnn
+from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_options
+from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.experiments.digits.two_stage_plan import (
     check,
@@ -39,6 +41,7 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
     make_two_stage_plan,
     num_classes,
 )
+from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import cached_arrays
 from geoattn_jax.training.phase import Params
@@ -64,13 +67,13 @@ class TwoStage:
 
     Attributes:
       plan: its stages.
-      pools: its digits.
+      digits: its digits.
       fitting: trains the CNNs, or reads what was trained.
       second: likewise the LSTMs, perhaps in a folder of their own.
     """
 
     plan: Plan
-    pools: Pools
+    digits: LoadedDigits
     fitting: Fitting
     second: Fitting
 
@@ -83,7 +86,7 @@ class TwoStage:
         check(config)
         return cls(
             make_two_stage_plan(config),
-            load_pools(restrict(config, ("digits", "data_dir", "frame_size"))),
+            load_config_digits(restrict(config, ("digits", "data_dir", "frame_size"))),
             fitting,
             fitting,
         )
@@ -99,7 +102,7 @@ class TwoStage:
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the digits."""
         del known
-        return self.pools.record
+        return self.digits.record
 
     def measure(self) -> Measured:
         """Trains what is not trained yet and evaluates it."""
@@ -136,8 +139,8 @@ class TwoStage:
         """What the CNN is pretrained on."""
         settings = self.plan.settings(f"{name}/pretrain")
         return ScaledDigitsTask(
-            cnn=make_cnn(name, frame_size=settings.frame_size),
-            pools=self.pools,
+            cnn=make_cnn(name, frame_size=settings.frame_size, **computation(settings)),
+            digits=self.digits,
             frame_size=settings.frame_size,
             seed=settings.seed,
         )
@@ -146,54 +149,27 @@ class TwoStage:
         """The first stage."""
         task, folder = self.task(name), f"{name}/pretrain"
         settings = self.plan.settings(folder)
-        phase = task.phase(
-            f"{name}: pretraining",
-            steps=settings.pretrain.steps[name],
-            batch_size=settings.pretrain.batch_size,
-            learning_rate=settings.pretrain.learning_rate,
-            optimizer=settings.pretrain.optimizer,
-            schedule=settings.pretrain.schedule,
-            evaluate_every=settings.pretrain.evaluate_every,
-        )
-        trained = self.fitting.fit(
-            folder,
-            [phase],
-            task.initial_params(),
-            {},
-            seed=settings.seed,
-            batch_size=settings.pretrain.batch_size,
-            log_every=settings.log_every,
-        )
-        return trained.params
+        group = settings.pretrain
+        phase = task.phase(f"{name}: pretraining", **phase_options(group, steps=group.steps[name]))
+        start = task.initial_params(), {}
+        return fit_phase(self.fitting, folder, phase, *start, settings=settings, group=group).params
 
     def scores(self, name: str, condition: str, cnn_params: Params) -> Scores:
         """The second stage: every round's test loss and accuracy."""
         folder = f"{name}/{condition}/lstm"
         settings = self.plan.settings(folder)
-        cnn = make_cnn(name, frame_size=self.task(name).frame_size)
         head = VideoClassifier(
-            cnn, num_classes=num_classes(settings.protocol), lstm_units=settings.lstm.units
+            self.task(name).cnn,
+            num_classes=num_classes(settings.protocol),
+            lstm_units=settings.lstm.units,
+            dtype=settings.dtype,
         )
         train = self._sequences(name, head, cnn_params, condition, "train")
-        phase = rounds_phase(
-            f"{name}, {condition}: LSTM",
-            head,
-            train,
-            rounds=settings.lstm.rounds,
-            epochs=settings.lstm.epochs,
-            batch_size=settings.lstm.batch_size,
-            learning_rate=settings.lstm.learning_rate,
-            optimizer=settings.lstm.optimizer,
-            schedule=settings.lstm.schedule,
-        )
-        trained = self.second.fit(
-            folder,
-            [phase],
-            initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds),
-            {},
-            seed=settings.seed,
-            batch_size=settings.lstm.batch_size,
-            log_every=1,
+        options = phase_options(settings.lstm, without=["units"])
+        phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
+        start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
+        trained = fit_phase(
+            self.second, folder, phase, *start, settings=settings, group=settings.lstm, log_every=1
         )
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
 
@@ -218,7 +194,7 @@ class TwoStage:
         parts = []
         for index in range(len(_videos(settings, condition, split).classes)):
             frames, label = self._render(settings, condition, split, np.array([index], np.int32))
-            parts.append((_features(head, cnn_params, frames, self.pools.mean), label))
+            parts.append((_features(head, cnn_params, frames, self.digits.mean), label))
         features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return {"features": features, "labels": labels, "seconds": np.array(time.monotonic() - began)}
 
@@ -226,7 +202,7 @@ class TwoStage:
         self, settings: Config, condition: str, split: Split, indices: Int[np.ndarray, " b"]
     ) -> Videos:
         video = _videos(settings, condition, split)
-        return render_videos(video, self.pools.by_split[video.digits_split], settings.seed, indices)
+        return render_videos(video, self.digits.by_split[video.digits_split], settings.seed, indices)
 
     def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
         protocol = self.plan.results.protocol
@@ -254,4 +230,5 @@ def _features(
     frames: Float[Array, "b t h w 1"],
     mean: float | Float[Array, ""],
 ) -> Float[Array, "b t f"]:
-    return head.apply({"params": cnn_params}, frames - mean, method="features")
+    features = head.apply({"params": cnn_params}, frames - mean, method="features")
+    return features.astype(wide_dtype(features.dtype))  # files hold no bfloat16

@@ -5,10 +5,10 @@ from ml_collections import config_dict
 from geoattn_jax.data.digits import SOURCES, SPLITS, Split
 from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, check_sub_batches
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.digits.cnns import CNNS
 from geoattn_jax.experiments.digits.lstm_rounds import num_updates
-from geoattn_jax.experiments.digits.pretraining import CNNS
 from geoattn_jax.training.optimizers import ELEMENTWISE, OPTIMIZERS
 from geoattn_jax.training.schedules import SCHEDULES
 
@@ -25,6 +25,7 @@ RULES: dict[str, Rule] = {
     "protocol": rules.one_of(PROTOCOLS).saying("how training and test frames differ"),
     **{f"pretrain.steps.{name}": rules.whole(1).saying("updates of the CNN's pretraining") for name in CNNS},
     "pretrain.batch_size": rules.whole(1).saying("digits in an update"),
+    "pretrain.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "pretrain.learning_rate": rules.positive().saying("of pretraining"),
     "pretrain.optimizer": rules.one_of(OPTIMIZERS).saying("of pretraining"),
     "pretrain.schedule": rules.one_of(SCHEDULES).saying("of pretraining's rate"),
@@ -32,14 +33,18 @@ RULES: dict[str, Rule] = {
     "lstm.rounds": rules.whole(1).saying("independent trainings of the LSTM"),
     "lstm.epochs": rules.whole(1).saying("passes over the training videos in a round"),
     "lstm.batch_size": rules.whole(1).saying("videos in an update"),
+    "lstm.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "lstm.units": rules.whole(1).saying("of the LSTM"),
     "lstm.learning_rate": rules.positive().saying("of the rounds"),
     "lstm.optimizer": rules.one_of(ELEMENTWISE).saying("of the rounds, one that works element by element"),
     "lstm.schedule": rules.one_of(SCHEDULES).saying("of the rounds' rate"),
+    **rules.DTYPE,
     **rules.RUNNING,
 }
 
-OF_PRETRAINING = ("batch_size", "learning_rate", "optimizer", "schedule")
+OF_PRETRAINING = tuple(
+    f"pretrain.{key}" for key in ("batch_size", "sub_batches", "learning_rate", "optimizer", "schedule")
+)
 DIGITS = ("seed", "digits", "frame_size")  # what single digits depend on
 VIDEOS = (*DIGITS, "protocol", "video")
 
@@ -61,25 +66,25 @@ def paper_config() -> Config:
             "protocol": "interleaved",
             "pretrain": {
                 "batch_size": 32,
+                "sub_batches": 1,
                 "learning_rate": 1.0,
                 "optimizer": "adadelta",
                 "schedule": "constant",
-                "steps": {"lenet": steps, "stn": steps, "dcn": steps, "deform": steps},
+                "steps": dict.fromkeys(CNNS, steps),
                 "evaluate_every": 500,
             },
             "lstm": {
                 "rounds": 300,
                 "epochs": 10,
                 "batch_size": 50,
+                "sub_batches": 1,
                 "units": 8,
                 "learning_rate": 1e-3,
                 "optimizer": "rmsprop",
                 "schedule": "constant",
             },
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            "dtype": "float32",
+            **rules.running_defaults(),
         }
     )
 
@@ -91,10 +96,10 @@ def stages(config: Config) -> list[Stage]:
     for name in config.models:
         pretraining = Stage(
             f"{name}/pretrain",
-            reads=(*DIGITS, f"pretrain.steps.{name}", *(f"pretrain.{key}" for key in OF_PRETRAINING)),
+            reads=(*DIGITS, "dtype", f"pretrain.steps.{name}", *OF_PRETRAINING),
             uses=("pretrain.evaluate_every", *WATCHING),
             data=("train",),
-            steps=config.pretrain.steps[name],
+            steps=config.pretrain.steps[name] * config.pretrain.sub_batches,
         )
         found.append(pretraining)
         for condition in config.conditions:
@@ -109,10 +114,10 @@ def stages(config: Config) -> list[Stage]:
             }
             rounds = Stage(
                 f"{name}/{condition}/lstm",
-                reads=("seed", "protocol", "lstm"),
+                reads=("seed", "protocol", "dtype", "lstm"),
                 uses=WATCHING,
                 after=(features["train"].path,),
-                steps=updates,
+                steps=updates * lstm.sub_batches,
             )
             found += [*features.values(), rounds]
     return found
@@ -128,11 +133,14 @@ def check(config: Config) -> None:
 
     Raises: ConfigError naming the key.
     """
+    for group in ("pretrain", "lstm"):
+        check_sub_batches(config, group)
     num_videos = num_classes(config.protocol)
     if num_videos % config.lstm.batch_size:
         raise ConfigError(
             f"config.lstm.batch_size must divide the {num_videos} training videos (one for each class of "
-            f"the protocol {config.protocol!r}), got {config.lstm.batch_size}"
+            f"the protocol {config.protocol!r}), got {config.lstm.batch_size}; give one of "
+            f"{', '.join(str(size) for size in range(1, num_videos + 1) if num_videos % size == 0)}"
         )
 
 

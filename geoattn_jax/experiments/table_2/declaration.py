@@ -13,7 +13,7 @@ from geoattn_jax.experiments.table_2.pictures import draw_regions
 SUPERVISED_ATTENTION = Experiment(
     name="supervised_attention",
     rules=lambda config: RULES,
-    defaults=kitchen_config,
+    defaults=lambda config: kitchen_config(),
     plan=make_supervised_attention_plan,
     prepare=SupervisedAttention.prepare,
     draw=draw_regions,

@@ -10,24 +10,24 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import SPLITS
 from geoattn_jax.experiments.attention.networks import NETWORKS, check_networks
-from geoattn_jax.experiments.attention.published_weights import check_weights, no_weights
-from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
-from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING, check_batches, training_stages
+from geoattn_jax.experiments.attention.phases import PHASES, Dropout, Guide, Joint, Section, phase_values
+from geoattn_jax.experiments.attention.published_weights import check_weights
+from geoattn_jax.experiments.attention.settings import KITCHEN_CLIPS, TRAININGS, training_defaults
+from geoattn_jax.experiments.attention.stages import level_settings, training_stages
 from geoattn_jax.experiments.attention.trainings import (
     MODELS,
     SCALES,
     AttentionLevel,
 )
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, Rule, restrict
+from geoattn_jax.experiments.core.config import Config, Rule, check_sub_batches, restrict
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
-from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
+from geoattn_jax.experiments.core.stages import Plan, Stage, make_plan
 from geoattn_jax.experiments.table_2.frames import KitchenFrames
 from geoattn_jax.experiments.table_2.numbers import ACCURACY, Numbers, numbers_of
 from geoattn_jax.experiments.table_2.published import printed
@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 OF_TABLE_2 = ("stn_default", "sstn_guided", "sstn")
 WITH_CONTROLS = ("stn_default", "stn_centred", "sstn_guided", "sstn", "hard_coded", "oracle")
-EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
 
 RULES: dict[str, Rule] = {
     "experiment": rules.one_of(["supervised_attention"]).saying("Table 2 on KitchenMini's frames"),
@@ -50,12 +49,10 @@ RULES: dict[str, Rule] = {
         for level in LEVEL_NAMES
         for name in NETWORKS
     },
-    **{
-        f"clips.{split}": rules.whole(clips).saying("clips of this split")
-        for split, clips in EACH_ONCE.items()
-    },
+    **KITCHEN_CLIPS,
     "frames_per_clip": rules.whole(1, 10).saying("different frames of a clip that are trained on"),
 }
+SECTION = Section()  # the config itself
 SELECTION = ("levels", "localizers", "models")
 FRAMES = ("scale", "world_seed", "clips", "frames_per_clip")
 
@@ -85,31 +82,9 @@ def kitchen_config() -> Config:
             },
             "clips": {"train": 3360, "validation": 420, "test": 1260},
             "frames_per_clip": 3,
-            "batch_size": 32,
-            "sub_batches": 1,
-            "evaluation_batch": 60,
-            "optimizer": "adam",
-            "weights": no_weights(),
-            "dropout": {"localizer": 0.0, "recognizer": 0.5},
-            "guide": {
-                "updates": 1000,
-                "crops": "jittered",
-                "localizer_rate": 1e-3,
-                "recognizer_rate": 1e-3,
-                "schedule": "cosine",
-            },
-            "joint": {
-                # The more general the level, the fewer pixels is a unit of theta.
-                "updates": {"detail": 1500, "middle": 1000, "general": 1000},
-                "localizer_rate": {"detail": 2e-4, "middle": 3e-4, "general": 1e-3},
-                "recognizer_rate": 5e-4,
-                "schedule": "cosine",
-            },
+            **phase_values(Dropout(), Guide(), Joint()),
             "evaluate_every": 200,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **training_defaults(),
         }
     )
 
@@ -122,6 +97,7 @@ def stages(config: Config) -> list[Stage]:
     for (level, localizer, name), seed in itertools.product(cells(config), seeds(config)):
         found += training_stages(
             config,
+            SECTION,
             level,
             localizer,
             name,
@@ -155,17 +131,17 @@ class SupervisedAttention:
 
         Raises: ConfigError naming the key.
         """
-        check_batches(config)
+        check_sub_batches(config)
         check_weights(config, config.localizers)
         levels = [SCALES[config.scale][name] for name in config.levels]
         check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)
         plan = make_supervised_attention_plan(config)
-        trainings = restrict(config, (*OF_TRAINING, *EVALUATION, *WATCHING))
+        trainings = level_settings(config, SECTION)
         frames = restrict(config, FRAMES)
         return cls(
             plan,
             {
-                name: AttentionLevel(plan, trainings, kitchen_frames(frames, name, fitting), fitting)
+                name: AttentionLevel(plan, trainings, kitchen_frames(frames, name, fitting), fitting, SECTION)
                 for name in config.levels
             },
         )

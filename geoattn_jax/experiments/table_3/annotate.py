@@ -45,7 +45,7 @@ def annotate(experiment: SixStreams, video: Path, out: Path) -> list[Path]:
             "--video needs a workdir of configs/table_b3.py, configs/video_folder.py or another config of "
             "six_streams that is not at the paper's scale"
         )
-    check_opencv()
+    check_opencv(experiment.source.flow_method)
     strip = out.with_suffix(".png")
     annotation = _annotation(experiment, video)
     try:
@@ -68,7 +68,12 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
     results, run = experiment.plan.results, experiment.source
     kept = experiment.fitting.workdir / "clips"
     clips = {"test": (LabelledClip(video, label=0),)}
-    file = VideoClips(VideoFolder(tuple(run.class_names), clips), kept, run.flow_bound)
+    file = VideoClips(
+        VideoFolder(tuple(run.class_names), clips),
+        kept,
+        flow_bound=run.flow_bound,
+        flow_method=run.flow_method,
+    )
     watched = experiment.of_video(file)
     model, seed = results.models[0], results.seed
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from geoattn_jax.experiments.attention.networks import check_networks, num_features
 from geoattn_jax.experiments.attention.published_weights import check_weights
-from geoattn_jax.experiments.attention.stages import check_batches
 from geoattn_jax.experiments.attention.trainings import SCALES
-from geoattn_jax.experiments.core.config import Config, ConfigError
+from geoattn_jax.experiments.core.config import Config, ConfigError, check_sub_batches
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 
@@ -32,7 +31,7 @@ def check(config: Config) -> None:
             f"got {config.pooling.components}"
         )
     SOURCES[name].check(config)
-    check_batches(config)
+    check_sub_batches(config)
     check_weights(config, [config.localizer])
 
 

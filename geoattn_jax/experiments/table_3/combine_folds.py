@@ -13,10 +13,10 @@ from geoattn_jax.experiments.core.combination import (
     combine_seeds,
     mean_rows,
 )
-from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Results
-from geoattn_jax.experiments.table_3.experiment import SixStreams
+from geoattn_jax.experiments.core.resuming import with_defaults
+from geoattn_jax.experiments.table_3.experiment import SixStreams, defaults_of, rules_of
 from geoattn_jax.experiments.table_3.scores import RunScores, Scores, rows_of
 from geoattn_jax.training import WorkdirError, read_config
 
@@ -55,7 +55,7 @@ def scores_of(run: FinishedRun) -> list[RunScores]:
             f"{run.workdir} was given another config after its results.json was written; "
             f"run train.py on it to the end, then combine"
         )
-    config = Config(run.results.config)
+    config = with_defaults(run.results.config, rules_of, defaults_of)
     # As for training, of which nothing is left to do: so the features are read instead of extracted.
     fitting = Fitting(config, run.workdir.absolute(), trains=True)
     experiment = SixStreams.prepare(config, fitting)

@@ -12,37 +12,30 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import get_args
 
 import numpy as np
 
-from geoattn_jax.data.flow import STREAMS, Stream
-from geoattn_jax.data.levels import LevelName
+from geoattn_jax.data.flow import Stream
+from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import Split
 from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
-from geoattn_jax.descriptors.similarity import Kind
+from geoattn_jax.descriptors.pooling import POOLINGS
 from geoattn_jax.experiments.attention.networks import NETWORKS
-from geoattn_jax.experiments.attention.published_weights import no_weights
-from geoattn_jax.experiments.attention.settings import PHASES, TRAININGS
-from geoattn_jax.experiments.attention.stages import EVALUATION, OF_TRAINING
+from geoattn_jax.experiments.attention.phases import Dropout, Guide, Joint, phase_values
+from geoattn_jax.experiments.attention.settings import TRAININGS, training_defaults
+from geoattn_jax.experiments.attention.stages import level_settings
 from geoattn_jax.experiments.attention.trainings import MODELS, SCALES, AttentionLevel
 from geoattn_jax.experiments.core import config as rules
-from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, restrict
+from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
-from geoattn_jax.experiments.core.stages import WATCHING, Plan, make_plan
+from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.table_3.checks import check, check_clips, saying_where
 from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.experiments.table_3.plan import (
-    features_file,
-    make_six_streams_plan,
-    of_stream,
-    seeds,
-    stream_stages,
-)
+from geoattn_jax.experiments.table_3.plan import SECTIONS, features_file, make_six_streams_plan, seeds
 from geoattn_jax.experiments.table_3.published import REGIONS
 from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScores, Scores, rows_of
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
@@ -59,9 +52,9 @@ RULES: dict[str, Rule] = {
     "data.source": rules.one_of(SOURCES).saying("the data set"),
     "localizer": rules.one_of(NETWORKS).saying("the network that chooses the region"),
     "models": rules.some_of(REGIONS).saying("whose regions are described"),
-    **{f"{stream}.{key}": rule for stream in STREAMS for key, rule in PHASES.items()},
+    **{key: rule for section in SECTIONS.values() for key, rule in section.rules().items()},
     "pooling.components": rules.whole(2).saying("principal components of a frame's features"),
-    "pooling.kind": rules.one_of(get_args(Kind)).saying("how trajectories are compared"),
+    "pooling.kind": rules.one_of(POOLINGS).saying("how a clip's frames become one descriptor"),
     "svm_c": rules.positive().saying("the classifier's penalty"),
 }
 
@@ -71,68 +64,29 @@ def kitchen_streams_config() -> Config:
 
     The spatial streams' are those of Table 2; flow takes longer to learn from.
     """
-    localizer_rate = {"detail": 2e-4, "middle": 3e-4, "general": 1e-3}  # copied: Config would share it
-    rgb = {
-        "dropout": {"localizer": 0.0, "recognizer": 0.5},
-        "guide": {
-            "updates": 1000,
-            "crops": "jittered",
-            "localizer_rate": 1e-3,
-            "recognizer_rate": 1e-3,
-            "schedule": "cosine",
-        },
-        "joint": {
-            "updates": {"detail": 1500, "middle": 1000, "general": 1000},
-            "localizer_rate": {**localizer_rate},
-            "recognizer_rate": 5e-4,
-            "schedule": "cosine",
-        },
-    }
-    flow = {
-        "dropout": {"localizer": 0.0, "recognizer": 0.2},
-        "guide": {
-            "updates": 3000,
-            "crops": "jittered",
-            "localizer_rate": 1e-3,
-            "recognizer_rate": 2e-3,
-            "schedule": "cosine",
-        },
-        "joint": {
-            "updates": {"detail": 1500, "middle": 1500, "general": 1500},
-            "localizer_rate": {**localizer_rate},
-            "recognizer_rate": 1e-3,
-            "schedule": "cosine",
-        },
-    }
+    rgb = phase_values(Dropout(), Guide(), Joint())
+    flow = phase_values(
+        Dropout(recognizer=0.2),
+        Guide(updates=3000, recognizer_rate=2e-3),
+        Joint(updates=dict.fromkeys(LEVEL_NAMES, 1500), recognizer_rate=1e-3),
+    )
     return Config(
         {
             "experiment": "six_streams",
             "seed": 0,
             "runs": 5,
-            "data": {
-                "source": "kitchen_mini",
-                "world_seed": 0,
-                "clips": {"train": 1680, "validation": 140, "test": 1260},
-            },
+            "data": SOURCES["kitchen_mini"].defaults(),
             "scale": "mini",
             "levels": ("general", "middle", "detail"),
             "localizer": "small",
             "recognizer": "small_wide",
             "models": tuple(REGIONS),
-            "batch_size": 32,
-            "sub_batches": 1,
-            "evaluation_batch": 60,
-            "optimizer": "adam",
-            "weights": no_weights(),
             "rgb": rgb,
             "flow": flow,
             "pooling": {"components": 32, "kind": "rbf"},
             "svm_c": 1.0,
             "evaluate_every": 250,
-            "parallel": "jit",
-            "log_every": 10,
-            "checkpoint_every": 500,
-            "tensorboard": False,
+            **training_defaults(),
         }
     )
 
@@ -164,8 +118,8 @@ class SixStreams:
         """
         check(config)
         source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
-        streams = streams_of(config, source, fitting)
-        return cls(make_six_streams_plan(config), source, streams, fitting)
+        plan = make_six_streams_plan(config)
+        return cls(plan, source, streams_of(config, plan, source, fitting), fitting)
 
     def data(self, known: DataRecord) -> DataRecord:
         """What identifies the clips, if they are not generated."""
@@ -217,7 +171,7 @@ class SixStreams:
         """The same networks, and the clips of another source in the place of the test clips."""
         source = WithVideo(self.source, video)
         streams = {
-            place: dataclasses.replace(level, frames=dataclasses.replace(level.frames, source=source))
+            place: dataclasses.replace(level, frames=level.frames.of(source))
             for place, level in self.streams.items()
         }
         return dataclasses.replace(self, source=source, streams=streams)
@@ -272,15 +226,23 @@ def rules_of(config: Config) -> Mapping[str, Rule]:
     return RULES | {f"data.{key}": one for key, one in SOURCES[name].rules.items()}
 
 
-def streams_of(config: Config, source: ClipSource, fitting: Fitting) -> Streams:
+def defaults_of(config: Config) -> Config:
+    """What stands for keys that a config lacks, those of its data set included."""
+    defaults = kitchen_streams_config()
+    defaults.data = SOURCES[config.data.source].defaults()
+    return defaults
+
+
+def streams_of(config: Config, plan: Plan, source: ClipSource, fitting: Fitting) -> Streams:
     """The trainings of all six streams on some data set."""
-    streams = {}
-    for stream in STREAMS:
-        settings = of_stream(config, stream)
-        plan = make_plan(settings, stream_stages(config, stream), results=())
-        trainings = restrict(settings, (*OF_TRAINING, *EVALUATION, *WATCHING))
-        inside = dataclasses.replace(fitting, workdir=fitting.workdir / stream)
-        for name in config.levels:
-            frames = StreamFrames(source, SCALES[config.scale][name], stream)
-            streams[name, stream] = AttentionLevel(plan, trainings, frames, inside)
-    return streams
+    return {
+        (name, stream): AttentionLevel(
+            plan,
+            level_settings(config, section),
+            StreamFrames(source, SCALES[config.scale][name], stream),
+            fitting,
+            section,
+        )
+        for stream, section in SECTIONS.items()
+        for name in config.levels
+    }

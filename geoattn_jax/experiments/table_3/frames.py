@@ -1,8 +1,7 @@
 """One stream of a data set's clips as supervised attention sees it: frames, or the flows around them."""
 
-import dataclasses
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from geoattn_jax.data.crops import centre_crops, crop, random_crops
 from geoattn_jax.data.flow import Stream, decode_stack
 from geoattn_jax.data.levels import Level
-from geoattn_jax.data.splits import SPLITS, Split
+from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.samples import (
     Samples,
     change_light,
@@ -21,16 +20,15 @@ from geoattn_jax.experiments.attention.samples import (
     pixels,
     portions,
 )
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, FrameNumbers
 from geoattn_jax.ops.grid import crop_theta
 
 FRAMES_FOR_SCALE = 64  # from which the flow's root mean square is taken
 EPSILON = 1e-6  # squared pixels: clips in which nothing moves are not divided by zero
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class StreamFrames:
-    """A `FrameSource` of any data set.
+    """A `FrameSource` of any data set; what it asks the data set for is kept.
 
     RGB is normalized as KitchenMini's frames are. From every flow its mean over the picture is subtracted,
     which is what a moving camera adds; then it is divided by the root mean square in training clips' regions.
@@ -41,21 +39,19 @@ class StreamFrames:
       stream: which of the two.
     """
 
-    source: ClipSource
-    level: Level
-    stream: Stream
-
     panel_hw: ClassVar = None
 
-    @property
-    def channels(self) -> int:
-        """See `FrameSource`."""
-        return CHANNELS[self.stream]
+    def __init__(self, source: ClipSource, level: Level, stream: Stream):
+        self.source, self.level, self.stream = source, level, stream
+        self.channels = CHANNELS[stream]
+        self.num_classes = len(source.class_names)
+        self._labels: dict[Split, Int[np.ndarray, " n"]] = {}
+        self._lengths: dict[Split, Int[np.ndarray, " n"]] = {}
+        self._unit: Float[Array, ""] | None = None
 
-    @property
-    def num_classes(self) -> int:
-        """See `FrameSource`."""
-        return len(self.source.class_names)
+    def of(self, source: ClipSource) -> "StreamFrames":
+        """The same stream of other clips."""
+        return StreamFrames(source, self.level, self.stream)
 
     def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
         """Random frames of random training clips, randomly cropped; RGB in randomly changed light."""
@@ -67,78 +63,79 @@ class StreamFrames:
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
-        lengths = self._lengths[split]
+        lengths = self._lengths_of(split)
         times = np.random.default_rng(0).integers(lengths)
         for clips in portions(len(lengths), batch_size):
-            yield self._samples(split, clips, times[clips], centre_crops(self.level, len(clips)))
+            frames = FrameNumbers(split, self.level, clips, times[clips])
+            yield self._samples(frames, centre_crops(self.level, len(clips)))
 
     def every_frame(self, split: Split, batch_size: int) -> Iterator[Samples]:
         """All frames of the first clip, of the second and so on, cropped in the middle.
 
         Each batch is a full one; the last is filled up with the last clip's last frame.
         """
-        lengths = self._lengths[split]
+        lengths = self._lengths_of(split)
         clips = np.repeat(np.arange(len(lengths)), lengths)
         times = np.arange(len(clips)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         for start in range(0, len(clips), batch_size):
             places = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
-            yield self._samples(split, clips[places], times[places], centre_crops(self.level, batch_size))
+            frames = FrameNumbers(split, self.level, clips[places], times[places])
+            yield self._samples(frames, centre_crops(self.level, batch_size))
 
     @property
     def is_still(self) -> bool:
         """Whether nothing moves in those training frames by which the flow is scaled."""
-        return float(self._root_mean_square) ** 2 <= 2 * EPSILON
+        return float(self._root_mean_square()) ** 2 <= 2 * EPSILON
 
-    @cached_property
-    def _labels(self) -> dict[Split, Int[np.ndarray, " n"]]:
-        return {split: self.source.labels(split).astype(np.int32) for split in SPLITS}
+    def _labels_of(self, split: Split) -> Int[np.ndarray, " n"]:
+        if split not in self._labels:
+            self._labels[split] = self.source.labels(split).astype(np.int32)
+        return self._labels[split]
 
-    @cached_property
-    def _lengths(self) -> dict[Split, Int[np.ndarray, " n"]]:
-        return {split: self.source.lengths(split).astype(np.int32) for split in SPLITS}
+    def _lengths_of(self, split: Split) -> Int[np.ndarray, " n"]:
+        if split not in self._lengths:
+            self._lengths[split] = self.source.lengths(split).astype(np.int32)
+        return self._lengths[split]
 
-    @cached_property
     def _root_mean_square(self) -> Float[Array, ""]:
         """Of the flow in hard-coded regions of training clips, pixels."""
-        split, clips, times, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
-        stacks = self.source.read(split, self.level, "flow", clips, times)
-        window = self.source.windows(split, self.level, clips, times, np.asarray(top_left))
+        if self._unit is None:
+            self._unit = self._measured_unit()
+        return self._unit
+
+    def _measured_unit(self) -> Float[Array, ""]:
+        frames, top_left = self._draw(jax.random.key(0), FRAMES_FOR_SCALE)
+        stacks = self.source.read("flow", frames)
+        window = self.source.windows(frames, np.asarray(top_left))
         flow = decode_stack(stacks, bound=self.source.flow_bound)
         regions = crop(flow, top_left + jnp.asarray(window, jnp.int32), self.level.window_hw)
         return jnp.sqrt(jnp.mean(jnp.square(regions)) + EPSILON)
 
-    def _draw(
-        self, key: PRNGKeyArray, batch_size: int
-    ) -> tuple[Split, Int[np.ndarray, " b"], Int[np.ndarray, " b"], Int[Array, "b 2"]]:
+    def _draw(self, key: PRNGKeyArray, batch_size: int) -> tuple[FrameNumbers, Int[Array, "b 2"]]:
         """Training clips, a frame of each, and crops."""
         clip_key, time_key, crop_key = jax.random.split(key, 3)
-        lengths = self._lengths["train"]
+        lengths = self._lengths_of("train")
         clips = np.asarray(jax.random.randint(clip_key, (batch_size,), 0, len(lengths)))
         times = np.asarray(jax.random.randint(time_key, (batch_size,), 0, lengths[clips]))
-        return "train", clips, times, random_crops(crop_key, self.level, batch_size)
+        frames = FrameNumbers("train", self.level, clips, times)
+        return frames, random_crops(crop_key, self.level, batch_size)
 
-    def _samples(
-        self,
-        split: Split,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[Array, "b 2"],
-    ) -> Samples:
-        where = split, self.level
-        read = self.source.read(*where, self.stream, clips, times)
-        window = self.source.windows(*where, clips, times, np.asarray(top_left))
+    def _samples(self, frames: FrameNumbers, top_left: Int[Array, "b 2"]) -> Samples:
+        split, _, clips, times = frames
+        read = self.source.read(self.stream, frames)
+        window = self.source.windows(frames, np.asarray(top_left))
         if self.stream == "rgb":
-            frames = _normalized(read)
+            seen = _normalized(read)
         else:
-            frames = _scaled(read, self._root_mean_square, bound=self.source.flow_bound)
+            seen = _scaled(read, self._root_mean_square(), bound=self.source.flow_bound)
         unknown = jnp.full((len(clips), 2), jnp.nan)
         return Samples(
-            frames=frames,
+            frames=seen,
             top_left=top_left,
             theta_2=crop_theta(jnp.asarray(window), self.level.window_hw, input_hw=self.level.crop_hw),
             hand=unknown,
             panel=unknown,
-            labels=jnp.asarray(self._labels[split][clips]),
+            labels=jnp.asarray(self._labels_of(split)[clips]),
             clips=jnp.asarray(clips, jnp.int32),
             times=jnp.asarray(times, jnp.int32),
         )

@@ -4,28 +4,24 @@ import itertools
 
 from geoattn_jax.data.flow import STREAMS, Stream
 from geoattn_jax.data.splits import SPLITS, Split
+from geoattn_jax.experiments.attention.phases import Section
 from geoattn_jax.experiments.attention.stages import training_stages
 from geoattn_jax.experiments.attention.trainings import run_folder
 from geoattn_jax.experiments.core.config import Config
 from geoattn_jax.experiments.core.stages import Plan, Stage, make_plan
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 
-OF_A_STREAM = ("dropout", "guide", "joint")  # what config.rgb and config.flow hold
-
-
-def of_stream(config: Config, stream: Stream) -> Config:
-    """The settings of a stream's trainings, by the names that they have in Table 2."""
-    values = config.to_dict()
-    return Config(values | values[stream])
+SECTIONS = {stream: Section(stream) for stream in STREAMS}  # config.rgb and config.flow
 
 
 def stream_stages(config: Config, stream: Stream) -> list[Stage]:
-    """The trainings of one stream, by the names that their settings and folders have in Table 2."""
-    source, settings, found = SOURCES[config.data.source], of_stream(config, stream), []
+    """The trainings of one stream."""
+    source, found = SOURCES[config.data.source], []
     cells = itertools.product(config.levels, config.models, seeds(config))
     for level, model, seed in cells:
         found += training_stages(
-            settings,
+            config,
+            SECTIONS[stream],
             level,
             config.localizer,
             model,
@@ -42,17 +38,11 @@ def stages(config: Config) -> list[Stage]:
     for level, split in itertools.product(config.levels, SPLITS):
         found += source.stages(level, split)
     for stream in STREAMS:
-        found += [
-            stage.renamed(
-                lambda path, stream=stream: f"{stream}/{path}",
-                lambda key, stream=stream: f"{stream}.{key}" if key.partition(".")[0] in OF_A_STREAM else key,
-            )
-            for stage in stream_stages(config, stream)
-        ]
+        found += stream_stages(config, stream)
     trainings = [stage.path for stage in found if stage.steps is not None]
     runs = itertools.product(STREAMS, config.levels, seeds(config), ("train", "test"))
     for stream, level, seed, split in runs:
-        folder = f"{stream}/{run_folder(level, config.localizer, seed)}"
+        folder = SECTIONS[stream].path(run_folder(level, config.localizer, seed))
         features = Stage(
             features_file(stream, level, config.localizer, seed, split),
             reads=("scale", "models", *source.reads(split)),
@@ -78,4 +68,4 @@ def seeds(config: Config) -> range:
 
 def features_file(stream: Stream, level: str, localizer: str, seed: int, split: Split) -> str:
     """Where the workdir has the features of all frames of a split."""
-    return f"{stream}/{run_folder(level, localizer, seed)}/features_{split}.npz"
+    return SECTIONS[stream].path(f"{run_folder(level, localizer, seed)}/features_{split}.npz")

@@ -18,7 +18,7 @@ from geoattn_jax.experiments.core.combination import CombineError, FinishedRun, 
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Results, Row, read_results
-from geoattn_jax.experiments.digits import endless_videos as streaming
+from geoattn_jax.experiments.digits import endless_videos
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
 from geoattn_jax.training import trained_steps
@@ -86,7 +86,8 @@ def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
     task = EndToEnd.prepare(settings, Fitting(settings, Path("nowhere"), trains=True)).task(*CELL)
     curve, rule = {"curve_videos": 1, "evaluate_every": 1}, {"optimizer": "adam", "schedule": "cosine"}
     frames = task.frames_phase("frames", steps=2, batch_size=5, learning_rate=1.0, **rule, **curve)
-    clips = task.clips_phase(
+    of_clips = partial(
+        task.clips_phase,
         "clips",
         steps=2,
         batch_size=4,
@@ -97,14 +98,17 @@ def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
         **rule,
         **curve,
     )
+    clips, parts = of_clips(), of_clips(sub_batches=2)
     shown = [phase.batch(0, step).frames for phase in (frames, clips) for step in (0, 1)]
     assert [batch.shape for batch in shown] == [(5, 1, 28, 28, 1)] * 2 + [(4, 3, 28, 28, 1)] * 2
     images = np.concatenate([np.asarray(batch).reshape(-1, 28 * 28) for batch in shown])
     assert len(np.unique(images, axis=0)) == len(images)
+    assert parts.steps == 4
+    np.testing.assert_array_equal(np.concatenate([parts.batch(0, step).frames for step in (0, 1)]), shown[2])
 
 
 def test_accuracy_is_that_of_single_videos(monkeypatch):
-    monkeypatch.setattr(streaming, "TEST_BATCH", 4)  # the last batch is smaller
+    monkeypatch.setattr(endless_videos, "TEST_BATCH", 4)  # the last batch is smaller
     task = experiment(Path("nowhere")).task(*CELL)
     params, state = jax.tree.map(
         lambda leaf: leaf + 0.3 * jnp.sin(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape),
@@ -115,7 +119,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
     correct = {"mean_pooling": 0, "cnn_lstm": 0}
     for index in range(55):  # each class once
         video = task._render(task.clips, 0, index, 1)
-        steps, frames = evaluate({"params": params, **state}, video.frames - task.pools.mean)
+        steps, frames = evaluate({"params": params, **state}, video.frames - task.digits.mean)
         probabilities = np.asarray(jax.nn.softmax(frames[0]), np.float64)
         mean = np.log(probabilities).mean(axis=0)
         for name, scores in (("mean_pooling", mean), ("cnn_lstm", steps[0, -1])):
@@ -127,7 +131,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
 
 @pytest.mark.parametrize("at_call", [3, 8, 12])
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, at_call):
-    runs.assert_it_ends_as(finished, config(), tmp_path, streaming, "render_videos", at_call=at_call)
+    runs.assert_it_ends_as(finished, config(), tmp_path, endless_videos, "render_videos", at_call=at_call)
     one, other = (trained(folder) for folder in (tmp_path, finished))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -163,6 +167,7 @@ def test_devices_train_as_one(tmp_path, monkeypatch):
         ({"protocols": ("interleaved",)}, "config.protocols must be at least one of new_motion, new_digits"),
         ({"frames__steps__new_motion": 0}, "config.frames.steps.new_motion must be a whole number"),
         ({"clips__frame_loss": 0.0}, "config.clips.frame_loss must be a number above 0"),
+        ({"clips__sub_batches": 4}, "config.clips.sub_batches must divide config.clips.batch_size=2, got 4"),
         ({"lstm__batch_size": 10}, "config.lstm.batch_size must divide the 55 training videos"),
         ({"digits": "mnist"}, "config.data_dir .*must name the folder of the MNIST files"),
     ],

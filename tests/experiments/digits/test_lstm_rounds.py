@@ -1,5 +1,7 @@
 """Rounds in one program are the same as trainings one after another."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,6 +77,21 @@ def test_every_epoch_shows_each_round_every_sequence_in_an_order_of_its_own():
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.arange(VIDEOS)[:, None] + np.zeros_like(epochs))
     distinct = {tuple(order) for order in np.moveaxis(epochs, 1, 2).reshape(-1, VIDEOS)}
     assert len(distinct) == EPOCHS * ROUNDS
+
+
+def test_sub_batches_make_the_big_batchs_steps(x64):
+    data = sequences(0)
+    whole, parts = phase(data), phase(data, sub_batches=2)
+    for step in range(whole.steps):
+        halves = [parts.batch(SEED, 2 * step + half).order for half in (0, 1)]
+        np.testing.assert_array_equal(np.concatenate(halves), whole.batch(SEED, step).order)
+    start = initial(data)
+    one, other = (
+        train([rounds], start, {}, seed=SEED, devices=jax.devices()[:1]) for rounds in (whole, parts)
+    )
+    assert (one.step, other.step) == (whole.steps, 2 * whole.steps)
+    # Gradients are added up in float32.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), other.params, one.params)
 
 
 def test_a_round_does_not_depend_on_how_many_there_are():

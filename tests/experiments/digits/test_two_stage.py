@@ -51,8 +51,10 @@ def test_the_figures_are_there(finished):
 
 
 def test_every_model(tmp_path):
+    """In bfloat16, rematerialized and by sub-batches; `finished` has none of these."""
     models = ("stn", "dcn", "deform")
-    run.train_and_evaluate(config(models=models, conditions=("rotation",)), tmp_path)
+    saving = {"dtype": "bfloat16", "remat": True, "pretrain__sub_batches": 2, "lstm__sub_batches": 5}
+    run.train_and_evaluate(config(models=models, conditions=("rotation",), **saving), tmp_path)
     assert {row.model for row in runs.rows(tmp_path) if row.table == "A1"} == {
         f"{name}_lstm" for name in models
     }
@@ -111,6 +113,9 @@ def test_another_config_is_refused(finished):
         ({"conditions": ("rotation", "rotation")}, "config.conditions must be .*each once"),
         ({"frame_size": 27}, "config.frame_size must be a whole number, at least 28, got 27"),
         ({"lstm__rounds": 0}, "config.lstm.rounds must be a whole number, at least 1, got 0"),
+        ({"pretrain__sub_batches": 3}, "config.pretrain.sub_batches must divide .*batch_size=4, got 3"),
+        ({"lstm__sub_batches": 4}, "config.lstm.sub_batches must divide config.lstm.batch_size=50, got 4"),
+        ({"dtype": "float16"}, "config.dtype must be one of float32, bfloat16, got 'float16'"),
         ({"lstm__batch_size": 30}, "config.lstm.batch_size must divide the 100 training videos"),
         ({"pretrain__learning_rate": -1.0}, "config.pretrain.learning_rate must be a number above 0"),
         ({"pretrain__steps__stn": 0}, "config.pretrain.steps.stn must be a whole number"),

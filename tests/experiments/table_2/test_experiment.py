@@ -254,8 +254,12 @@ def _narrow_resnet(monkeypatch):
 
 @pytest.mark.usefixtures("_narrow_resnet")
 def test_another_recognizer_is_a_matter_of_the_config(tmp_path):
-    """ResNet-18, whose running statistics are trained, resumed, handed over and evaluated."""
-    cut = config(recognizer="resnet_18_mini", models__general__small=("stn_default",), sub_batches=2)
+    """ResNet-18, whose running statistics are trained, resumed, handed over and evaluated.
+
+    With little memory: by sub-batches, rematerialized and in bfloat16.
+    """
+    saving = {"sub_batches": 2, "remat": True, "dtype": "bfloat16"}
+    cut = config(recognizer="resnet_18_mini", models__general__small=("stn_default",), **saving)
     run.train_and_evaluate(cut, tmp_path / "finished")
     runs.assert_it_ends_as(tmp_path / "finished", cut, tmp_path / "resumed", frames, "_draw", at_call=8)
     runs.assert_evaluation_repeats(tmp_path / "finished")

@@ -24,7 +24,7 @@ from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.run import annotate
 from geoattn_jax.experiments.table_3 import annotate as annotate_module
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers
 from geoattn_jax.experiments.table_3.sources.videos import FLOW_BOUND, FLOW_HW, VideoClips
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.training import WorkdirError
@@ -234,7 +234,7 @@ def test_a_folder_without_classes_is_named(tmp_path):
 def test_a_source_with_a_video_has_the_runs_training_clips(video, tmp_path):
     noisy = NoisyClips()
     clips = VideoFolder(noisy.class_names, {"test": (LabelledClip(video, 0),)})
-    file = VideoClips(clips, tmp_path / "cache", noisy.flow_bound)
+    file = VideoClips(clips, tmp_path / "cache", flow_bound=noisy.flow_bound)
     both = WithVideo(noisy, file)
     assert isinstance(both, ClipSource)
     assert (both.class_names, both.class_groups, both.flow_bound) == (
@@ -246,10 +246,7 @@ def test_a_source_with_a_video_has_the_runs_training_clips(video, tmp_path):
     for split, source in (("train", noisy), ("validation", noisy), ("test", file)):
         np.testing.assert_array_equal(both.labels(split), source.labels(split))
         np.testing.assert_array_equal(both.lengths(split), source.lengths(split))
+        frames = FrameNumbers(split, LEVEL, first, first)
         for stream in ("rgb", "flow"):
-            np.testing.assert_array_equal(
-                both.read(split, LEVEL, stream, first, first), source.read(split, LEVEL, stream, first, first)
-            )
-        np.testing.assert_array_equal(
-            both.windows(split, LEVEL, first, first, left), source.windows(split, LEVEL, first, first, left)
-        )
+            np.testing.assert_array_equal(both.read(stream, frames), source.read(stream, frames))
+        np.testing.assert_array_equal(both.windows(frames, left), source.windows(frames, left))

@@ -1,5 +1,6 @@
 """Six streams on videos and under settings that change: what is kept, made again and refused."""
 
+import json
 import logging
 import shutil
 
@@ -98,7 +99,7 @@ def test_more_runs_and_more_models_are_added(once, workdir):
     assert trainings(workdir) == before[0]
     assert features(workdir, "train") != before[1]
     with np.load(workdir / "rgb" / RUN / "features_train.npz") as found:
-        assert {name.partition(".")[0] for name in found} == {"sstn", "hard_coded"}
+        assert {name.partition(".")[0] for name in found} - {"lengths", "seconds"} == {"sstn", "hard_coded"}
     assert {row.n for row in runs.rows(workdir)} == {2}
 
 
@@ -112,7 +113,17 @@ def test_a_setting_of_one_stream_is_refused_for_that_stream_alone(once, workdir)
     assert contents(workdir) == before
 
 
+def test_flow_by_another_method_is_refused(once, workdir):
+    with pytest.raises(WorkdirError, match=r'data\.flow_method: "dis" then, "farneback" now, on which rgb/'):
+        run.train_and_evaluate(config(once / "videos", data__flow_method="farneback"), workdir)
+
+
 def test_a_folder_that_moved_is_the_same(videos, workdir, monkeypatch):
+    """Also to a workdir of a version that had one way to compute flow."""
+    marker = workdir / "geoattn_jax.json"
+    record = json.loads(marker.read_text())
+    del record["config"]["data"]["flow_method"]
+    marker.write_text(json.dumps(record))
     before = trainings(workdir), features(workdir, "train"), features(workdir, "test")
     monkeypatch.setattr(six_streams, "extract_features", None)
     run.train_and_evaluate(config(videos), workdir)

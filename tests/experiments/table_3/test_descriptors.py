@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from geoattn_jax.descriptors import median_distance, temporal_correlation
 from geoattn_jax.experiments.table_3 import descriptors as clip_descriptors
-from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
+from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, clip_by_clip, describe_clips, padded
 
 TRAIN, TEST = np.array([3, 1, 40, 2, 5, 17, 4]), np.array([2, 4, 70, 1])
 
@@ -68,3 +68,28 @@ def test_features_of_other_clips_are_refused(lengths, said):
     train = ClipFeatures(features(np.array([3, 3]), 0).features, np.array(lengths))
     with pytest.raises(ValueError, match=f"features of {said} frames"):
         describe_clips(train, train, components=2, kind="rbf")
+
+
+@pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 0, 7], [2, 3, 4, 3]])
+def test_clips_do_not_depend_on_the_portions(sizes):
+    features = np.arange(24, dtype=np.float32).reshape(12, 2)
+    portions = np.split(features, np.cumsum(sizes)[:-1])
+    found = list(clip_by_clip(portions, np.array([1, 7, 4])))
+    for one, expected in zip(found, np.split(features, [1, 8]), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_clips_are_filled_up_with_zeros_in_few_shapes():
+    rng, lengths = default_rng(0), [3, 30, 16, 1, 90, 17, 5, 7, 16, 2, 33]
+    clips = [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
+    batches = list(padded(enumerate(clips), clips_at_once=4, frames_at_once=64))
+    assert sorted(np.concatenate([batch.numbers for batch in batches]).tolist()) == list(range(11))
+    shapes = [batch.trajectories.shape for batch in batches]
+    assert set(shapes) == {(4, 16, 3), (2, 32, 3), (1, 64, 3), (1, 128, 3)}
+    assert len(shapes) == 5  # seven short clips, two of middling length, two long ones
+    for batch in batches:
+        places = [*batch.numbers, *[batch.numbers[-1]] * (len(batch.lengths) - len(batch.numbers))]
+        for place, one, length in zip(places, batch.trajectories, batch.lengths, strict=True):
+            assert length == lengths[place]
+            np.testing.assert_array_equal(one[:length], clips[place])
+            assert not one[length:].any()

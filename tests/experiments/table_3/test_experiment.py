@@ -177,11 +177,13 @@ def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, me
 
 
 def test_every_stream_is_trained_by_its_own_settings(tmp_path):
-    cut = config(flow__joint__localizer_rate__general=7.0, rgb__dropout__recognizer=0.25)
+    changes = {"flow__joint__localizer_rate__general": 7.0, "rgb__dropout__recognizer": 0.25}
+    cut = config(dtype="bfloat16", **changes)
     streams = SixStreams.prepare(cut, Fitting(cut, tmp_path, trains=True)).streams
     rgb, flow = (streams["general", stream] for stream in ("rgb", "flow"))
     folder = joint_folder("general", "small", "sstn", 0)
-    settings = [one.plan.settings(folder) for one in (rgb, flow)]
-    assert [one.joint.localizer_rate.general for one in settings] == [1e-3, 7.0]
+    joint = [one.section.joint(one.plan.settings(one.section.path(folder))) for one in (rgb, flow)]
+    assert [dict(one.localizer_rate) for one in joint] == [{"general": 1e-3}, {"general": 7.0}]
     models = [one.task("small", mode="affine", start="centred").model for one in (rgb, flow)]
     assert [model.recognizer.dropout_rate for model in models] == [0.25, 0.2]
+    assert {part.dtype for model in models for part in (model.localizer, model.recognizer)} == {"bfloat16"}

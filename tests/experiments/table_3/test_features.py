@@ -10,7 +10,7 @@ from clip_sources import LENGTHS, NoisyClips
 from geoattn_jax.data.levels import Level
 from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.attention.task import AttentionTask
-from geoattn_jax.experiments.table_3.features import Trained, clip_by_clip, extract_features, padded
+from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.models.sstn import SSTN
 
@@ -93,28 +93,3 @@ def test_control_regions_lie_up_to_half_a_pixel_aside(frames):
     aside = np.abs(centre_of(theta, LEVEL.crop_hw) - centre_of(samples.theta_2, LEVEL.crop_hw))
     assert np.all(aside <= 0.5 + 1e-4)
     assert aside.max() > 0.25
-
-
-@pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 0, 7], [2, 3, 4, 3]])
-def test_clips_do_not_depend_on_the_portions(sizes):
-    features = np.arange(24, dtype=np.float32).reshape(12, 2)
-    portions = np.split(features, np.cumsum(sizes)[:-1])
-    found = list(clip_by_clip(portions, np.array([1, 7, 4])))
-    for one, expected in zip(found, np.split(features, [1, 8]), strict=True):
-        np.testing.assert_array_equal(one, expected)
-
-
-def test_clips_are_filled_up_with_zeros_in_few_shapes():
-    rng, lengths = np.random.default_rng(0), [3, 30, 16, 1, 90, 17, 5, 7, 16, 2, 33]
-    clips = [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
-    batches = list(padded(enumerate(clips), clips_at_once=4, frames_at_once=64))
-    assert sorted(np.concatenate([batch.numbers for batch in batches]).tolist()) == list(range(11))
-    shapes = [batch.trajectories.shape for batch in batches]
-    assert set(shapes) == {(4, 16, 3), (2, 32, 3), (1, 64, 3), (1, 128, 3)}
-    assert len(shapes) == 5  # seven short clips, two of middling length, two long ones
-    for batch in batches:
-        places = [*batch.numbers, *[batch.numbers[-1]] * (len(batch.lengths) - len(batch.numbers))]
-        for place, one, length in zip(places, batch.trajectories, batch.lengths, strict=True):
-            assert length == lengths[place]
-            np.testing.assert_array_equal(one[:length], clips[place])
-            assert not one[length:].any()

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clip_sources import LENGTHS, NoisyClips
+from clip_sources import LENGTHS, NoisyClips, motion_windows
 
 from geoattn_jax.data.flow import STREAMS, encode_flow
 from geoattn_jax.data.levels import Level
@@ -12,7 +12,7 @@ from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.attention.task import FrameSource
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, FrameNumbers
 
 LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
 SOURCE = NoisyClips()
@@ -55,14 +55,14 @@ def test_training_frames_keep_their_region_in_other_light():
     for n in range(40):
         for clip, time in TRAINING:
             where = "train", LEVEL
-            pixels = SOURCE.read(*where, "rgb", [clip], [time])[0] / 255
+            pixels = SOURCE.read("rgb", FrameNumbers(*where, [clip], [time]))[0] / 255
             light = (0.5 + 0.25 * samples.frames[n]).mean(axis=(0, 1)) / pixels.mean(axis=(0, 1))
             if not np.allclose(pixels * light, 0.5 + 0.25 * samples.frames[n], atol=1e-4):
                 continue
             found += 1
             assert np.all((light > 0.72 - 1e-4) & (light < 1.32 + 1e-4))
             top_left = np.asarray(samples.top_left[n : n + 1])
-            window = SOURCE.windows(*where, np.array([clip]), np.array([time]), top_left)
+            window = SOURCE.windows(FrameNumbers(*where, np.array([clip]), np.array([time])), top_left)
             centre = centre_of(samples.theta_2[n : n + 1], LEVEL.crop_hw)
             np.testing.assert_allclose(centre, window + 2.5, atol=1e-4)
             assert samples.labels[n] == clip % 3
@@ -72,15 +72,16 @@ def test_training_frames_keep_their_region_in_other_light():
 class MovingRegions(NoisyClips):
     """Nothing moves but what is in the hard-coded regions of the leftmost crops."""
 
-    def read(self, split, level, stream, clips, times):
-        noise = super().read(split, level, stream, clips, times)
+    def read(self, stream, frames):
+        noise = super().read(stream, frames)
         still = np.full_like(noise, 128)
-        windows = self.windows(split, level, np.array(clips), np.array(times), 0)
+        windows = self.windows(frames, 0)
         for n, (y, x) in enumerate(windows.astype(int)):
             still[n, y : y + 6, x : x + 6] = noise[n, y : y + 6, x : x + 6]
         return still
 
-    def windows(self, split, level, clips, times, top_left):
+    def windows(self, frames, top_left):
+        clips = frames.clips
         left = 0 if np.isscalar(top_left) else top_left[:, 1]
         x = np.clip(np.full(len(clips), 5) - left, 0, 6)
         return np.stack([clips % 6, x], axis=1).astype(np.float32)
@@ -101,7 +102,7 @@ def test_evaluation_sees_one_frame_of_each_clip():
     frames = np.concatenate([batch.frames for batch in batches])
     for clip in range(3):
         times = np.arange(LENGTHS["test"][clip])
-        shown = SOURCE.read("test", LEVEL, "rgb", np.full(len(times), clip), times)
+        shown = SOURCE.read("rgb", FrameNumbers("test", LEVEL, np.full(len(times), clip), times))
         assert np.abs((shown / 255 - 0.5) / 0.25 - frames[clip]).max(axis=(1, 2, 3)).min() < 1e-5
 
 
@@ -110,16 +111,16 @@ def test_every_frame_comes_once_and_in_order(name):
     batches = list(stream(name).every_frame("test", 3))
     samples = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
     clips, times = [0, 0, 0, 1, 2, 2, 2, 2, 2], [0, 1, 2, 0, 0, 1, 2, 3, 3]  # eight, and one to fill
-    read = SOURCE.read("test", LEVEL, name, clips, times)
+    read = SOURCE.read(name, FrameNumbers("test", LEVEL, clips, times))
     if name == "rgb":
         expected = (read / 255 - 0.5) / 0.25
     else:
-        training = decoded(SOURCE.read("train", LEVEL, "flow", *zip(*TRAINING, strict=True)))
+        training = decoded(SOURCE.read("flow", FrameNumbers("train", LEVEL, *zip(*TRAINING, strict=True))))
         expected = decoded(read) / np.sqrt(np.square(training).mean())
     np.testing.assert_allclose(samples.frames, expected, rtol=0.05 if name == "flow" else 1e-4, atol=1e-4)
     np.testing.assert_array_equal(samples.labels, np.array(clips) % 3)
     np.testing.assert_array_equal(samples.top_left, np.tile([0, 2], (9, 1)))
-    window = SOURCE.windows("test", LEVEL, np.array(clips), np.array(times), samples.top_left)
+    window = SOURCE.windows(FrameNumbers("test", LEVEL, np.array(clips), np.array(times)), samples.top_left)
     np.testing.assert_allclose(
         centre_of(jnp.asarray(samples.theta_2), LEVEL.crop_hw), window + 2.5, atol=1e-4
     )

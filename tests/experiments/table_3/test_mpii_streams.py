@@ -22,6 +22,7 @@ from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_3.checks import check
 from geoattn_jax.experiments.table_3.combine_folds import scores_of
 from geoattn_jax.experiments.table_3.experiment import streams_of
+from geoattn_jax.experiments.table_3.plan import make_six_streams_plan
 from geoattn_jax.training import stored_rows
 
 # What they are called, and how a square moves meanwhile, (dy, dx) pixels a frame.
@@ -97,7 +98,8 @@ def test_the_papers_scale_by_its_shapes(tmp_path):
     config = tiny.load_config("table_b3_mpii")
     check(config)
     assert (config.rgb.dropout.recognizer, config.flow.dropout.recognizer) == (0.85, 0.5)
-    streams = streams_of(config, NoisyClips(), Fitting(config, tmp_path, trains=True))
+    plan = make_six_streams_plan(config)
+    streams = streams_of(config, plan, NoisyClips(), Fitting(config, tmp_path, trains=True))
     task = streams["detail", "flow"].task("vgg_16", mode="affine", start="centred")
     assert task.model.crop_hw == PAPER_LEVELS["detail"].crop_hw
     params = jax.eval_shape(lambda: task.initial(0))["params"]

@@ -1,6 +1,5 @@
 """KitchenMini's clips for the six streams: rendered when they are first asked for."""
 
-import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,11 +23,11 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
 from geoattn_jax.experiments.core.data_record import DataRecord
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 
 CLIPS_AT_ONCE = 20  # that are rendered
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class KitchenClips:
     """A `ClipSource` of generated clips, whose flow is the scene's own.
 
@@ -42,19 +41,15 @@ class KitchenClips:
       folder: keeps the hard-coded regions.
     """
 
-    seed: int
-    num_clips: Mapping[Split, int]
-    folder: Path
-    _rendered: dict[tuple, UInt8[np.ndarray, "n ..."]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-    _found: dict[tuple, Float[np.ndarray, "n crops 2"]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-
     class_names: ClassVar = CLASS_NAMES
     class_groups: ClassVar = CLASS_GROUPS
     flow_bound: ClassVar = BOUND / 7  # the levels are a seventh of the paper's
+    flow_method: ClassVar = "dis"
+
+    def __init__(self, seed: int, num_clips: Mapping[Split, int], folder: Path):
+        self.seed, self.num_clips, self.folder = seed, num_clips, folder
+        self._rendered: dict[tuple[Split, str, Stream, int], UInt8[np.ndarray, "n ..."]] = {}
+        self._found: dict[tuple[Split, str], Float[np.ndarray, "n crops 2"]] = {}
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""
@@ -70,15 +65,9 @@ class KitchenClips:
         """See `ClipSource`."""
         return np.full(self.num_clips[split], NUM_FRAMES)
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
+        split, level, clips, times = frames
         videos = [self._video(split, level, stream, clip) for clip in clips.tolist()]
         if stream == "rgb":
             return np.stack([video[time] for video, time in zip(videos, times, strict=True)])
@@ -86,17 +75,9 @@ class KitchenClips:
         stacks = [video.take(flows, axis=2) for video, flows in zip(videos, around, strict=True)]
         return np.stack(stacks).reshape(len(clips), *level.frame_hw, 2 * STACK)
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`; the same for all frames of a clip."""
-        del times
-        return self._windows(split, level)[clips, top_left[:, 1]]
+        return self._windows(frames.split, frames.level)[frames.clips, top_left[:, 1]]
 
     def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
         """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""

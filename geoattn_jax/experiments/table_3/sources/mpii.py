@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import config_dict
 
 from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import Stream, decode_flow, encode_flow
+from geoattn_jax.data.flow import FlowMethod, Stream, decode_flow, encode_flow
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
 from geoattn_jax.data.mpii_records import MpiiRecords
@@ -25,6 +25,7 @@ from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
 
@@ -40,13 +41,13 @@ def mpii_data(size: str) -> dict[str, Any]:
         "size": size,
         "stride": 4,
         "background": True,
+        "flow_method": "dis",
         "protocol": "fixed",
         "data_dir": config_dict.placeholder(str),  # TFDS's own by default, and its downloads/manual
         "manual_dir": config_dict.placeholder(str),
     }
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class MpiiClips:
     """A `ClipSource` whose frames are read and decoded by as many threads as there are cores.
 
@@ -54,12 +55,11 @@ class MpiiClips:
       records: of each split.
     """
 
-    records: Mapping[Split, MpiiRecords]
-    _threads: ThreadPoolExecutor = dataclasses.field(
-        default_factory=lambda: ThreadPoolExecutor(os.cpu_count()), init=False, repr=False
-    )
-
     class_groups: ClassVar = {}
+
+    def __init__(self, records: Mapping[Split, MpiiRecords]):
+        self.records = records
+        self._threads = ThreadPoolExecutor(os.cpu_count())
 
     @classmethod
     def of_protocol(cls, builder: Any, protocol: Protocol) -> "MpiiClips":
@@ -73,7 +73,7 @@ class MpiiClips:
             MpiiRecords.of_subjects(builder, subjects_of(protocol, split)) for split in ("train", "test")
         )
         some = np.unique(np.linspace(0, len(train) - 1, VALIDATION_CLIPS).round().astype(int))
-        validation = dataclasses.replace(train, clips=tuple(train.clips[number] for number in some))
+        validation = MpiiRecords(builder, [train.clips[number] for number in some])
         return cls({"train": train, "validation": validation, "test": test})
 
     @property
@@ -85,6 +85,11 @@ class MpiiClips:
     def flow_bound(self) -> float:
         """See `ClipSource`."""
         return self.records["train"].flow_bound
+
+    @property
+    def flow_method(self) -> FlowMethod:
+        """See `ClipSource`."""
+        return self.records["train"].flow_method
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""
@@ -99,30 +104,16 @@ class MpiiClips:
         """See `ClipSource`."""
         return self.records[split].lengths
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-
+        split, level, clips, times = frames
         read_one = {"rgb": self._frame, "flow": self._scaled_stack}[stream]
         return self._map(partial(read_one, split, level), clips, times)
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`; the motion is scaled to the level, not the flows, which would take longer."""
-        stacks = self._map(self.records[split].flow_around, clips, times)
-        return np.asarray(_windows(stacks, top_left, level=level, bound=self.flow_bound))
+        stacks = self._map(self.records[frames.split].flow_around, frames.clips, frames.times)
+        return np.asarray(_windows(stacks, top_left, level=frames.level, bound=self.flow_bound))
 
     def _map(
         self,

@@ -2,20 +2,25 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from geoattn_jax.data.kitchen import CLASS_NAMES, SUBJECTS
+from ml_collections import config_dict
+
+from geoattn_jax.data.flow import METHODS, check_flow_method
 from geoattn_jax.data.levels import LevelName
 from geoattn_jax.data.mpii_annotations import PROTOCOLS
 from geoattn_jax.data.mpii_videos import KEEPING
-from geoattn_jax.data.splits import SPLITS, Split
+from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video_folder import load_video_folder
+from geoattn_jax.experiments.attention.settings import KITCHEN_CLIPS
 from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule
 from geoattn_jax.experiments.core.stages import Stage
 from geoattn_jax.experiments.table_3.sources.kitchen import KitchenClips
-from geoattn_jax.experiments.table_3.sources.mpii import MpiiClips
+from geoattn_jax.experiments.table_3.sources.mpii import MpiiClips, mpii_data
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_opencv
 
@@ -33,12 +38,14 @@ class Source:
       kept_windows: whether the hard-coded regions of each split and level are kept in the workdir.
       check: checks what the rules cannot say of a config with this source.
       places: the keys of the config that say where the clips lie.
+      defaults: a config's settings of the data, from which users depart.
     """
 
     scales: Collection[str]
     rules: Mapping[str, Rule]
     split_keys: Callable[[Split], tuple[str, ...]]
     open: Callable[[Config, Path], ClipSource]
+    defaults: Callable[[], dict[str, Any]]
     in_table_3: bool = True
     kept_windows: bool = False
     check: Callable[[Config], None] = lambda config: None
@@ -59,6 +66,11 @@ def _open_kitchen(data: Config, folder: Path) -> KitchenClips:
     return KitchenClips(seed=data.world_seed, num_clips=data.clips.to_dict(), folder=folder)
 
 
+def _kitchen_data() -> dict[str, Any]:
+    clips = {"train": 1680, "validation": 140, "test": 1260}
+    return {"source": "kitchen_mini", "world_seed": 0, "clips": clips}
+
+
 def _open_mpii(data: Config, folder: Path) -> MpiiClips:
     """Prepares the data set, which takes long, unless that is done."""
     del folder
@@ -66,11 +78,15 @@ def _open_mpii(data: Config, folder: Path) -> MpiiClips:
         import tensorflow_datasets as tfds
 
         from geoattn_jax.data.mpii_cooking import MpiiCooking, cooking_config
+
+        check_flow_method(data.flow_method)
     except ImportError as error:
         raise ConfigError(
             f"config.data.source='mpii_cooking' needs pip install 'geoattn-jax[tfds,video]' ({error})"
         ) from error
-    kept = cooking_config(data.size, stride=data.stride, background=data.background)
+    kept = cooking_config(
+        data.size, stride=data.stride, background=data.background, flow_method=data.flow_method
+    )
     builder = MpiiCooking(config=kept, data_dir=data.data_dir)
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data.manual_dir))
@@ -91,27 +107,29 @@ def _check_mpii_size(config: Config) -> None:
 
 
 def _open_videos(data: Config, folder: Path) -> VideoClips:
-    check_opencv()
+    check_opencv(data.flow_method)
     try:
-        return VideoClips(load_video_folder(data.data_dir, seed=data.split_seed), folder)
+        videos = load_video_folder(data.data_dir, seed=data.split_seed)
+        return VideoClips(videos, folder, flow_method=data.flow_method)
     except (ValueError, OSError) as error:
         raise ConfigError(f"config.data.data_dir: {error}") from error
 
 
-EACH_ONCE = {split: len(CLASS_NAMES) * len(SUBJECTS[split]) for split in SPLITS}  # every class and subject
+def _video_data() -> dict[str, Any]:
+    folder = config_dict.placeholder(str)
+    return {"source": "video_folder", "data_dir": folder, "split_seed": 0, "flow_method": "dis"}
+
 
 SOURCES = {
     "kitchen_mini": Source(
         scales=("mini",),
         rules={
             "world_seed": rules.whole(0, 2**31 - 1).saying("of all scenes"),
-            **{
-                f"clips.{split}": rules.whole(clips).saying("clips of this split")
-                for split, clips in EACH_ONCE.items()
-            },
+            **KITCHEN_CLIPS,
         },
         split_keys=lambda split: ("world_seed", f"clips.{split}"),
         open=_open_kitchen,
+        defaults=_kitchen_data,
         kept_windows=True,
     ),
     "mpii_cooking": Source(
@@ -120,12 +138,14 @@ SOURCES = {
             "size": rules.one_of(KEEPING).saying("at which frames are kept"),
             "stride": rules.whole(1).saying("every so many frames are kept"),
             "background": rules.boolean().saying("whether the background counts as a class"),
+            "flow_method": rules.one_of(METHODS).saying("by which flow is computed"),
             "protocol": rules.one_of(PROTOCOLS).saying("which subjects are tested on"),
             "data_dir": rules.optional_text().saying("folder of the prepared records"),
             "manual_dir": rules.optional_text().saying("folder of the downloaded files"),
         },
-        split_keys=lambda split: ("size", "stride", "background", "protocol"),
+        split_keys=lambda split: ("size", "stride", "background", "flow_method", "protocol"),
         open=_open_mpii,
+        defaults=partial(mpii_data, "detail"),
         check=_check_mpii_size,
         places=("data.data_dir", "data.manual_dir"),
     ),
@@ -134,9 +154,11 @@ SOURCES = {
         rules={
             "data_dir": rules.folder().saying("folder with a folder of videos for each class"),
             "split_seed": rules.whole(0, 2**31 - 1).saying("of the random split, where folders do not say"),
+            "flow_method": rules.one_of(METHODS).saying("by which flow is computed"),
         },
-        split_keys=lambda split: ("split_seed",),
+        split_keys=lambda split: ("split_seed", "flow_method"),
         open=_open_videos,
+        defaults=_video_data,
         places=("data.data_dir",),
         in_table_3=False,
     ),

@@ -1,27 +1,27 @@
 """The clips of a folder of video files for the six streams."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from geoattn_jax.data.flow import Stream, stack_flow
+from geoattn_jax.data.flow import FlowMethod, Stream, check_flow_method, stack_flow
 from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.splits import Split
-from geoattn_jax.data.video import import_opencv
 from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_windows
 from geoattn_jax.data.video_folder import VideoFolder
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord, file_item
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
 from geoattn_jax.training.progress import Progress
 
 T = TypeVar("T")
+OfEveryClip = dict[Split, list[T]]
 
 FLOW_HW = LEVELS["detail"].frame_hw  # at which flow is computed, for all levels
 FLOW_BOUND = 8.0  # pixels at any level: of 170, at 25 frames a second, a hand that is quick
@@ -35,18 +35,17 @@ class Made(NamedTuple):
     windows: Float[np.ndarray, "t crops 2"]
 
 
-def check_opencv() -> None:
-    """Checks that video files can be read.
+def check_opencv(flow_method: FlowMethod) -> None:
+    """Checks that video files can be read, and their flow be computed by a method.
 
     Raises: ConfigError if they cannot.
     """
     try:
-        import_opencv()
+        check_flow_method(flow_method)
     except ImportError as error:
         raise ConfigError(str(error)) from error
 
 
-@dataclasses.dataclass(eq=False)  # keeps what it has read
 class VideoClips:
     """A `ClipSource` of video files, at the sizes of KitchenMini's levels.
 
@@ -57,16 +56,23 @@ class VideoClips:
       videos: the files.
       folder: keeps what is made of them.
       flow_bound: see `ClipSource`.
+      flow_method: how flow is computed, see `data.flow.compute_flow`.
     """
 
-    videos: VideoFolder
-    folder: Path
-    flow_bound: float = FLOW_BOUND
-    _levels: dict[str, dict[Split, list[Made]]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-
     class_groups: ClassVar[Mapping[str, Sequence[int]]] = {}
+
+    def __init__(
+        self,
+        videos: VideoFolder,
+        folder: Path,
+        *,
+        flow_bound: float = FLOW_BOUND,
+        flow_method: FlowMethod = "dis",
+    ):
+        self.videos, self.folder = videos, folder
+        self.flow_bound, self.flow_method = flow_bound, flow_method
+        self._flows: OfEveryClip[UInt8[np.ndarray, "t h w 2"]] | None = None
+        self._levels: dict[str, OfEveryClip[Made]] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -92,45 +98,35 @@ class VideoClips:
 
     def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""
-        return np.array([len(flow) for flow in self._flows[split]])
+        return np.array([len(flow) for flow in self._computed_flows()[split]])
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-        made = self._made(level)[split]
-        pairs = [(made[clip], time) for clip, time in zip(clips, times, strict=True)]
+        made = self._made(frames.level)[frames.split]
+        pairs = [(made[clip], time) for clip, time in zip(frames.clips, frames.times, strict=True)]
         if stream == "rgb":
             return np.stack([one.frames[time] for one, time in pairs])
         return np.concatenate([stack_flow(one.flow, np.array([time])) for one, time in pairs])
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`."""
-        made = self._made(level)[split]
-        places = zip(clips, times, top_left[:, 1], strict=True)
+        made = self._made(frames.level)[frames.split]
+        places = zip(frames.clips, frames.times, top_left[:, 1], strict=True)
         return np.stack([made[clip].windows[time, left] for clip, time, left in places])
 
-    @cached_property
-    def _flows(self) -> dict[Split, list[UInt8[np.ndarray, "t h w 2"]]]:
-        """At the size at which it is computed; of every clip."""
-        flow = partial(cached_flow, folder=self.folder, compute_hw=FLOW_HW, bound=self.flow_bound)
-        return self._of_every_clip("flow", flow)
+    def _computed_flows(self) -> OfEveryClip[UInt8[np.ndarray, "t h w 2"]]:
+        """At the size at which they are computed."""
+        if self._flows is None:
+            flow = partial(cached_flow, folder=self.folder, **self._of_flow())
+            self._flows = self._of_every_clip("flow", flow)
+        return self._flows
 
-    def _made(self, level: Level) -> dict[Split, list[Made]]:
+    def _of_flow(self) -> dict[str, Any]:
+        return {"compute_hw": FLOW_HW, "bound": self.flow_bound, "method": self.flow_method}
+
+    def _made(self, level: Level) -> OfEveryClip[Made]:
         if level.name not in self._levels:
-            flow = {"compute_hw": FLOW_HW, "bound": self.flow_bound}
+            flow = self._of_flow()
 
             def make(path: Path) -> Made:
                 return Made(
@@ -142,7 +138,7 @@ class VideoClips:
             self._levels[level.name] = self._of_every_clip(f"{level.name}, frames and regions", make)
         return self._levels[level.name]
 
-    def _of_every_clip(self, what: str, make: Callable[[Path], T]) -> dict[Split, list[T]]:
+    def _of_every_clip(self, what: str, make: Callable[[Path], T]) -> OfEveryClip[T]:
         clips = [(split, clip.path) for split, clips in self.videos.clips.items() for clip in clips]
         made, progress = {split: [] for split in self.videos.clips}, Progress()
         try:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from geoattn_jax.data.flow import Stream
-from geoattn_jax.data.levels import Level
+from geoattn_jax.data.flow import FlowMethod, Stream
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.core.data_record import DataRecord
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +39,11 @@ class WithVideo:
         """See `ClipSource`."""
         return self.run.flow_bound
 
+    @property
+    def flow_method(self) -> FlowMethod:
+        """See `ClipSource`."""
+        return self.run.flow_method
+
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""
         return self.run.record(known)
@@ -52,27 +56,13 @@ class WithVideo:
         """See `ClipSource`."""
         return self._of(split).lengths(split)
 
-    def read(
-        self,
-        split: Split,
-        level: Level,
-        stream: Stream,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         """See `ClipSource`."""
-        return self._of(split).read(split, level, stream, clips, times)
+        return self._of(frames.split).read(stream, frames)
 
-    def windows(
-        self,
-        split: Split,
-        level: Level,
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-        top_left: Int[np.ndarray, "b 2"],
-    ) -> Float[np.ndarray, "b 2"]:
+    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
         """See `ClipSource`."""
-        return self._of(split).windows(split, level, clips, times, top_left)
+        return self._of(frames.split).windows(frames, top_left)
 
     def _of(self, split: Split) -> ClipSource:
         return self.video if split == "test" else self.run

@@ -9,7 +9,7 @@ from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.experiments.table_3.sources import kitchen as kitchen_clips
 from geoattn_jax.experiments.table_3.sources.kitchen import KitchenClips
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers
 
 SEED, LEVEL = 5, LEVELS["general"]
 NUM_CLIPS = {"train": 5, "validation": 4, "test": 7}
@@ -42,14 +42,14 @@ def test_what_it_says_of_its_clips(source, rendered):
 
 def test_rgb_is_the_rendered_frame_in_8_bits(source, rendered):
     clips, times = WHICH
-    read = source.read("train", LEVEL, "rgb", clips, times)
+    read = source.read("rgb", FrameNumbers("train", LEVEL, clips, times))
     assert read.dtype == np.uint8
     np.testing.assert_allclose(read / 255, rendered.frames[clips, times], atol=0.5 / 255 + 1e-6)
 
 
 def test_flow_is_that_of_the_whole_clip_from_five_frames_before(source, rendered):
     clips, times = WHICH
-    read = source.read("train", LEVEL, "flow", clips, times)
+    read = source.read("flow", FrameNumbers("train", LEVEL, clips, times))
     assert (read.dtype, read.shape) == (np.uint8, (4, 37, 49, 20))
     bound = source.flow_bound
     for n, (clip, time) in enumerate(zip(*WHICH, strict=True)):
@@ -64,7 +64,7 @@ def test_the_windows_are_those_with_the_most_motion_in_each_crop(source, rendere
     clips, times = WHICH
     lefts = np.array([0, 12, 5, 7])
     top_left = np.stack([np.zeros_like(lefts), lefts], axis=1)
-    found = source.windows("train", LEVEL, clips, times, top_left)
+    found = source.windows(FrameNumbers("train", LEVEL, clips, times), top_left)
     motion = motion_map(rendered.flow)
     for n, (clip, left) in enumerate(zip(clips, lefts, strict=True)):
         expected = best_window(motion[clip : clip + 1, :, left : left + 37], LEVEL.window_hw)
@@ -82,7 +82,7 @@ def test_training_clips_are_rendered_once_and_few_test_clips_are_kept(source, mo
 
     def read(split, stream, *clips):
         rendered.clear()
-        source.read(split, LEVEL, stream, np.array(clips), np.zeros(len(clips), int))
+        source.read(stream, FrameNumbers(split, LEVEL, np.array(clips), np.zeros(len(clips), int)))
         return rendered
 
     assert read("train", "rgb", 0, 4, 1, 3) == [("train", "rgb", 0), ("train", "rgb", 3)]

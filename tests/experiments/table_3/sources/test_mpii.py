@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clip_sources import motion_windows
 
 pytest.importorskip("tensorflow_datasets", reason="needs geoattn-jax[tfds]")
 pytest.importorskip("array_record", reason="needs geoattn-jax[tfds]")
@@ -17,7 +18,7 @@ from geoattn_jax.data.mpii_cooking import MpiiCooking, MpiiCookingConfig
 from geoattn_jax.data.mpii_videos import Keeping
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.table_3.sources.mpii import VALIDATION_CLIPS, MpiiClips
-from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSource, FrameNumbers
 
 KEPT_HW, FLOW_HW, BOUND = (48, 64), (36, 48), 10.0
 DETAIL = Level("detail", KEPT_HW, (48, 48), (16, 16), max_pool=3)
@@ -72,7 +73,7 @@ def test_validation_looks_at_some_training_clips(source, monkeypatch):
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
 def test_frames_have_the_levels_size(source, level):
     clips, times = np.array([2, 0, 0]), np.array([1, 11, 4])
-    frames = source.read("train", level, "rgb", clips, times)
+    frames = source.read("rgb", FrameNumbers("train", level, clips, times))
     assert frames.shape == (3, *level.frame_hw, 3)
     for frame, clip, time in zip(frames, clips, times, strict=True):
         (kept,) = source.records["train"].frames(int(clip), np.array([time]))
@@ -82,7 +83,7 @@ def test_frames_have_the_levels_size(source, level):
 
 @pytest.mark.parametrize("time", [0, 4, 6, 11])
 def test_flow_is_stacked_within_the_clip(source, time):
-    stack = source.read("train", MIDDLE, "flow", np.array([0]), np.array([time]))
+    stack = source.read("flow", FrameNumbers("train", MIDDLE, np.array([0]), np.array([time])))
     flow = source.records["train"].flow(0, np.arange(12))
     np.testing.assert_array_equal(stack, stack_flow(flow, np.array([time])))
 
@@ -90,9 +91,9 @@ def test_flow_is_stacked_within_the_clip(source, time):
 @pytest.mark.parametrize("level", [DETAIL, GENERAL], ids=lambda level: level.name)
 def test_flow_is_in_pixels_of_the_level(source, level):
     clips, times = np.array([0, 1]), np.array([7, 0])
-    stack = source.read("train", level, "flow", clips, times)
+    stack = source.read("flow", FrameNumbers("train", level, clips, times))
     assert stack.shape == (2, *level.frame_hw, CHANNELS["flow"])
-    kept = source.read("train", MIDDLE, "flow", clips, times)
+    kept = source.read("flow", FrameNumbers("train", MIDDLE, clips, times))
     ratio = level.frame_hw[0] / FLOW_HW[0]
     flow, kept_flow = (np.asarray(decode_flow(codes, bound=BOUND)) for codes in (stack, kept))
     step = BOUND / 127
@@ -109,8 +110,8 @@ def test_flow_is_in_pixels_of_the_level(source, level):
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
 def test_regions_lie_where_most_moves(source, level):
     clips, times, top_left = np.array([0, 0]), np.array([2, 8]), np.array([[0, 3], [0, 0]], np.int32)
-    windows = source.windows("train", level, clips, times, top_left)
-    stack = source.read("train", level, "flow", clips, times)
+    windows = source.windows(FrameNumbers("train", level, clips, times), top_left)
+    stack = source.read("flow", FrameNumbers("train", level, clips, times))
     expected = np.asarray(motion_windows(stack, top_left, level=level, bound=BOUND))
     # The motion is resized, not the flows: that moves a region by a pixel or two.
     np.testing.assert_allclose(windows, expected, atol=0 if level is MIDDLE else 2)
@@ -122,4 +123,4 @@ def test_regions_lie_where_most_moves(source, level):
 def test_levels_larger_than_the_frames_are_refused(source):
     level = Level("detail", (96, 128), (96, 96), (32, 32), max_pool=3)
     with pytest.raises(ConfigError, match=r"config\.data\.size .* kept at \(48, 64\), .* needs \(96, 128\)"):
-        source.read("train", level, "rgb", np.array([0]), np.array([0]))
+        source.read("rgb", FrameNumbers("train", level, np.array([0]), np.array([0])))

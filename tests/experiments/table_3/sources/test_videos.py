@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clip_sources import motion_windows
 from video_files import moving_texture, write_avi
 
 from geoattn_jax.data import video_cache
@@ -9,7 +10,7 @@ from geoattn_jax.data.flow import compute_flow, encode_flow, resize_flow, stack_
 from geoattn_jax.data.levels import LEVELS
 from geoattn_jax.data.video import read_video
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, motion_windows
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers
 from geoattn_jax.experiments.table_3.sources.videos import FLOW_HW, VideoClips
 
 LENGTHS = {"train": (3, 12), "validation": (2,), "test": (4,)}
@@ -46,12 +47,12 @@ def test_it_is_a_source_of_clips(source):
 def test_frames_and_stacks_are_those_asked_for(source, videos, name):
     level, clips, times = LEVELS[name], np.array([1, 0, 1]), np.array([7, 2, 0])
     paths = [videos.clips["train"][clip].path for clip in clips]
-    frames = source.read("train", level, "rgb", clips, times)
+    frames = source.read("rgb", FrameNumbers("train", level, clips, times))
     wholes = [read_video(path, resize_hw=level.frame_hw).frames for path in paths]
     expected = [whole[time] for whole, time in zip(wholes, times, strict=True)]
     np.testing.assert_array_equal(frames, expected)
 
-    stacks = source.read("train", level, "flow", clips, times)
+    stacks = source.read("flow", FrameNumbers("train", level, clips, times))
     for path, time, stack in zip(paths, times, stacks, strict=True):
         flow = compute_flow(read_video(path, resize_hw=FLOW_HW).frames)
         flow = np.stack([resize_flow(one, level.frame_hw) for one in flow])
@@ -65,17 +66,26 @@ def test_frames_and_stacks_are_those_asked_for(source, videos, name):
 def test_windows_are_those_of_the_stacks(source, name):
     level, clips, times = LEVELS[name], np.array([0, 1, 1]), np.array([0, 11, 5])
     top_left = np.array([[0, level.crop_range], [0, 0], [0, 5]], np.int32)
-    windows = source.windows("train", level, clips, times, top_left)
-    stacks = source.read("train", level, "flow", clips, times)
+    windows = source.windows(FrameNumbers("train", level, clips, times), top_left)
+    stacks = source.read("flow", FrameNumbers("train", level, clips, times))
     np.testing.assert_array_equal(
         windows, motion_windows(stacks, top_left, level=level, bound=source.flow_bound)
     )
 
 
+def test_flow_is_computed_by_the_method_asked_for(videos, tmp_path):
+    source = VideoClips(videos, tmp_path, flow_method="farneback")
+    (path,) = [clip.path for clip in videos.clips["validation"]]
+    flow = compute_flow(read_video(path, resize_hw=FLOW_HW).frames, method="farneback")
+    (expected,) = stack_flow(np.asarray(encode_flow(flow, bound=source.flow_bound)), np.array([1]))
+    (stack,) = source.read("flow", FrameNumbers("validation", LEVELS["detail"], np.array([0]), np.array([1])))
+    np.testing.assert_array_equal(stack, expected)
+
+
 def test_what_was_made_is_read_again(source, videos, monkeypatch):
     level, where = LEVELS["middle"], (np.array([0]), np.array([1]))
-    made = {stream: source.read("test", level, stream, *where) for stream in ("rgb", "flow")}
+    made = {stream: source.read(stream, FrameNumbers("test", level, *where)) for stream in ("rgb", "flow")}
     again = VideoClips(videos, source.folder)
     monkeypatch.setattr("geoattn_jax.data.video_cache.read_frames", None)
     for stream, expected in made.items():
-        np.testing.assert_array_equal(again.read("test", level, stream, *where), expected)
+        np.testing.assert_array_equal(again.read(stream, FrameNumbers("test", level, *where)), expected)

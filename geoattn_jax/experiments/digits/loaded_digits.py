@@ -7,7 +7,7 @@ from geoattn_jax.experiments.core.config import Config, ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord, array_digest
 
 
-class Pools(NamedTuple):
+class LoadedDigits(NamedTuple):
     """Digits of both splits on the device.
 
     Attributes:
@@ -21,7 +21,7 @@ class Pools(NamedTuple):
     record: DataRecord
 
 
-def load_pools(config: Config) -> Pools:
+def load_config_digits(config: Config) -> LoadedDigits:
     """Loads the digits that config.digits and config.data_dir name, for frames of config.frame_size.
 
     Raises: ConfigError if they cannot be read.
@@ -34,4 +34,4 @@ def load_pools(config: Config) -> Pools:
     record = {
         split: {"digits": {"digest": array_digest(one.images, one.labels)}} for split, one in digits.items()
     }
-    return Pools(by_split, digits["train"].mean, record)
+    return LoadedDigits(by_split, digits["train"].mean, record)
