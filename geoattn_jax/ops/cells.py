@@ -92,8 +92,10 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
         bytes_each=2 * image.shape[0] * image.shape[-1] * dtype.itemsize,
         part_bytes=schedule.part_bytes,
     )
-    # The barrier keeps XLA from narrowing numbers in the scatter's order, where few channels fill few lanes.
-    to_image = lax.optimization_barrier(image_of(to_pixels, image.shape))
+    to_image = image_of(to_pixels, image.shape)
+    if to_image.dtype != image.dtype:
+        # Else XLA narrows numbers in the scatter's order on a TPU, where few channels fill few lanes.
+        to_image = lax.optimization_barrier(to_image)
     return to_image.astype(image.dtype), to_positions
 
 
