@@ -92,7 +92,11 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
         bytes_each=2 * image.shape[0] * image.shape[-1] * dtype.itemsize,
         part_bytes=schedule.part_bytes,
     )
-    return image_of(to_pixels, image.shape).astype(image.dtype), to_positions
+    to_image = image_of(to_pixels, image.shape)
+    if to_image.dtype != image.dtype:
+        # Else XLA narrows numbers in the scatter's order on a TPU, where few channels fill few lanes.
+        to_image = lax.optimization_barrier(to_image)
+    return to_image.astype(image.dtype), to_positions
 
 
 _sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))

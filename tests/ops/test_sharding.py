@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import OPERATIONS, PER_IMAGE, normal, on_device, positions
-from jax.sharding import NamedSharding
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from placements import BATCH, COLLECTIVES, PLACEMENTS, WHOLE, Subject, check_divided, run_divided
 
-from geoattn_jax import affine_grid, crop_theta
+from geoattn_jax import affine_grid, crop_theta, deform_conv2d
+from geoattn_jax.bench.compiled import hlo
+from geoattn_jax.bench.compiled.costs import costs
 from geoattn_jax.layers import local_response_norm, max_pool
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 
@@ -102,6 +104,29 @@ def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
         return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
 
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
+
+
+@pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
+def test_the_gradient_of_a_kernel_is_added_up_once(axes):
+    """Over eight devices; not for each tap, nor for each of the parts that so large an image is taken in."""
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(axes,))
+
+    def shape(*sizes: int, spec: PartitionSpec) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(sizes, jnp.float32, sharding=NamedSharding(mesh, spec))
+
+    image, offsets = shape(8, 56, 56, 64, spec=BATCH), shape(8, 56, 56, 1, 9, 2, spec=BATCH)
+    kernel = shape(3, 3, 64, 64, spec=WHOLE)
+
+    def gradients(*arrays):
+        return jax.grad(lambda *arrays: deform_conv2d(*arrays).sum(), argnums=(0, 1, 2))(*arrays)
+
+    with jax.set_mesh(mesh):
+        lowered = jax.jit(gradients, out_shardings=(image.sharding, offsets.sharding, kernel.sharding)).lower(
+            image, offsets, kernel
+        )
+    found = costs(hlo.parse(lowered.compile().as_text()))
+    assert max(loop.trips for loop in found.loops) >= 9
+    assert found.collectives == {"all-reduce": 1}
 
 
 def test_the_search_finds_collectives():
