@@ -49,7 +49,7 @@ def zeros_to_add_to(
 
 
 def image_of(
-    pixels: Float[Array, "b pixels k"], shape: tuple[int, Size, Size, int]
+    pixels: Float[Array, "b pixels k"], shape: tuple[Size, Size, Size, int]
 ) -> Float[Array, "b h w c"]:
     """What was added to such zeros, as images of this shape."""
     _, _, w, c = shape
