@@ -37,10 +37,10 @@ def reverse_mode_only(function: str, arrays: Arrays, *, instead: str | None = No
 
 
 def _jvp(primals, tangents, *, hint: str):
-    (tangent,) = tangents
+    (value,), (tangent,) = primals, tangents
     if type(tangent) is not ad.Zero:
         tangent = _tangent.bind(tangent, hint=hint)
-    return _value.bind(*primals, hint=hint), tangent
+    return value, tangent  # the value as it is: a gradient may be differentiated in forward mode
 
 
 def _refuse(*_, hint: str):
