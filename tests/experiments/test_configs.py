@@ -165,7 +165,8 @@ def test_an_interrupted_program_says_how_to_go_on(tmp_path):
             "train.py",
             [CONFIG, "--workdir=run", "--config.lstm.round=3"],
             "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
-            "config.lstm are batch_size, epochs, learning_rate, ",
+            "config.lstm are batch_size, epochs, learning_rate, optimizer, rounds, schedule, sub_batches, "
+            "units\n",
         ),
         (
             "train.py",

@@ -89,11 +89,10 @@ def prepared(name: str) -> Subject:
     return SUBJECTS[name]()
 
 
-# Those of meshes with a second axis; what they are made of is tested on all.
-@pytest.mark.parametrize("placement", [name for name in PLACEMENTS if PLACEMENTS[name].second_axis])
+@pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_equals_one_device(name, placement):
-    check_divided(prepared(name), PLACEMENTS[placement], jit=True)
+    check_divided(prepared(name), placement, jit=True)
 
 
 @pytest.mark.parametrize("placement", ["explicit", "shard_map"])

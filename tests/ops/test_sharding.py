@@ -18,10 +18,6 @@ from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 
 pytestmark = pytest.mark.usefixtures("x64")
 every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
-# One of each kind, and unused axes: compiling takes longer than the rest of the tests.
-on_some_placements = pytest.mark.parametrize(
-    "placement", ["explicit and unused", "auto", "shard_map and unused"]
-)
 HW, CROP_HW = (9, 8), (6, 5)
 
 
@@ -71,14 +67,9 @@ def prepared(name: str) -> Subject:
 
 @every_placement
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_equals_one_device(name, placement):
-    check_divided(prepared(name), placement, jit=True)
-
-
-@on_some_placements
-@pytest.mark.parametrize("name", SUBJECTS)
-def test_eagerly_too(name, placement):
-    check_divided(prepared(name), PLACEMENTS[placement], jit=False)
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+def test_equals_one_device(name, placement, jit):
+    check_divided(prepared(name), placement, jit=jit)
 
 
 @cache
@@ -93,11 +84,11 @@ def mapped_operation(name: str) -> Subject:
     return Subject(mapped, grouped, subject.whole)
 
 
-@on_some_placements
+@every_placement
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_divided_axis_may_be_mapped(name, placement):
     """Each group goes where its device is; here the operation sees no division."""
-    check_divided(mapped_operation(name), PLACEMENTS[placement], jit=True)
+    check_divided(mapped_operation(name), placement, jit=True)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
