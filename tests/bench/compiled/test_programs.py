@@ -38,7 +38,8 @@ def test_steps(name):
     devices = jax.devices()[:4]
     programs = list(WORKLOADS[name].programs(name, devices))
     shared = name in ("lenet", "stn", "dcn", "deform")
-    assert {program.devices for program in programs} == ({1, 4} if shared else {1})
+    alone = [1, 1] if name == "sstn" else [1]  # in float32, and in bfloat16 rematerialized
+    assert [program.devices for program in programs] == ([1, 4] if shared else alone)
     lowered = programs[-1].lower().as_text(dialect="hlo")
     assert ("devices=[4" in lowered) is shared
     program = hlo.parse(lowered)
