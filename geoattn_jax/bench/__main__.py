@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> None:
         )
         records.write(out, record)
     if out is None:
-        _log.info("not all workloads in full size: nothing kept (give --out to keep it)")
+        _log.info("not all workloads in full size, or not all measured: nothing kept (give --out to keep it)")
     else:
         _log.info("wrote %s", out)
     if record["failures"]:

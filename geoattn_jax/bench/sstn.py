@@ -48,8 +48,9 @@ class BlankFrames:
         )
 
     def evaluation(self, split: str, batch_size: int) -> Iterator[Samples]:
-        """None: nothing is evaluated."""
-        raise NotImplementedError("blank frames are there to take a step with")
+        """None: these are for training steps."""
+        del split, batch_size
+        return iter(())
 
 
 def joint_phase(

@@ -63,7 +63,7 @@ TPU = Schedule(
     slices_crops=True,
     scatters_runs=False,
 )
-# Every step is a launch.
+# Every step is a launch, so let there be few. A guess as yet: it was compiled, but has not run.
 GPU = Schedule(
     part_bytes=256 * 2**20,
     tap_bytes=256 * 2**20,
