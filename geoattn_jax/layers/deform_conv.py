@@ -9,10 +9,10 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.ops.checks import check_pair
 from geoattn_jax.ops.conv_layout import Padding
 from geoattn_jax.ops.deform_conv import deform_conv2d
+from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.sample import check_image, offset_resample
 
 OFFSET = "offset"  # the name of every branch that predicts offsets
@@ -106,7 +106,7 @@ class DeformConv(nn.Module):
             padding=self.padding,
             kernel_dilation=dilation,
             kernel_init=nn.initializers.zeros,
-            dtype=wide_dtype(image.dtype),
+            dtype=wide_dtype(image),
             precision=lax.Precision.HIGHEST,
             param_dtype=self.param_dtype,
             name=OFFSET,
@@ -175,7 +175,7 @@ class ConvOffset2D(nn.Module):
             (3, 3),
             use_bias=False,
             kernel_init=self.kernel_init,
-            dtype=wide_dtype(image.dtype),
+            dtype=wide_dtype(image),
             precision=lax.Precision.HIGHEST,
             param_dtype=self.param_dtype,
             name=OFFSET,

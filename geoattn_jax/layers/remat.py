@@ -22,7 +22,7 @@ def through_blocks(
       blocks: functions of the network and of what the block before gives.
       images: what the first one sees.
       remat: whether only what is between blocks is kept for the gradients, and what is inside them computed
-        again: less memory, and up to a third more time.
+        again: less memory for about one more forward pass.
     """
     again = remat and not network.is_initializing()  # parameters start alike
     for block in blocks:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.grid import affine_grid
+from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.sample import PaddingMode, bilinear_sample, check_image
 
 ThetaMode = Literal["affine", "attention", "translation"]
@@ -115,7 +115,7 @@ class SpatialTransformer(nn.Module):
         }[self.mode]
         outputs = nn.Dense(
             len(start),
-            dtype=wide_dtype(features.dtype),
+            dtype=wide_dtype(features),
             precision=lax.Precision.HIGHEST,
             kernel_init=self.kernel_init,
             bias_init=self.bias_init or (lambda key, shape, dtype: jnp.array(start, dtype)),

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers.precision import normalize, wide_dtype
+from geoattn_jax.layers.batch_norm import normalize
 from geoattn_jax.layers.remat import Block, through_blocks
+from geoattn_jax.ops.precision import widen
 
 
 class FrameCNN(nn.Module):
@@ -85,5 +86,4 @@ def mean_log_probabilities(logits: Float[Array, "b t classes"]) -> Float[Array, 
 
     In float32 at least.
     """
-    wide = logits.astype(wide_dtype(logits.dtype))
-    return jnp.mean(jax.nn.log_softmax(wide), axis=1)
+    return jnp.mean(jax.nn.log_softmax(widen(logits)), axis=1)

@@ -12,7 +12,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers.precision import normalize
+from geoattn_jax.layers.batch_norm import normalize
 from geoattn_jax.layers.remat import Block, through_blocks
 from geoattn_jax.ops.checks import check_array, check_choice
 

@@ -24,8 +24,8 @@ from geoattn_jax.experiments.attention.control_regions import Crops, Region, con
 from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.core.losses import cross_entropy
-from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.models.sstn import SSTN
+from geoattn_jax.ops.precision import widen
 from geoattn_jax.training import Phase, in_sub_batches
 from geoattn_jax.training.optimizers import Optimizer
 from geoattn_jax.training.phase import ModelState, Params
@@ -233,7 +233,7 @@ class AttentionTask:
             aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
             theta = control_theta(region, samples, aside, self.model.crop_hw)
         features = self.model.apply(variables, self._attend(samples, theta), method="features")
-        return features.astype(wide_dtype(features.dtype))  # files and descriptors hold no bfloat16
+        return widen(features)  # files and descriptors hold no bfloat16
 
     @partial(jax.jit, static_argnums=(0, 3))
     def _outcome(self, variables: Variables, samples: Samples, region: Region) -> Outcome:

@@ -3,7 +3,7 @@
 import optax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.layers.precision import wide_dtype
+from geoattn_jax.ops.precision import widen
 
 
 def cross_entropy(
@@ -15,6 +15,5 @@ def cross_entropy(
       logits: of the classes.
       labels: the right ones.
     """
-    wide = logits.astype(wide_dtype(logits.dtype))
-    losses = optax.softmax_cross_entropy_with_integer_labels(wide, labels)
+    losses = optax.softmax_cross_entropy_with_integer_labels(widen(logits), labels)
     return losses.mean(), (logits.argmax(-1) == labels).mean()

@@ -41,8 +41,8 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
     make_two_stage_plan,
     num_classes,
 )
-from geoattn_jax.layers.precision import wide_dtype
 from geoattn_jax.models.video_classifier import VideoClassifier
+from geoattn_jax.ops.precision import widen
 from geoattn_jax.training import cached_arrays
 from geoattn_jax.training.phase import Params
 
@@ -231,4 +231,4 @@ def _features(
     mean: float | Float[Array, ""],
 ) -> Float[Array, "b t f"]:
     features = head.apply({"params": cnn_params}, frames - mean, method="features")
-    return features.astype(wide_dtype(features.dtype))  # files hold no bfloat16
+    return widen(features)  # files hold no bfloat16
