@@ -100,3 +100,18 @@ def compute(function: Callable, arguments: dict[str, jax.Array]) -> tuple[jax.Ar
 
 def cotangent_of(output: jax.Array) -> jax.Array:
     return jnp.asarray(normal(9, *output.shape), output.dtype)
+
+
+def loss_of(function):
+    """A smooth scalar of the output, with second derivatives of its own."""
+    return lambda arguments: jnp.sum(jnp.sin(function(**arguments)))
+
+
+def assert_close(computed, expected, *, atol=1e-12, where=None):
+    """Equal dictionaries of arrays; `where` names the entries to compare, per argument, all if missing."""
+    assert computed.keys() == expected.keys()
+    for name, array in expected.items():
+        chosen = (where or {}).get(name, ...)
+        np.testing.assert_allclose(
+            np.asarray(computed[name])[chosen], np.asarray(array)[chosen], rtol=0, atol=atol, err_msg=name
+        )

@@ -1,0 +1,202 @@
+"""Every sampling operation under jit, vmap, scan and checkpoint, and its second and forward derivatives."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from inputs import OPERATIONS, PER_IMAGE, assert_close, compute, cotangent_of, loss_of, normal, on_device
+
+from geoattn_jax import bilinear_sample
+from geoattn_jax.ops.crop import sample_crop
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+
+
+@every_operation
+def test_jit_equals_eager(x64, operation):
+    arguments = on_device(operation.arguments())
+    eager, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
+    output, gradient = compute(operation.fast, arguments)
+    np.testing.assert_allclose(output, eager, rtol=0, atol=1e-12)
+    assert_close(gradient, vjp(cotangent_of(eager))[0])
+
+
+@every_operation
+def test_gradients_equal_the_references(x64, operation):
+    arguments = on_device(operation.arguments())
+    _, gradient = compute(operation.fast, arguments)
+    _, expected = compute(operation.reference, arguments)
+    assert_close(gradient, expected)
+
+
+@every_operation
+@pytest.mark.parametrize("mapped", ["all", "positions", "image"])
+def test_vmap_equals_a_loop(x64, operation, mapped):
+    single = operation.arguments()
+    names = {"all": single.keys(), "positions": {operation.where}, "image": {"image"}}[mapped]
+    arguments = on_device(
+        {
+            name: np.stack([array, array[::-1], -array]) if name in names else array
+            for name, array in single.items()
+        }
+    )
+    in_axes = ({name: 0 if name in names else None for name in single},)
+
+    def one(index):
+        return {name: array[index] if name in names else array for name, array in arguments.items()}
+
+    function = partial(compute, operation.fast)
+    outputs, gradients = jax.vmap(function, in_axes)(arguments)
+    looped = [function(one(index)) for index in range(3)]
+    expected_outputs, expected_gradients = jax.tree.map(lambda *arrays: np.stack(arrays), *looped)
+    np.testing.assert_allclose(outputs, expected_outputs, rtol=0, atol=1e-12)
+    assert_close(gradients, expected_gradients)
+
+
+@every_operation
+def test_vmap_over_the_last_axis(x64, operation):
+    arguments = on_device(operation.arguments())
+    stacked = {name: jnp.stack([array, -array], axis=-1) for name, array in arguments.items()}
+    function = jax.vmap(lambda arguments: operation.fast(**arguments), in_axes=-1, out_axes=-1)
+    outputs = jax.jit(function)(stacked)
+    for index, sign in enumerate((1, -1)):
+        expected, _ = compute(operation.fast, {name: sign * array for name, array in arguments.items()})
+        np.testing.assert_allclose(outputs[..., index], expected, rtol=0, atol=1e-12)
+
+
+@every_operation
+def test_checkpoint_gives_the_same_gradients(x64, operation):
+    arguments = on_device(operation.arguments())
+    _, plain = compute(operation.fast, arguments)
+    _, recomputed = compute(jax.checkpoint(operation.fast), arguments)
+    assert_close(recomputed, plain, atol=1e-13)
+
+
+@every_operation
+def test_inside_scan(x64, operation):
+    """As a layer applied to every frame of a video."""
+    arguments = on_device(operation.arguments())
+    frames = {name: jnp.stack([array, -array]) for name, array in arguments.items() if name in PER_IMAGE}
+    rest = {name: array for name, array in arguments.items() if name not in PER_IMAGE}
+
+    @jax.jit
+    def scanned(frames):
+        return jax.lax.scan(
+            lambda _, frame: (None, compute(operation.fast, {**frame, **rest})), None, frames
+        )[1]
+
+    outputs, gradients = scanned(frames)
+    for t in range(2):
+        frame = {name: array[t] for name, array in frames.items()}
+        expected_output, expected_gradient = compute(operation.fast, {**frame, **rest})
+        np.testing.assert_allclose(outputs[t], expected_output, rtol=0, atol=1e-12)
+        assert_close({name: array[t] for name, array in gradients.items()}, expected_gradient)
+
+
+def reverse_over_reverse(loss, arguments, direction):
+    """The product of the Hessian with a direction."""
+
+    def along(arguments):
+        return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, jax.grad(loss)(arguments), direction))
+
+    return jax.grad(along)(arguments)
+
+
+def forward_over_reverse(loss, arguments, direction):
+    """The same product, as `jax.hessian` takes it."""
+    return jax.jvp(jax.grad(loss), (arguments,), (direction,))[1]
+
+
+@every_operation
+@pytest.mark.parametrize("product", [reverse_over_reverse, forward_over_reverse])
+def test_second_derivatives(x64, operation, product):
+    arguments = on_device(operation.arguments())
+    direction = {
+        name: jnp.asarray(normal(seed, *array.shape))
+        for seed, (name, array) in enumerate(arguments.items(), start=20)
+    }
+    computed = jax.jit(partial(product, loss_of(operation.fast)))(arguments, direction)
+    expected = jax.jit(partial(forward_over_reverse, loss_of(operation.reference)))(arguments, direction)
+    assert_close(computed, expected, atol=1e-10)
+
+
+def test_hessian(x64):
+    operation = OPERATIONS["bilinear_sample-zeros"]
+    arguments = on_device(operation.arguments(batch=1))
+    arguments["coords"] = arguments["coords"][:, 0]
+    hessian = jax.jit(jax.hessian(loss_of(operation.fast)))(arguments)
+    expected = jax.jit(jax.hessian(loss_of(operation.reference)))(arguments)
+    for name in arguments:
+        assert_close(hessian[name], expected[name], atol=1e-10)
+
+
+def jvp(function, arguments):
+    return jax.jvp(function, (arguments,), (arguments,))
+
+
+def linearize(function, arguments):
+    return jax.linearize(function, arguments)[1](arguments)
+
+
+def mapped_jvp(function, arguments):
+    stacked = jax.tree.map(lambda array: jnp.stack([array, array]), arguments)
+    return jax.vmap(partial(jvp, function))(stacked)
+
+
+FORWARD_MODE = {
+    "jvp": jvp,
+    "jvp of jit": lambda function, arguments: jvp(jax.jit(function), arguments),
+    "jit of jvp": lambda function, arguments: jax.jit(partial(jvp, function))(arguments),
+    "linearize": linearize,
+    "linearize of jit": lambda function, arguments: linearize(jax.jit(function), arguments),
+    "jacfwd": lambda function, arguments: jax.jacfwd(function)(arguments),
+    "jacfwd of jit": lambda function, arguments: jax.jacfwd(jax.jit(function))(arguments),
+    "vmap of jvp": mapped_jvp,
+    "vmap of jvp of jit": lambda function, arguments: mapped_jvp(jax.jit(function), arguments),
+    "jvp of checkpoint": lambda function, arguments: jvp(jax.checkpoint(function), arguments),
+    "jvp of scan": lambda function, arguments: jvp(
+        lambda arguments: jax.lax.scan(lambda _, __: (None, function(arguments)), None, length=2)[1],
+        arguments,
+    ),
+}
+
+
+@every_operation
+@pytest.mark.parametrize("mode", FORWARD_MODE.values(), ids=FORWARD_MODE.keys())
+def test_forward_mode_names_the_way_that_works_instead(operation, mode):
+    """Under whatever transformation: a tangent fails where it is computed, later than the function."""
+    arguments = on_device(operation.arguments(), jnp.float32)
+    name = operation.fast.func.__name__
+    with pytest.raises(TypeError, match=rf"^{name}: forward-mode .* geoattn_jax\.ops\.reference\.{name}"):
+        mode(lambda arguments: operation.fast(**arguments), arguments)
+
+
+def test_forward_mode_of_a_window_names_the_way_that_works_instead():
+    def function(coords):
+        return sample_crop(jnp.ones((1, 4, 5, 2)), jnp.ones((1, 2), jnp.int32), coords, crop_hw=(2, 3))
+
+    with pytest.raises(TypeError, match=r"^sample_crop: .*reference\.bilinear_sample of the window"):
+        jvp(jax.jit(function), jnp.ones((1, 3, 2)))
+
+
+@every_operation
+def test_the_way_that_works_instead(x64, operation):
+    arguments = on_device(operation.arguments())
+
+    def function(arguments):
+        return operation.reference(**arguments)
+
+    output, tangent = jax.jit(partial(jax.jvp, function))((arguments,), (arguments,))
+    cotangent = cotangent_of(output)
+    _, gradient = compute(operation.reference, arguments)
+    both = jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient, arguments))
+    np.testing.assert_allclose(jnp.vdot(tangent, cotangent), both, rtol=1e-12)
+
+
+def test_no_gradient_where_none_is_asked_for():
+    """A constant image or constant positions cost no error and no gradient."""
+    image, coords = jnp.ones((1, 4, 5, 2)), jnp.full((1, 3, 2), 1.5)
+    stopped = jax.grad(lambda image: bilinear_sample(image, jax.lax.stop_gradient(coords)).sum())(image)
+    np.testing.assert_array_equal(stopped.sum(axis=(1, 2)), [[3.0, 3.0]])
