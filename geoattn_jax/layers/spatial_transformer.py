@@ -8,9 +8,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_choice, check_pair
-from geoattn_jax.ops.grid import affine_grid
+from geoattn_jax.ops.grid import affine_grid, axis_aligned_grid
 from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.sample import PaddingMode, bilinear_sample, check_image
+from geoattn_jax.ops.separable import separable_sample
 
 ThetaMode = Literal["affine", "attention", "translation"]
 
@@ -126,15 +127,14 @@ class SpatialTransformer(nn.Module):
     def sample(
         self, image: Float[Array, "b h w c"], theta: Float[Array, "b 2 3"]
     ) -> Float[Array, "b ho wo c"]:
-        """The region of `image` that `theta` stands for, in image's dtype; uses no parameters."""
+        """The region that a theta of this mode stands for, in image's dtype; uses no parameters."""
         _, height, width, _ = image.shape
-        coords = affine_grid(
-            theta,
-            input_hw=(height, width),
-            output_hw=self.output_hw or (height, width),
-            align_corners=self.align_corners,
-        )
-        return bilinear_sample(image, coords, padding_mode=self.padding_mode)
+        sizes = {"input_hw": (height, width), "output_hw": self.output_hw or (height, width)}
+        if self.mode == "affine":
+            coords = affine_grid(theta, **sizes, align_corners=self.align_corners)
+            return bilinear_sample(image, coords, padding_mode=self.padding_mode)
+        rows, columns = axis_aligned_grid(theta, **sizes, align_corners=self.align_corners)
+        return separable_sample(image, rows, columns, padding_mode=self.padding_mode)
 
     def _matrix(self, outputs: Float[Array, "b k"]) -> Float[Array, "b 2 3"]:
         if self.mode == "affine":

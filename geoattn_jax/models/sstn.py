@@ -10,8 +10,9 @@ from geoattn_jax.layers import SpatialTransformer
 from geoattn_jax.layers.spatial_transformer import ThetaMode
 from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
-from geoattn_jax.ops.grid import affine_grid
+from geoattn_jax.ops.grid import affine_grid, axis_aligned_grid
 from geoattn_jax.ops.placement import zeros
+from geoattn_jax.ops.separable import separable_sample
 
 ThetaStart = Literal["default", "small", "centred"]
 
@@ -109,14 +110,22 @@ class SSTN(nn.Module):
         whole_crop = jnp.eye(2, 3, dtype=jnp.float32) + zeros(
             (frames.shape[0], 2, 3), jnp.float32, beside=frames
         )
-        return self.attend(frames, top_left, whole_crop)
+        return self._attend_along_axes(frames, top_left, whole_crop)
 
     def attend(
         self, frames: Float[Array, "b h w c"], top_left: Int[Array, "b 2"], theta: Float[Array, "b 2 3"]
     ) -> Float[Array, "b rh rw c"]:
-        """The region of the crop that theta stands for; uses no parameters."""
+        """The region of the crop that a theta of this mode stands for; uses no parameters."""
+        if self.mode != "affine":
+            return self._attend_along_axes(frames, top_left, theta)
         coords = affine_grid(theta, input_hw=self.crop_hw, output_hw=self.region_hw)
         return sample_crop(frames, top_left, coords, crop_hw=self.crop_hw)
+
+    def _attend_along_axes(
+        self, frames: Float[Array, "b h w c"], top_left: Int[Array, "b 2"], theta: Float[Array, "b 2 3"]
+    ) -> Float[Array, "b rh rw c"]:
+        rows, columns = axis_aligned_grid(theta, input_hw=self.crop_hw, output_hw=self.region_hw)
+        return separable_sample(frames, rows, columns, top_left=top_left, crop_hw=self.crop_hw)
 
     def recognize(self, regions: Float[Array, "b rh rw c"], *, train: bool) -> Float[Array, "b classes"]:
         """The logits of each region's class."""

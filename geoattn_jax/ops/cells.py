@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.neighbours import CORNERS, Cells, PaddingMode, cells_of
+from geoattn_jax.ops.neighbours import CORNERS, Cells, PaddingMode, cells_of, hat
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.precision import wide_dtype
@@ -161,9 +161,7 @@ def _read(
     total = jnp.zeros((), dtype)
     for dy, dx in CORNERS:
         # Unlike `weights` these are NaN where a coordinate is.
-        weight_y, weight_x = (
-            jnp.maximum(1 - jnp.abs(axis.distances[step]), 0) for axis, step in ((y, dy), (x, dx))
-        )
+        weight_y, weight_x = (hat(axis.distances[step]) for axis, step in ((y, dy), (x, dx)))
         weight = (weight_y * weight_x).astype(dtype)[:, None]
         total += weight * cells.where_read(dy, dx, corner(dy, dx)).astype(dtype)
     return total.astype(pixels.dtype)

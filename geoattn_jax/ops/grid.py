@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -45,24 +46,38 @@ def affine_grid(
       [[3.5, 2.5], [3.5, 4.5]]
     """
     theta = jnp.asarray(theta)
-    matrices = "turn six numbers into a matrix with theta.reshape(-1, 2, 3)"
-    check_array("affine_grid", "theta", theta, "b 2 3", matrices)
-    check_shape(
-        "affine_grid", "theta", theta, (theta.shape[0], 2, 3), because="(one affine matrix for each image)",
-        remedy=matrices,
-    )  # fmt: skip
-    check_pair("affine_grid", "input_hw", input_hw, minimum=1)
-    check_pair("affine_grid", "output_hw", output_hw, minimum=1)
+    _check("affine_grid", theta, input_hw, output_hw)
 
     def source(row: Float[Array, "b 3"], size: Size) -> Float[Array, "b ho wo"]:
-        # Eq. 1 with the step to pixels folded into its constants, which keeps the identity exact.
-        half = _pixels_per_unit(size, align_corners, row.dtype)
         target_y, target_x = (_pixels_from_centre(n, size, align_corners, row.dtype) for n in output_hw)
         along_x, along_y, shift = (row[:, column, None, None] for column in range(3))
-        centre = as_operand(size - 1, row.dtype) / 2
-        return along_x * target_x + along_y * target_y[:, None] + (shift * half + centre)
+        return along_x * target_x + along_y * target_y[:, None] + _centre(shift, size, align_corners)
 
     return jnp.stack([source(theta[:, 1], input_hw[0]), source(theta[:, 0], input_hw[1])], axis=-1)
+
+
+def axis_aligned_grid(
+    theta: Float[Array, "b 2 3"],
+    *,
+    input_hw: tuple[Size, Size],
+    output_hw: tuple[Size, Size],
+    align_corners: bool = False,
+) -> tuple[Float[Array, "b ho"], Float[Array, "b wo"]]:
+    """The rows and columns of `affine_grid`, for a theta that neither rotates nor shears.
+
+    `affine_grid(...)[b, i, j]` is then `rows[b, i], columns[b, j]`. What theta holds off its diagonal is not
+    looked at. Arguments and errors are those of `affine_grid`.
+    """
+    theta = jnp.asarray(theta)
+    _check("axis_aligned_grid", theta, input_hw, output_hw)
+
+    def along(axis: int) -> Float[Array, "b n"]:
+        scale, shift = theta[:, 1 - axis, 1 - axis, None], theta[:, 1 - axis, 2, None]
+        size = input_hw[axis]
+        target = _pixels_from_centre(output_hw[axis], size, align_corners, theta.dtype)
+        return scale * target + _centre(shift, size, align_corners)
+
+    return along(0), along(1)
 
 
 def crop_theta(
@@ -119,6 +134,19 @@ def crop_theta(
     return jnp.stack([row_x, row_y], axis=-2)
 
 
+def _check(
+    function: str, theta: jax.Array, input_hw: tuple[Size, Size], output_hw: tuple[Size, Size]
+) -> None:
+    matrices = "turn six numbers into a matrix with theta.reshape(-1, 2, 3)"
+    check_array(function, "theta", theta, "b 2 3", matrices)
+    check_shape(
+        function, "theta", theta, (theta.shape[0], 2, 3), because="(one affine matrix for each image)",
+        remedy=matrices,
+    )  # fmt: skip
+    check_pair(function, "input_hw", input_hw, minimum=1)
+    check_pair(function, "output_hw", output_hw, minimum=1)
+
+
 def _pixels_from_centre(
     size: Size, other_size: Size, align_corners: bool, dtype: DTypeLike
 ) -> Float[Array, " size"]:
@@ -127,6 +155,14 @@ def _pixels_from_centre(
     index = np.arange(size) if is_number(size, other_size) else jnp.arange(size, dtype=dtype)
     centres = (2 * index + 1 - as_operand(size, dtype)) * _pixels_per_unit(other_size, align_corners, dtype)
     return jnp.asarray(centres / as_operand(larger(size - align_corners, 1), dtype), dtype)
+
+
+def _centre(shift: Float[Array, " *s"], size: Size, align_corners: bool) -> Float[Array, " *s"]:
+    """Where the centre of a region is read, pixels: Eq. 1 with the step to pixels folded into its constants.
+
+    So the identity stays exact.
+    """
+    return shift * _pixels_per_unit(size, align_corners, shift.dtype) + as_operand(size - 1, shift.dtype) / 2
 
 
 def _pixels_per_unit(size: Size, align_corners: bool, dtype: DTypeLike) -> float | Float[Array, ""]:

@@ -8,6 +8,7 @@ value: a weight of zero would not do, as zero times NaN is NaN.
 
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
@@ -55,19 +56,38 @@ class Cells(NamedTuple):
         return jnp.where(jnp.arange(channels) < jnp.where(keep, channels, 0), values, 0)
 
 
+@jax.custom_jvp
+def hat(distance: Float[Array, " n"]) -> Float[Array, " n"]:
+    """How much a pixel counts at this distance, NaN if that is; with the derivative on the right."""
+    return jnp.maximum(1 - jnp.abs(distance), 0)
+
+
+@hat.defjvp
+def _hat_jvp(primals, tangents):
+    (distance,), (tangent,) = primals, tangents
+    in_reach = (distance >= -1) & (distance < 1)
+    return hat(distance), jnp.where(in_reach, _hat_slope(distance), 0).astype(tangent.dtype) * tangent
+
+
+def _hat_slope(distance: Float[Array, " n"]) -> Int[Array, " n"]:
+    return jnp.where(distance < 0, 1, -1)
+
+
 def cells_of(positions: Float[Array, "n 2"], hw: tuple[Size, Size], padding_mode: PaddingMode) -> Cells:
     """The cells of positions in an image of this size."""
-    return Cells(*(_neighbours(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1)))
+    return Cells(*(neighbours_of(positions[:, axis], hw[axis], padding_mode) for axis in (0, 1)))
 
 
-def _neighbours(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> Axis:
+def neighbours_of(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> Axis:
+    """The neighbours of coordinates along an axis of `size` pixels."""
     coordinate = widen(coordinate)
     dtype = coordinate.dtype
     moves = True
     if padding_mode == "border":
         last = as_operand(size - 1, dtype)
         moves = (coordinate >= 0) & (coordinate < last)
-        coordinate = jnp.clip(coordinate, 0, last)
+        # Not clipped, whose derivative at a bound is a half.
+        coordinate = jnp.where(coordinate < 0, 0, jnp.where(coordinate >= last, last, coordinate))
     # Bounded before it becomes an integer; a NaN compares false.
     last_but_one = as_operand(larger(size - 2, 0), dtype)
     first = jnp.where(coordinate > 0, jnp.minimum(jnp.floor(coordinate), last_but_one), 0)
@@ -82,9 +102,6 @@ def _neighbours(coordinate: Float[Array, " n"], size: Size, padding_mode: Paddin
         pixels,
         distances,
         reads,
-        weights=[jnp.where(near, 1 - jnp.abs(distance), 0) for distance, near in pairs],
-        slopes=[
-            jnp.where(moves & near, jnp.where(distance < 0, 1, -1), 0).astype(dtype)
-            for distance, near in pairs
-        ],
+        weights=[jnp.where(near, hat(distance), 0) for distance, near in pairs],
+        slopes=[jnp.where(moves & near, _hat_slope(distance), 0).astype(dtype) for distance, near in pairs],
     )

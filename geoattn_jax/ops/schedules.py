@@ -25,6 +25,7 @@ class Schedule(NamedTuple):
       takes_cells: whether the four pixels of a cell are looked up by one index, where that fills vectors, and
         added to likewise, see `lookups`.
       sums_first: whether the gradient in a position sums over channels before it weighs the pixels of a cell.
+      reads_rows: whether positions along the axes of an image are read row by row, not pixel by pixel.
       slices_crops: whether crops are cut out to be pooled, image by image, not looked up pixel by pixel.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
@@ -35,6 +36,7 @@ class Schedule(NamedTuple):
     reads_once: bool
     takes_cells: bool
     sums_first: bool
+    reads_rows: bool
     slices_crops: bool
     scatters_runs: bool
 
@@ -48,6 +50,7 @@ CPU = Schedule(
     reads_once=False,
     takes_cells=False,
     sums_first=False,
+    reads_rows=False,
     slices_crops=False,
     scatters_runs=True,
 )
@@ -60,6 +63,7 @@ TPU = Schedule(
     reads_once=True,
     takes_cells=True,
     sums_first=True,
+    reads_rows=True,
     slices_crops=True,
     scatters_runs=False,
 )
@@ -71,6 +75,7 @@ GPU = Schedule(
     reads_once=False,
     takes_cells=False,
     sums_first=True,
+    reads_rows=False,
     slices_crops=False,
     scatters_runs=False,
 )

@@ -16,6 +16,7 @@ from geoattn_jax.bench.compiled import hlo, target
 from geoattn_jax.bench.compiled.costs import costs, uses_float64
 from geoattn_jax.bench.compiled.programs import lower_op
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
+from geoattn_jax.ops.separable import separable_sample
 
 MISSING = target.why_missing("tpu")
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no compiler for TPUs: {MISSING}")
@@ -91,6 +92,11 @@ CASES = {
     "sample_crop": Case(
         lambda frames, top_left, coords: sample_crop(frames, top_left, coords, crop_hw=(16, 16)),
         [(B, H, W, 3), ((B, 2), "int32"), positions(B, 8, 8, 2)],
+    ),
+    "separable_sample": Case(separable_sample, [(B, H, W, 3), positions(B, 16), positions(B, 18)]),
+    "separable_sample of a window": Case(
+        lambda frames, top_left, *axes: separable_sample(frames, *axes, top_left=top_left, crop_hw=(16, 16)),
+        [(B, H, W, 3), ((B, 2), "int32"), positions(B, 16), positions(B, 18)],
     ),
     "max_pool_crop": Case(pooled, [(B, H, W, 3), ((B, 2), "int32")]),
     "max_pool_crop without gradient": Case(

@@ -12,6 +12,7 @@ import geoattn_jax
 from geoattn_jax import affine_grid, bilinear_sample, crop_theta
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
+from geoattn_jax.ops.separable import separable_sample
 
 both_implementations = pytest.mark.parametrize(
     "ops", [geoattn_jax, reference], ids=["geoattn_jax", "reference"]
@@ -128,6 +129,7 @@ def test_windows_of_images_of_any_size():
         return (
             sample_crop(image, top_left, coords, crop_hw=(3, 4)),
             max_pool_crop(image, top_left, crop_hw=(3, 4), window=2),
+            separable_sample(image, coords[..., 0], coords[..., 1]),
         )
 
     check_exported(function, arguments, [(2, 1, 1), (1, 3, 5)], "b, h, w")

@@ -15,6 +15,7 @@ from geoattn_jax.bench.compiled import hlo
 from geoattn_jax.bench.compiled.costs import costs
 from geoattn_jax.layers import local_response_norm, max_pool
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
+from geoattn_jax.ops.separable import separable_sample
 
 pytestmark = pytest.mark.usefixtures("x64")
 every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
@@ -52,6 +53,9 @@ SUBJECTS = {
     ),
     "sample_crop": lambda: of_image(
         partial(sample_crop, crop_hw=CROP_HW), positions(2, 8, 3, 4, hw=CROP_HW), corners=True
+    ),
+    "separable_sample": lambda: of_image(
+        separable_sample, normal(2, 8, 16) + HW[0] / 2, normal(3, 8, 20) + HW[1] / 2
     ),
     "max_pool_crop": lambda: of_image(partial(max_pool_crop, crop_hw=CROP_HW, window=2), corners=True),
     "max_pool": lambda: of_image(max_pool),

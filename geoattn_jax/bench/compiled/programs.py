@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from geoattn_jax.bench import kernels, lstm, pretrain, sstn
 from geoattn_jax.experiments.digits.cnns import make_cnn
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
+from geoattn_jax.ops.separable import separable_sample
 from geoattn_jax.training import Phase
 from geoattn_jax.training.labels import by_module, label_parameters
 from geoattn_jax.training.parallel import JitParallelism
@@ -21,6 +22,7 @@ from geoattn_jax.training.step import TrainState, initial_opt_state
 SEED = 0
 FRAME_SIZE, BATCH_SIZE = 64, 32  # of paper A's frames
 DTYPES = ("float32", "bfloat16")
+POSITIONS = (*kernels.POSITIONS, "rows", "columns")  # always float32
 
 Devices = Sequence[jax.Device]
 
@@ -48,13 +50,27 @@ def kernel_programs(name: str, devices: Devices) -> Iterator[Compilation]:
     """A kernel in both modes and dtypes, on one device."""
     workload = kernels.WORKLOADS[name]
     inputs = workload.inputs(np.random.default_rng(0), False)
+    yield from _op_programs(name, workload.ours, {key: array.shape for key, array in inputs.items()}, devices)
+
+
+def separable_programs(name: str, devices: Devices) -> Iterator[Compilation]:
+    """S3, told that its windows lie along the axes of the image."""
+    inputs = kernels.WORKLOADS["S3"].inputs(np.random.default_rng(0), False)
+    b, height, width, _ = inputs["positions"].shape
+    shapes = {"image": inputs["image"].shape, "rows": (b, height), "columns": (b, width)}
+    yield from _op_programs(name, separable_sample, shapes, devices)
+
+
+def _op_programs(
+    name: str, function: Callable[..., jax.Array], shapes: Mapping[str, tuple[int, ...]], devices: Devices
+) -> Iterator[Compilation]:
     for dtype in DTYPES:
-        shapes = [
-            jax.ShapeDtypeStruct(array.shape, "float32" if key in kernels.POSITIONS else dtype)
-            for key, array in inputs.items()
+        structs = [
+            jax.ShapeDtypeStruct(shape, "float32" if key in POSITIONS else dtype)
+            for key, shape in shapes.items()
         ]
         for mode, differentiated in ((kernels.FORWARD, False), (kernels.BOTH, True)):
-            lower = partial(lower_op, workload.ours, shapes, devices[:1], differentiated=differentiated)
+            lower = partial(lower_op, function, structs, devices[:1], differentiated=differentiated)
             yield Compilation(name, mode, dtype, 1, lower)
 
 
@@ -149,6 +165,11 @@ class Workload:
 
 WORKLOADS: Mapping[str, Workload] = {
     **{name: Workload(workload.what, kernel_programs) for name, workload in kernels.WORKLOADS.items()},
+    "S3-axes": Workload(
+        "`ops.separable.separable_sample` of the same windows: what `SpatialTransformer` does where theta "
+        "neither rotates nor shears",
+        separable_programs,
+    ),
     **{
         name: Workload(f"pretraining of {what}, batch {BATCH_SIZE}", network_programs)
         for name, what in {**pretrain.WORKLOADS, "deform": "LeNet with deformable convolutions"}.items()

@@ -10,15 +10,20 @@ from geoattn_jax.bench.compiled.costs import costs
 from geoattn_jax.bench.compiled.flops import product_flops
 from geoattn_jax.bench.compiled.programs import WORKLOADS
 
+KERNELS = kernels.WORKLOADS
 STEPS = ("lenet", "stn", "dcn", "deform", "rounds", "sstn")
 
 
 def test_the_kernels_and_all_training_steps_are_compiled():
-    assert list(WORKLOADS) == [*kernels.WORKLOADS, *STEPS]
+    assert list(WORKLOADS) == [*KERNELS, "S3-axes", *STEPS]
 
 
-@pytest.mark.parametrize("name", kernels.WORKLOADS)
-def test_kernels(name):
+@pytest.mark.parametrize(
+    ("name", "inputs", "positions"),
+    [(name, len(workload.inputs(np.random.default_rng(0), True)), 1) for name, workload in KERNELS.items()]
+    + [("S3-axes", 3, 2)],
+)
+def test_kernels(name, inputs, positions):
     programs = list(WORKLOADS[name].programs(name, jax.devices()))
     assert {(program.mode, program.dtype) for program in programs} == {
         (mode, dtype) for mode in (kernels.FORWARD, kernels.BOTH) for dtype in ("float32", "bfloat16")
@@ -27,10 +32,11 @@ def test_kernels(name):
         entry = hlo.parse(program.lower().as_text(dialect="hlo")).entry
         arguments = [step.arrays[0] for step in entry.instructions.values() if step.opcode == "parameter"]
         dtype = {"float32": "f32", "bfloat16": "bf16"}[program.dtype]
-        inputs = kernels.WORKLOADS[name].inputs(np.random.default_rng(0), True)
-        assert len(arguments) == len(inputs) + (program.mode == kernels.BOTH)
-        assert [found for found, dims in arguments if dims[-1] == 2] == ["f32"]  # the positions
-        assert {found for found, dims in arguments if dims[-1] != 2} == {dtype}
+        assert len(arguments) == inputs + (program.mode == kernels.BOTH)
+        of_positions = [dims[-1] == 2 or len(dims) == 2 for _, dims in arguments]
+        assert sum(of_positions) == positions
+        for (found, _), is_position in zip(arguments, of_positions, strict=True):
+            assert found == ("f32" if is_position else dtype)
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -1,0 +1,150 @@
+"""Images read on grids along their axes: at each of some rows, at each of some columns.
+
+Equals `cells.sample` at all pairs of them. A TPU reads, and adds to, a whole row of a channel at one index:
+there rows are read first, then columns of what was read. Other platforms take the pairs.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from geoattn_jax.ops.cells import sample
+from geoattn_jax.ops.forward_mode import reverse_mode_only
+from geoattn_jax.ops.neighbours import PaddingMode, neighbours_of
+from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
+from geoattn_jax.ops.precision import wide_dtype
+from geoattn_jax.ops.schedules import Schedule, by_platform
+from geoattn_jax.ops.sizes import Size, as_operand, surely_less
+
+
+def separable_sample(
+    image: Float[Array, "b h w c"],
+    rows: Float[Array, "b ho"],
+    columns: Float[Array, "b wo"],
+    *,
+    padding_mode: PaddingMode = "zeros",
+    top_left: Int[Array, "b 2"] | None = None,
+    crop_hw: tuple[int, int] | None = None,
+) -> Float[Array, "b ho wo c"]:
+    """Reads `image` at every pair of a row and a column: by a theta without rotation and shear.
+
+    Equals `bilinear_sample` at the pairs, or `sample_crop` of a window, in values and gradients.
+
+    Args:
+      image: pixels, any float dtype.
+      rows, columns: y and x of where to read, pixels; see `grid.axis_aligned_grid`.
+      padding_mode: what lies outside.
+      top_left, crop_hw: the first pixel and the size of the window of each image that is read, as in
+        `sample_crop`; None for the whole image.
+
+    Returns: the samples, in image's dtype.
+    """
+    differentiated = tuple(map(jnp.asarray, (image, rows, columns)))
+    image, rows, columns = reverse_mode_only(
+        "separable_sample", differentiated, instead="geoattn_jax.ops.reference.bilinear_sample"
+    )
+    arguments = varying_alike(divided_alike((image, rows, columns, top_left)))
+    return _sample(*arguments, padding_mode, crop_hw or image.shape[1:3])
+
+
+def _forward(image, rows, columns, top_left, padding_mode, hw):
+    return by_platform(partial(_scheduled, padding_mode, hw), image, rows, columns, top_left)
+
+
+def _forward_with_residuals(image, rows, columns, top_left, padding_mode, hw):
+    return _forward(image, rows, columns, top_left, padding_mode, hw), (image, rows, columns, top_left)
+
+
+def _backward(padding_mode, hw, residuals, cotangent):
+    return *by_platform(partial(_gradients, padding_mode, hw), *residuals, cotangent), None
+
+
+def _gradients(padding_mode, hw, schedule, image, rows, columns, top_left, cotangent):
+    def samples(image, rows, columns):
+        return _scheduled(padding_mode, hw, schedule, image, rows, columns, top_left)
+
+    return jax.vjp(samples, image, rows, columns)[1](cotangent)
+
+
+_sample = jax.custom_vjp(_forward, nondiff_argnums=(4, 5))
+_sample.defvjp(_forward_with_residuals, _backward)
+
+
+def _scheduled(
+    padding_mode: PaddingMode,
+    hw: tuple[Size, Size],
+    schedule: Schedule,
+    image: Float[Array, "b h w c"],
+    rows: Float[Array, "b ho"],
+    columns: Float[Array, "b wo"],
+    top_left: Int[Array, "b 2"] | None,
+) -> Float[Array, "b ho wo c"]:
+    b, height, width, channels = (rows.shape[0], rows.shape[1], columns.shape[1], image.shape[-1])
+    if schedule.reads_rows and surely_less(2 * channels * (height + width), height * width):  # fewer indices
+        one = partial(_by_axes, padding_mode=padding_mode, hw=hw)
+        return jax.vmap(one)(image, rows, columns, top_left).astype(image.dtype)
+    pairs = jnp.stack(jnp.broadcast_arrays(rows[:, :, None], columns[:, None]), axis=-1)
+    samples = sample(image, reshape(pairs, (b, height * width, 2)), padding_mode, top_left, hw)
+    return reshape(samples, (b, height, width, channels))
+
+
+def _by_axes(
+    image: Float[Array, "h w c"],
+    rows: Float[Array, " ho"],
+    columns: Float[Array, " wo"],
+    top_left: Int[Array, "2"] | None,
+    *,
+    padding_mode: PaddingMode,
+    hw: tuple[Size, Size],
+) -> Float[Array, "ho wo c"]:
+    """Jaderberg et al. 2015, Eq. 5, whose sum over pixels is one over rows of one over columns."""
+    top, left = (None, None) if top_left is None else top_left
+    of_rows = _along_first(jnp.moveaxis(image, -1, 0), rows, top, hw[0], padding_mode)
+    samples = _along_first(of_rows.swapaxes(1, 2), columns, left, hw[1], padding_mode).transpose(2, 1, 0)
+    # Not before, lest a row's NaN get into the gradient of every column.
+    return jnp.where(jnp.isnan(rows)[:, None, None] | jnp.isnan(columns)[:, None], jnp.nan, samples)
+
+
+def _along_first(
+    planes: Float[Array, "c n m"],
+    coordinate: Float[Array, " k"],
+    start: Int[Array, ""] | None,
+    size: Size,
+    padding_mode: PaddingMode,
+) -> Float[Array, "c k m"]:
+    """Reads rows of every plane: both neighbours of all of them by one gather, for one scatter backward."""
+    c, n, m = planes.shape
+    axis = neighbours_of(coordinate, size, padding_mode)
+    pixels = jnp.stack(axis.pixels)[:, None]
+    if start is not None:
+        pixels += start.astype(pixels.dtype)
+    first = jnp.arange(c, dtype=pixels.dtype)[:, None] * as_operand(n, pixels.dtype)
+    index = (first + pixels).reshape(-1)
+    dtype = wide_dtype(planes, coordinate)
+    neighbours = _lookup(planes.reshape(c * n, m), index, dtype).reshape(2, c, coordinate.shape[0], m)
+    return sum(
+        weight.astype(dtype)[:, None] * jnp.where(reads[:, None], neighbour, 0)
+        for weight, reads, neighbour in zip(axis.weights, axis.reads, neighbours, strict=True)
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _lookup(rows: Float[Array, "n m"], index: Int[Array, " k"], dtype: DTypeLike) -> Float[Array, "k m"]:
+    """Some of the rows, in a wide dtype; in which their gradients are added, too, and only then narrowed."""
+    return rows.at[index].get(mode="promise_in_bounds").astype(dtype)
+
+
+def _lookup_with_residuals(rows, index, dtype):
+    return _lookup(rows, index, dtype), (rows, index)
+
+
+def _lookup_backward(dtype, residuals, cotangent):
+    rows, index = residuals
+    total = jnp.zeros_like(rows, dtype).at[index].add(cotangent, mode="promise_in_bounds")
+    return total.astype(rows.dtype), None
+
+
+_lookup.defvjp(_lookup_with_residuals, _lookup_backward)
