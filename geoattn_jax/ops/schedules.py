@@ -67,10 +67,10 @@ TPU = Schedule(
     slices_crops=True,
     scatters_runs=False,
 )
-# Every step is a launch, so let there be few. A guess as yet: it was compiled, but has not run.
+# Every step is a launch, so let there be few, of large parts. A guess as yet: compiled, but not run.
 GPU = Schedule(
     part_bytes=256 * 2**20,
-    tap_bytes=256 * 2**20,
+    tap_bytes=2**30,
     all_taps_at_once=True,
     reads_once=False,
     takes_cells=False,

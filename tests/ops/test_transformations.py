@@ -122,6 +122,17 @@ def test_second_derivatives(x64, operation, product):
     assert_close(computed, expected, atol=1e-10)
 
 
+@every_operation
+def test_second_derivatives_at_whole_positions_are_those_on_the_right(x64, operation):
+    arguments = on_device(operation.arguments())
+    arguments[operation.where] = jnp.floor(arguments[operation.where])
+    computed, expected = (
+        jax.jit(partial(forward_over_reverse, loss_of(function)))(arguments, arguments)
+        for function in (operation.fast, operation.reference)
+    )
+    assert_close(computed, expected, atol=1e-10)
+
+
 def test_hessian(x64):
     operation = OPERATIONS["bilinear_sample-zeros"]
     arguments = on_device(operation.arguments(batch=1))
