@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from geoattn_jax.ops.interpolation import CORNERS, Cells, PaddingMode, cells_of, hat
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.neighbours import CORNERS, Cells, PaddingMode, cells_of, hat
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
+from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.schedules import Schedule, by_platform
 from geoattn_jax.ops.sizes import Size, surely_less
 
 # Each index is that of the first of several pixels in a row.

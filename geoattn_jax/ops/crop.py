@@ -16,8 +16,8 @@ from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.placement import divided_alike, reshape
+from geoattn_jax.ops.platforms import by_platform
 from geoattn_jax.ops.sample import check_image
-from geoattn_jax.ops.schedules import by_platform
 from geoattn_jax.ops.sizes import as_operand, is_number, surely_less
 
 

@@ -19,8 +19,8 @@ from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
+from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
-from geoattn_jax.ops.schedules import Schedule, by_platform
 from geoattn_jax.ops.sizes import Size, may_exceed
 
 

@@ -12,9 +12,9 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.neighbours import CORNERS, Cells
+from geoattn_jax.ops.interpolation import CORNERS, Cells
 from geoattn_jax.ops.placement import zeros
-from geoattn_jax.ops.schedules import Schedule
+from geoattn_jax.ops.platforms import Schedule
 from geoattn_jax.ops.sizes import Size, as_operand, is_number
 
 _LANES = 128  # of a TPU's vectors

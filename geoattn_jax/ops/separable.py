@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.neighbours import PaddingMode, neighbours_of
+from geoattn_jax.ops.interpolation import PaddingMode, neighbours_of
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
+from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.schedules import Schedule, by_platform
 from geoattn_jax.ops.sizes import Size, as_operand, surely_less
 
 

@@ -9,7 +9,7 @@ import pytest
 from inputs import normal
 
 from geoattn_jax import affine_grid, bilinear_sample
-from geoattn_jax.ops import reference, schedules
+from geoattn_jax.ops import platforms, reference
 from geoattn_jax.ops.crop import sample_crop
 from geoattn_jax.ops.grid import axis_aligned_grid
 from geoattn_jax.ops.separable import separable_sample
@@ -22,7 +22,7 @@ both_modes = pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 @pytest.fixture
 def by_rows(monkeypatch):
     """A TPU's by_rows, run here in the place of the CPU's."""
-    monkeypatch.setattr(schedules, "CPU", schedules.TPU)
+    monkeypatch.setattr(platforms, "CPU", platforms.TPU)
 
 
 def along(size: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_second_derivatives(x64, monkeypatch):
         return jax.jit(jax.grad(along_a_direction))(arguments)
 
     expected = second(partial(of_pairs, sample=reference.bilinear_sample))
-    monkeypatch.setattr(schedules, "CPU", schedules.TPU)
+    monkeypatch.setattr(platforms, "CPU", platforms.TPU)
     for ours, other in zip(second(separable_sample), expected, strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
 

@@ -7,7 +7,7 @@ import pytest
 from inputs import OPERATIONS, compute, on_device
 from jax import export
 
-from geoattn_jax.ops import schedules
+from geoattn_jax.ops import platforms
 from geoattn_jax.ops.crop import max_pool_crop
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -48,8 +48,8 @@ def test_every_schedule_computes_the_same(name, schedule, copies, monkeypatch, x
         if argument in arguments:
             arguments[argument] = jnp.concatenate([arguments[argument]] * copies, axis=axis)
     expected = jax.tree.leaves(compute(operation.fast, arguments))
-    chosen = getattr(schedules, schedule)
-    monkeypatch.setattr(schedules, "CPU", chosen._replace(part_bytes=2000, tap_bytes=2000))
+    chosen = getattr(platforms, schedule)
+    monkeypatch.setattr(platforms, "CPU", chosen._replace(part_bytes=2000, tap_bytes=2000))
 
     def fast(**arguments):  # compiled anew
         return operation.fast(**arguments)
@@ -71,6 +71,6 @@ def test_crops_are_pooled_alike_where_they_are_sliced(monkeypatch):
         return pool(image), maxima, *vjp(jnp.arange(maxima.size, dtype=maxima.dtype).reshape(maxima.shape))
 
     expected = values_and_gradient()
-    monkeypatch.setattr(schedules, "CPU", schedules.TPU)
+    monkeypatch.setattr(platforms, "CPU", platforms.TPU)
     for ours, other in zip(values_and_gradient(), expected, strict=True):
         np.testing.assert_array_equal(ours, other)
