@@ -1,9 +1,10 @@
-"""README's example runs as it stands."""
+"""README's example runs as it stands, and CONTRIBUTING names what is there."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def test_the_example_has_the_shapes_that_its_comments_give():
@@ -15,3 +16,10 @@ def test_the_example_has_the_shapes_that_its_comments_give():
     assert names["theta"].shape == (8, 2, 3)
     for comment in ("# (8, 56, 48, 32)", "# (8, 32, 32, 16), (8, 2, 3)"):
         assert comment in code
+
+
+def test_contributing_names_files_that_exist():
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert len(named) > 10
+    missing = {name for name in named - {"layout.py", "published.py"} if not (ROOT / name).exists()}
+    assert [name for name in missing if not (ROOT / "geoattn_jax" / name).exists()] == []

@@ -11,7 +11,7 @@ is a range of indices, and training can go on drawing new ones in any order:
 
 import dataclasses
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,11 @@ from geoattn_jax.ops.sample import bilinear_sample
 Condition = Literal["normal", "rotation", "scaling", "rotation_scaling", "elastic"]
 Protocol = Literal["interleaved", "new_motion", "new_digits"]
 
-CONDITIONS = ("normal", "rotation", "scaling", "rotation_scaling", "elastic")
-PROTOCOLS = ("interleaved", "new_motion", "new_digits")
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+# Of the conditions, those in which digits turn, and those in which they grow.
+TURNING = ("rotation", "rotation_scaling", "elastic")
+GROWING = ("scaling", "rotation_scaling", "elastic")
 
 # Lengths are those on a frame of 64 pixels and grow with the frame.
 SPEED = 3.6  # pixels per frame
@@ -252,9 +255,9 @@ def _draw_settings(video: MovingDigits, key: PRNGKeyArray) -> tuple[Float[Array,
     """Angles and scales of the two digits."""
     turn, growth = jax.random.uniform(key, (4 * video.settings,)).reshape(2, 2, video.settings)
     angle, scale = jnp.zeros_like(turn), jnp.ones_like(growth)
-    if video.condition not in ("normal", "scaling"):
+    if video.condition in TURNING:
         angle = MAX_ANGLE * (2 * turn - 1)
-    if video.condition not in ("normal", "rotation"):
+    if video.condition in GROWING:
         smallest, largest = SCALE_RANGE
         scale = smallest + (largest - smallest) * growth
     return angle, scale

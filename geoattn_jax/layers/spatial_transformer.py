@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.grid import affine_grid, axis_aligned_grid
+from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.sample import PaddingMode, bilinear_sample, check_image
+from geoattn_jax.ops.sample import bilinear_sample, check_image
 from geoattn_jax.ops.separable import separable_sample
 
 ThetaMode = Literal["affine", "attention", "translation"]

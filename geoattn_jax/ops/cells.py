@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.interpolation import CORNERS, Cells, PaddingMode, cells_of, hat
+from geoattn_jax.ops.interpolation import CORNERS, Cells, cells_of, hat
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
+from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform

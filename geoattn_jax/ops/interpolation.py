@@ -6,17 +6,17 @@ the image ends, `reads` says which of them are no part of the cell. These count 
 value: a weight of zero would not do, as zero times NaN is NaN.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from geoattn_jax.ops.padding import PaddingMode, padded
 from geoattn_jax.ops.precision import widen
 from geoattn_jax.ops.sizes import Size, as_operand, larger, surely_less
 
-PaddingMode = Literal["zeros", "border"]
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (dy, dx) of a cell's pixels
 _MANY_CHANNELS = 8  # fill a vector of the processor
 
@@ -80,14 +80,8 @@ def cells_of(positions: Float[Array, "n 2"], hw: tuple[Size, Size], padding_mode
 
 def neighbours_of(coordinate: Float[Array, " n"], size: Size, padding_mode: PaddingMode) -> Axis:
     """The neighbours of coordinates along an axis of `size` pixels."""
-    coordinate = widen(coordinate)
+    coordinate, moves = padded(widen(coordinate), size, padding_mode)
     dtype = coordinate.dtype
-    moves = True
-    if padding_mode == "border":
-        last = as_operand(size - 1, dtype)
-        moves = (coordinate >= 0) & (coordinate < last)
-        # Not clipped, whose derivative at a bound is a half.
-        coordinate = jnp.where(coordinate < 0, 0, jnp.where(coordinate >= last, last, coordinate))
     # Bounded before it becomes an integer; a NaN compares false.
     last_but_one = as_operand(larger(size - 2, 0), dtype)
     first = jnp.where(coordinate > 0, jnp.minimum(jnp.floor(coordinate), last_but_one), 0)

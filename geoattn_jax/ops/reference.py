@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.conv_layout import Padding, resolve_layout
-from geoattn_jax.ops.sample import PaddingMode
+from geoattn_jax.ops.padding import PaddingMode
 
 
 def bilinear_sample(

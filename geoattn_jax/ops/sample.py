@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.interpolation import PaddingMode
+from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.placement import divided_alike, reshape
 from geoattn_jax.ops.precision import wide_dtype, widen
 from geoattn_jax.ops.sizes import Size

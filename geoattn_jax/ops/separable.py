@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.interpolation import PaddingMode, neighbours_of
+from geoattn_jax.ops.interpolation import neighbours_of
+from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
@@ -125,10 +126,11 @@ def _along_first(
     index = (first + pixels).reshape(-1)
     dtype = wide_dtype(planes, coordinate)
     neighbours = _lookup(planes.reshape(c * n, m), index, dtype).reshape(2, c, coordinate.shape[0], m)
-    return sum(
+    first, second = (
         weight.astype(dtype)[:, None] * jnp.where(reads[:, None], neighbour, 0)
         for weight, reads, neighbour in zip(axis.weights, axis.reads, neighbours, strict=True)
     )
+    return first + second
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -30,4 +30,5 @@ def step(highest: float, updates: int, warm_up: int) -> optax.Schedule:
     )
 
 
+# A new one is one more entry.
 SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "constant": constant, "step": step}
