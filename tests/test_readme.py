@@ -1,5 +1,6 @@
 """README's example runs as it stands, and CONTRIBUTING names what is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -23,3 +24,17 @@ def test_contributing_names_files_that_exist():
     assert len(named) > 10
     missing = {name for name in named - {"layout.py", "published.py"} if not (ROOT / name).exists()}
     assert [name for name in missing if not (ROOT / "geoattn_jax" / name).exists()] == []
+
+
+def test_the_quickstart_in_bfloat16_stays_within_the_spread():
+    whole, half = (
+        {
+            (row["model"], row["condition"], row["metric"]): row
+            for row in json.loads((ROOT / "results" / f"{name}.json").read_text())["rows"]
+            if row["table"] == "A1"
+        }
+        for name in ("quickstart", "quickstart_bfloat16")
+    )
+    assert len(half) == 24
+    for key, row in half.items():
+        assert abs(row["mean"] - whole[key]["mean"]) <= whole[key]["std"]
