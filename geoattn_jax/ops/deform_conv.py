@@ -145,7 +145,8 @@ def _gradients(layout, schedule, residuals, cotangent):
     pixels, b = pixels_of(images, schedule=schedule), cotangent.shape[0]
     # The sum over the batch is left to the end, where devices that divide the batch can take it once. A
     # kernel larger than the images is summed at once, lest it take more memory than they.
-    sums_last = not may_exceed(b * matrices.size, images.size)
+    sums_last = schedule.sums_batch_last or jax.device_count() > 1
+    sums_last = sums_last and not may_exceed(b * matrices.size, images.size)
     taps_axis, to_matrix_terms = (1, "bfon,btnfi->btfoi") if sums_last else (0, "fobn,btnfi->tfoi")
 
     def add_part(start: Int[Array, ""], size: Size, gradients):

@@ -27,6 +27,8 @@ class Schedule(NamedTuple):
       sums_first: whether the gradient in a position sums over channels before it weighs the pixels of a cell.
       reads_rows: whether positions along the axes of an image are read row by row, not pixel by pixel.
       slices_crops: whether crops are cut out to be pooled, image by image, not looked up pixel by pixel.
+      sums_batch_last: whether a kernel's gradient is summed over the batch once, at the end, even where there
+        is one device and nothing to communicate.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
     """
 
@@ -38,6 +40,7 @@ class Schedule(NamedTuple):
     sums_first: bool
     reads_rows: bool
     slices_crops: bool
+    sums_batch_last: bool
     scatters_runs: bool
 
 
@@ -52,6 +55,7 @@ CPU = Schedule(
     sums_first=False,
     reads_rows=False,
     slices_crops=False,
+    sums_batch_last=False,
     scatters_runs=True,
 )
 # The cost of a gather is that of its indices, and single pixels are scattered at once, but longer runs by a
@@ -65,6 +69,7 @@ TPU = Schedule(
     sums_first=True,
     reads_rows=True,
     slices_crops=True,
+    sums_batch_last=True,
     scatters_runs=False,
 )
 # Every step is a launch, so let there be few, of large parts. A guess as yet: compiled, but not run.
@@ -77,6 +82,7 @@ GPU = Schedule(
     sums_first=True,
     reads_rows=False,
     slices_crops=False,
+    sums_batch_last=True,
     scatters_runs=False,
 )
 

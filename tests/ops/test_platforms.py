@@ -58,6 +58,19 @@ def test_every_schedule_computes_the_same(name, schedule, copies, monkeypatch, x
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
 
 
+def test_a_kernels_gradient_is_summed_alike_on_one_device(monkeypatch, x64):
+    operation = OPERATIONS["deform_conv2d"]
+    arguments = on_device(operation.arguments())
+    expected = jax.tree.leaves(compute(operation.fast, arguments))
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+    def fast(**arguments):  # compiled anew
+        return operation.fast(**arguments)
+
+    for ours, other in zip(jax.tree.leaves(compute(fast, arguments)), expected, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
+
+
 def test_crops_are_pooled_alike_where_they_are_sliced(monkeypatch):
     """Values, some of them equal, and how these share the gradient."""
     image = jnp.asarray(np.random.default_rng(0).integers(0, 3, size=(3, 9, 8, 2)), jnp.float32)
