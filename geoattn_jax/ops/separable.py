@@ -104,9 +104,10 @@ def _by_axes(
     """Jaderberg et al. 2015, Eq. 5, whose sum over pixels is one over rows of one over columns."""
     top, left = (None, None) if top_left is None else top_left
     of_rows = _along_first(jnp.moveaxis(image, -1, 0), rows, top, hw[0], padding_mode)
-    samples = _along_first(of_rows.swapaxes(1, 2), columns, left, hw[1], padding_mode).transpose(2, 1, 0)
+    samples = _along_first(of_rows.swapaxes(1, 2), columns, left, hw[1], padding_mode)
     # Not before, lest a row's NaN get into the gradient of every column.
-    return jnp.where(jnp.isnan(rows)[:, None, None] | jnp.isnan(columns)[:, None], jnp.nan, samples)
+    samples = jnp.where(jnp.isnan(columns)[:, None] | jnp.isnan(rows), jnp.nan, samples)
+    return samples.transpose(2, 1, 0)
 
 
 def _along_first(
