@@ -8,17 +8,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.forward_mode import reverse_mode_only
+from geoattn_jax.ops.lookups import rows_of
 from geoattn_jax.ops.placement import divided_alike, reshape
 from geoattn_jax.ops.platforms import by_platform
 from geoattn_jax.ops.sample import check_image
-from geoattn_jax.ops.sizes import as_operand, is_number, surely_less
+from geoattn_jax.ops.sizes import as_operand, surely_less
 
 
 def sample_crop(
@@ -96,18 +95,24 @@ def _max_pool_jvp(crop_hw, window, primals, tangents):
 
 
 def _scheduled_max_pool(crop_hw, window, schedule, image, top_left):
-    slices = schedule.slices_crops and is_number(*crop_hw, *image.shape[1:])
-    return jax.vmap(partial(_pool_slice if slices else _pool_pixels, crop_hw, window))(image, top_left)
+    pool = _pool_rows if schedule.reads_rows else _pool_pixels
+    return jax.vmap(partial(pool, crop_hw, window))(image, top_left)
 
 
-def _pool_slice(
+def _pool_rows(
     crop_hw: tuple[int, int], window: int, image: Float[Array, "h w c"], top_left: Int[Array, "2"]
 ) -> Float[Array, "ho wo c"]:
-    first = (*top_left, jnp.zeros((), top_left.dtype))
-    crop = lax.dynamic_slice(image, first, (*crop_hw, image.shape[-1]))
-    lowest = np.array(-np.inf, image.dtype)
-    blocks = (window, window, 1)
-    return lax.reduce_window(crop, lowest, lax.max, blocks, blocks, "VALID")
+    top, left = top_left
+    of_rows = _pool_first(jnp.moveaxis(image, -1, 0), top, crop_hw[0], window)
+    return _pool_first(of_rows.swapaxes(1, 2), left, crop_hw[1], window).transpose(2, 1, 0)
+
+
+def _pool_first(
+    planes: Float[Array, "c n m"], start: Int[Array, ""], length: int, window: int
+) -> Float[Array, "c k m"]:
+    """The maxima of every `window` rows of each plane, from `start` on."""
+    steps, blocks = (jnp.arange(count, dtype=start.dtype) for count in (window, length // window))
+    return jnp.max(rows_of(planes, start + window * blocks + steps[:, None], planes.dtype), axis=0)
 
 
 def _pool_pixels(

@@ -6,7 +6,9 @@ are added to one by one, or at once in a packed row.
 """
 
 from collections.abc import Callable
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
@@ -130,3 +132,38 @@ def _in_image(
     if top_left is None:
         return y, x
     return y + top_left[0].astype(y.dtype), x + top_left[1].astype(x.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def rows_of(
+    planes: Float[Array, "c n m"], rows: Int[Array, "s k"], dtype: DTypeLike
+) -> Float[Array, "s c k m"]:
+    """Rows of every plane, several series of them by one gather.
+
+    Their gradients are added up by one scatter in `dtype`, and only then narrowed to that of the planes.
+    """
+    c, n, m = planes.shape
+    found = planes.reshape(c * n, m).at[_in_a_row(planes, rows)].get(mode="promise_in_bounds")
+    return found.reshape(rows.shape[0], c, rows.shape[1], m).astype(dtype)
+
+
+def _rows_with_residuals(planes, rows, dtype):
+    return rows_of(planes, rows, dtype), (planes, rows)
+
+
+def _rows_backward(dtype, residuals, cotangent):
+    planes, rows = residuals
+    c, n, m = planes.shape
+    total = jnp.zeros_like(planes, dtype, (c * n, m))
+    total = total.at[_in_a_row(planes, rows)].add(cotangent.reshape(-1, m), mode="promise_in_bounds")
+    return total.reshape(planes.shape).astype(planes.dtype), None
+
+
+rows_of.defvjp(_rows_with_residuals, _rows_backward)
+
+
+def _in_a_row(planes: Float[Array, "c n m"], rows: Int[Array, "s k"]) -> Int[Array, " sck"]:
+    """Where rows lie in a row of those of all planes."""
+    c, n, _ = planes.shape
+    first = jnp.arange(c, dtype=rows.dtype)[:, None] * as_operand(n, rows.dtype)
+    return (first + rows[:, None]).reshape(-1)

@@ -25,8 +25,8 @@ class Schedule(NamedTuple):
       takes_cells: whether the four pixels of a cell are looked up by one index, where that fills vectors, and
         added to likewise, see `lookups`.
       sums_first: whether the gradient in a position sums over channels before it weighs the pixels of a cell.
-      reads_rows: whether positions along the axes of an image are read row by row, not pixel by pixel.
-      slices_crops: whether crops are cut out to be pooled, image by image, not looked up pixel by pixel.
+      reads_rows: whether what lies along the axes of an image, positions or a crop, is read row by row, not
+        pixel by pixel.
       sums_batch_last: whether a kernel's gradient is summed over the batch once, at the end, even where there
         is one device and nothing to communicate.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
@@ -39,7 +39,6 @@ class Schedule(NamedTuple):
     takes_cells: bool
     sums_first: bool
     reads_rows: bool
-    slices_crops: bool
     sums_batch_last: bool
     scatters_runs: bool
 
@@ -54,7 +53,6 @@ CPU = Schedule(
     takes_cells=False,
     sums_first=False,
     reads_rows=False,
-    slices_crops=False,
     sums_batch_last=False,
     scatters_runs=True,
 )
@@ -68,7 +66,6 @@ TPU = Schedule(
     takes_cells=True,
     sums_first=True,
     reads_rows=True,
-    slices_crops=True,
     sums_batch_last=True,
     scatters_runs=False,
 )
@@ -81,7 +78,6 @@ GPU = Schedule(
     takes_cells=False,
     sums_first=True,
     reads_rows=False,
-    slices_crops=False,
     sums_batch_last=True,
     scatters_runs=False,
 )

@@ -8,17 +8,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.interpolation import neighbours_of
+from geoattn_jax.ops.lookups import rows_of
 from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.sizes import Size, as_operand, surely_less
+from geoattn_jax.ops.sizes import Size, surely_less
 
 
 def separable_sample(
@@ -118,36 +118,14 @@ def _along_first(
     padding_mode: PaddingMode,
 ) -> Float[Array, "c k m"]:
     """Reads rows of every plane: both neighbours of all of them by one gather, for one scatter backward."""
-    c, n, m = planes.shape
     axis = neighbours_of(coordinate, size, padding_mode)
-    pixels = jnp.stack(axis.pixels)[:, None]
+    pixels = jnp.stack(axis.pixels)
     if start is not None:
         pixels += start.astype(pixels.dtype)
-    first = jnp.arange(c, dtype=pixels.dtype)[:, None] * as_operand(n, pixels.dtype)
-    index = (first + pixels).reshape(-1)
     dtype = wide_dtype(planes, coordinate)
-    neighbours = _lookup(planes.reshape(c * n, m), index, dtype).reshape(2, c, coordinate.shape[0], m)
+    neighbours = rows_of(planes, pixels, dtype)
     first, second = (
         weight.astype(dtype)[:, None] * jnp.where(reads[:, None], neighbour, 0)
         for weight, reads, neighbour in zip(axis.weights, axis.reads, neighbours, strict=True)
     )
     return first + second
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _lookup(rows: Float[Array, "n m"], index: Int[Array, " k"], dtype: DTypeLike) -> Float[Array, "k m"]:
-    """Some of the rows, in a wide dtype; in which their gradients are added, too, and only then narrowed."""
-    return rows.at[index].get(mode="promise_in_bounds").astype(dtype)
-
-
-def _lookup_with_residuals(rows, index, dtype):
-    return _lookup(rows, index, dtype), (rows, index)
-
-
-def _lookup_backward(dtype, residuals, cotangent):
-    rows, index = residuals
-    total = jnp.zeros_like(rows, dtype).at[index].add(cotangent, mode="promise_in_bounds")
-    return total.astype(rows.dtype), None
-
-
-_lookup.defvjp(_lookup_with_residuals, _lookup_backward)

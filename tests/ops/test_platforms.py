@@ -71,7 +71,7 @@ def test_a_kernels_gradient_is_summed_alike_on_one_device(monkeypatch, x64):
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9)
 
 
-def test_crops_are_pooled_alike_where_they_are_sliced(monkeypatch):
+def test_crops_are_pooled_alike_by_rows_as_on_a_tpu(monkeypatch):
     """Values, some of them equal, and how these share the gradient."""
     image = jnp.asarray(np.random.default_rng(0).integers(0, 3, size=(3, 9, 8, 2)), jnp.float32)
     top_left = jnp.array([[0, 0], [2, 1], [3, 2]])
