@@ -28,6 +28,14 @@ def x64():
 
 
 @pytest.fixture
+def compiled_quickly():
+    """For tests in which compiling takes longer than running: XLA optimizes little."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
 def unchecked():
     """Turns jaxtyping's checks off, so that a test sees the error that a user would see."""
     jaxtyping.config.update("jaxtyping_disable", True)

@@ -4,7 +4,6 @@ import json
 import os
 import threading
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,13 +13,10 @@ from geoattn_jax.bench.suite import Case, Contender
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
+def _quick(monkeypatch, compiled_quickly):
     monkeypatch.setattr("geoattn_jax.runtime.tune_cpu", lambda *, allocator: None)
     monkeypatch.setattr(machine, "copy_bandwidth", lambda: 1e10)
     monkeypatch.setattr(timing, "MINIMUM_SECONDS", 0.0)
-    jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longer than running
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def run(tmp_path, *arguments):

@@ -21,6 +21,8 @@ from geoattn_jax.models.stn_lenet import Localizer, STNLeNet
 from geoattn_jax.models.vgg import VGGF
 from geoattn_jax.models.video_classifier import VideoClassifier
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 small = partial(SmallCNN, ((4,), (4,)), 8)
 
 

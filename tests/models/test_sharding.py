@@ -21,7 +21,7 @@ from geoattn_jax.models.stn_lenet import Localizer, STNLeNet
 from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
 from geoattn_jax.models.video_classifier import VideoClassifier
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
 small = partial(SmallCNN, ((4,), (4,)), 8)
 
 
