@@ -10,6 +10,7 @@ from pathlib import Path
 from geoattn_jax import runtime
 from geoattn_jax.bench import machine, records, report
 from geoattn_jax.bench.compiled import command
+from geoattn_jax.bench.compiled.report import chapter
 from geoattn_jax.bench.suite import SUITES, chosen, load
 from geoattn_jax.files import write_text
 
@@ -135,7 +136,7 @@ def write_report(results: Path, out: Path) -> None:
     timed = {name: record for name, record in files.items() if record["suite"] != command.NAME}
     compiled = {name: record for name, record in files.items() if record["suite"] == command.NAME}
     suites = {record["suite"]: load(record["suite"]) for record in timed.values()}
-    text = "\n".join([report.benchmarks(timed, suites), *command.sections(compiled)])
+    text = "\n".join([report.benchmarks(timed, suites), *filter(None, [chapter(compiled)])])
     write_text(out, text)
     _log.info("wrote %s", out)
 

@@ -6,7 +6,6 @@ import logging
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +81,3 @@ def run(options: argparse.Namespace) -> None:
     else:
         records.write(out, record)
         _log.info("wrote %s", out)
-
-
-def sections(files: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """The sections of BENCHMARKS.md on these records."""
-    for name, record in sorted(files.items()):
-        yield report.section(name, record)

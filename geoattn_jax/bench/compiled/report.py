@@ -7,42 +7,53 @@ from typing import Any
 from geoattn_jax.bench.report import commit_words, number, table
 
 METHOD = """\
-**Compiled, not run**: nothing in this section was timed, and no such device was there. XLA compiled each
-program for it, and its output was read.
-{platform}
+## Compiled, not run
+
+Nothing below was timed, and no such device was there. XLA compiled each program for it, and its output was
+read.
+
+- *Cycles*, in millions, are the TPU compiler's **estimate** for a device, loops multiplied by their trips. It
+  estimates no gather, no scatter, no copy that overlaps with computation and no collective. The compiler for
+  GPUs estimates no time; there *launches* are the instructions that run one after another, about the number
+  of kernels, multiplied likewise.
 - *GFLOP* are those of matrix products and convolutions as the program is written, over all devices. *MiB
   moved* is what the compiled program's instructions read and write on a device, from their shapes. Both are
   counted here, loops multiplied by their trips.
-- *Indices* of gathers and scatters, in millions, loops multiplied likewise. A loop that goes *index by
+- *Gathered* and *scattered* are their indices, in millions, multiplied likewise. A loop that goes *index by
   index* is what a compiler makes of a scatter or gather that the device cannot do at once.
 - *Temporary* and *argument* memory, of a device, are the compiler's own numbers.
 - Images and kernels are of the dtype given, positions always float32. *forward+backward* is that of the
-  kernels' timings; a *training step* is the training loop's own, its batch split over the devices."""
-
-_CYCLES = """
-- *Cycles*, in millions, are the compiler's **estimate** for a device, loops multiplied by their trips. It
-  estimates no gather, no scatter, no copy that overlaps with computation and no collective."""
-_LAUNCHES = """
-- *Launches* are the instructions that run one after another, about the number of kernels, loops multiplied
-  by their trips. This compiler estimates no time."""
+  kernels' timings; a *training step* is the training loop's own, its batch split over the devices.
+"""
 
 _MIB, _MILLION = 2**20, 1e6
 
 
-def section(file_name: str, record: dict[str, Any]) -> str:
-    """A record's section."""
+def chapter(files: Mapping[str, dict[str, Any]]) -> str:
+    """What all records have in common, and a section on each; "" without any.
+
+    Args:
+      files: the records by file name.
+    """
+    if not files:
+        return ""
+    workloads: dict[str, str] = {}
+    for record in files.values():
+        workloads |= record["workloads"]
+    whats = "\n".join(f"- **{name}**: {what}" for name, what in workloads.items())
+    sections = [_section(name, record) for name, record in sorted(files.items())]
+    return "\n".join([METHOD, whats + "\n", *sections])
+
+
+def _section(file_name: str, record: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
-    workloads = "\n".join(f"- **{name}**: {what}" for name, what in record["workloads"].items())
     loops = loops_table(record)
     parts = [
-        f"## Compiled, not run: {record['device']}, {record['topology']}",
+        f"### {record['device']}, {record['topology']}",
         f"`{record['command']}` on {record['date']} (`{file_name}`).\n"
         f"Versions: {versions}; {commit_words(record)}.",
-        METHOD.format(platform=_CYCLES if record["platform"] == "tpu" else _LAUNCHES),
-        workloads,
-        "### What the programs do",
         costs_table(record).rstrip(),
-        *(["### Loops", loops.rstrip()] if loops else []),
+        *(["Loops:", loops.rstrip()] if loops else []),
     ]
     return "\n\n".join(parts) + "\n"
 

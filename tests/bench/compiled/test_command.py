@@ -66,14 +66,19 @@ def cells(table):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[::2]]
 
 
-def test_a_section_says_that_nothing_was_run():
-    text = report.section("compile-tpu.json", record(row()))
-    assert text.startswith("## Compiled, not run: TPU v5 lite, v5e:2x2\n")
-    assert "(`compile-tpu.json`)" in text
-    assert "libtpu 0.0.50; commit 0123456789." in text
+def test_the_chapter_says_that_nothing_was_run():
+    looping = record(row(loops=[loop()])) | {"device": "TPU v4"}
+    text = report.chapter({"compile-tpu.json": record(row()), "compile-v4.json": looping})
+    assert text.startswith("## Compiled, not run\n")
+    first, second = text.split("\n### ")[1:]
+    assert first.startswith("TPU v5 lite, v5e:2x2\n")
+    assert second.startswith("TPU v4, v5e:2x2\n")
+    assert "(`compile-tpu.json`)" in first
+    assert "libtpu 0.0.50; commit 0123456789." in first
     assert "**estimate**" in text
-    assert "- **W**: a thing" in text
-    assert "### Loops" not in text
+    assert text.count("- **W**: a thing") == 1
+    assert ("Loops:" in first, "Loops:" in second) == (False, True)
+    assert report.chapter({}) == ""
 
 
 def test_costs_have_units():
@@ -112,7 +117,7 @@ def test_equal_loops_share_a_row():
     ]
 
 
-def test_the_section_comes_after_the_timings(tmp_path):
+def test_the_chapter_comes_after_the_timings(tmp_path):
     records.write(tmp_path / "compile-tpu.json", record(row()))
     write_report(tmp_path, tmp_path / "out.md")
     text = (tmp_path / "out.md").read_text()
