@@ -2,7 +2,8 @@
 
 A cell's four pixels are looked up one by one, in a row of all pixels; or at once, as a patch of the image, or
 as one pixel of a *packed* row, in which each is followed by those right of it, below it, and below that. They
-are added to one by one, or at once in a packed row.
+are added to one by one, or at once in a packed row. What lies along the axes of an image is looked up, and
+added to, by whole rows of a channel.
 """
 
 from collections.abc import Callable
