@@ -24,6 +24,7 @@ _FREE = (
     "add-dependency", "after-all", "bitcast", "call", "conditional", "constant", "domain",
     "get-tuple-element", "opt-barrier", "parameter", "partition-id", "replica-id", "tuple", "while",
 )  # fmt: skip
+_NO_ESTIMATE = 2**63 - 1  # of what runs on a SparseCore
 _ESTIMATE = re.compile(r'"estimated_cycles":"(\d+)"')
 
 
@@ -74,7 +75,10 @@ def costs(program: Program) -> Costs:
         if step.instruction.opcode == "while"
     ]
     estimates = [
-        int(number) * step.times for step in run for number in _ESTIMATE.findall(step.instruction.attributes)
+        int(number) * step.times
+        for step in run
+        for number in _ESTIMATE.findall(step.instruction.attributes)
+        if int(number) != _NO_ESTIMATE
     ]
     indices, collectives = Counter(), Counter()
     for step in run:
@@ -123,7 +127,7 @@ def _executed(frame: Frame, times: int) -> Iterator[Step]:
             yield from _executed(loop.body, turns)
         elif instruction.opcode == "call":
             yield from _executed(frame.inner(instruction), times)
-        elif instruction.opcode in ("async-start", "conditional"):
+        elif instruction.opcode in ("async-start", "call-start", "conditional"):
             for computation in frame.program.called(instruction):
                 yield from _executed(Frame(frame.program, computation), times)
 

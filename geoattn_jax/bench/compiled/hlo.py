@@ -139,7 +139,7 @@ def itemsize(dtype: str) -> int:
 def _computation(name: str, lines: Iterator[str]) -> Computation:
     instructions, root = {}, None
     for line in lines:
-        if line.strip() == "}":
+        if line.strip().startswith("}"):  # behind it may be the thread that runs it
             break
         found = _INSTRUCTION.match(line.strip())
         if found is None:

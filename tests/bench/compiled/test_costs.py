@@ -60,6 +60,29 @@ ENTRY %main (image: f32[6,5], rows: s32[7,2], values: f32[7]) -> f32[6,5] {{
 """
 
 
+ON_A_SPARSECORE = f"""\
+%gathering (image: f32[6,5], rows: s32[7,2]) -> f32[7] {{
+  %image = f32[6,5] parameter(0)
+  %rows = s32[7,2] parameter(1)
+  ROOT %g = f32[7] gather(%image, %rows), index_vector_dim=1, {CYCLES(2**63 - 1)}
+}}, execution_thread="sparsecore"
+
+ENTRY %main (image: f32[6,5], rows: s32[7,2]) -> f32[7] {{
+  %image = f32[6,5] parameter(0)
+  %rows = s32[7,2] parameter(1)
+  %start = ((), (), (s32[1])) call-start(), async_execution_thread="sparsecore", to_apply=%gathering
+  %update = ((f32[6,5], s32[7,2]), f32[7]) call-update(%start, %image, %rows)
+  %done = f32[7] call-done(%update)
+  ROOT %twice = f32[7] add(%done, %done), {CYCLES(30)}
+}}
+"""
+
+
+def test_what_runs_on_a_sparsecore_counts():
+    found = costs(hlo.parse(ON_A_SPARSECORE))
+    assert (found.gathered, found.cycles) == (7, 30)
+
+
 def test_loops_multiply_everything():
     found = costs(hlo.parse(TEXT))
     assert found.cycles == 30 + 4 * 100
