@@ -16,6 +16,7 @@ from geoattn_jax.ops.separable import separable_sample
 
 IMAGE_HW, CROP_HW = (9, 11), (6, 7)
 TOP_LEFT = jnp.array([[0, 0], [3, 4]])  # the image's first and last windows
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 both_modes = pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 
 

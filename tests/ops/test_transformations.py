@@ -11,6 +11,7 @@ from inputs import OPERATIONS, PER_IMAGE, assert_close, compute, cotangent_of, l
 from geoattn_jax import bilinear_sample
 from geoattn_jax.ops.crop import sample_crop
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
