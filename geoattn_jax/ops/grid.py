@@ -151,10 +151,13 @@ def _pixels_from_centre(
     size: Size, other_size: Size, align_corners: bool, dtype: DTypeLike
 ) -> Float[Array, " size"]:
     """A row of pixels' normalized coordinates, in pixels of another row; a single pixel is at 0."""
-    # Of numbers they are computed in float64, whatever the dtype.
-    index = np.arange(size) if is_number(size, other_size) else jnp.arange(size, dtype=dtype)
-    centres = (2 * index + 1 - as_operand(size, dtype)) * _pixels_per_unit(other_size, align_corners, dtype)
-    return jnp.asarray(centres / as_operand(larger(size - align_corners, 1), dtype), dtype)
+    units, length = _pixels_per_unit(other_size, align_corners, dtype), larger(size - align_corners, 1)
+    if is_number(size, other_size):  # in float64, whatever the dtype
+        return jnp.asarray((2 * np.arange(size) + 1 - size) * units / length, dtype)
+    # The quotient of two numbers, which is exact for the identity: XLA may divide a row by a number as it
+    # multiplies by the number's reciprocal.
+    steps = 2 * jnp.arange(size, dtype=dtype) + 1 - as_operand(size, dtype)
+    return steps * jnp.asarray(units / as_operand(length, dtype), dtype)
 
 
 def _centre(shift: Float[Array, " *s"], size: Size, align_corners: bool) -> Float[Array, " *s"]:
