@@ -13,9 +13,9 @@ Nothing below was timed, and no such device was there. XLA compiled each program
 read.
 
 - *Cycles*, in millions, are the TPU compiler's **estimate** for a device, loops multiplied by their trips. It
-  estimates no gather, no scatter, no copy that overlaps with computation and no collective. The compiler for
-  GPUs estimates no time; there *launches* are the instructions that run one after another, about the number
-  of kernels, multiplied likewise.
+  estimates no gather, no scatter, nothing that runs on a SparseCore (v5p, v6e), no copy that overlaps with
+  computation and no collective. The compiler for GPUs estimates no time; there *launches* are the
+  instructions that run one after another, about the number of kernels, multiplied likewise.
 - *GFLOP* are those of matrix products and convolutions as the program is written, over all devices. *MiB
   moved* is what the compiled program's instructions read and write on a device, from their shapes. Both are
   counted here, loops multiplied by their trips.
