@@ -43,7 +43,7 @@ def sample_crop(
     Raises: ValueError if ranks, dtypes or batch sizes disagree, or the window is larger than the image.
     """
     image, top_left, coords = jnp.asarray(image), jnp.asarray(top_left), jnp.asarray(coords)
-    _check("sample_crop", image, top_left, crop_hw)
+    check_window("sample_crop", image, top_left, crop_hw)
     check_array("sample_crop", "coords", coords, "b *s 2")
     image, coords = reverse_mode_only(
         "sample_crop", (image, coords), instead="geoattn_jax.ops.reference.bilinear_sample of the window"
@@ -72,7 +72,7 @@ def max_pool_crop(
       than a block.
     """
     image, top_left = jnp.asarray(image), jnp.asarray(top_left)
-    _check("max_pool_crop", image, top_left, crop_hw)
+    check_window("max_pool_crop", image, top_left, crop_hw)
     if not 1 <= window <= min(crop_hw):
         raise ValueError(
             f"max_pool_crop: window must be from 1 to the shorter side of crop_hw={crop_hw}, got {window}"
@@ -133,7 +133,11 @@ def _pool_pixels(
     return maxima
 
 
-def _check(function: str, image: jax.Array, top_left: jax.Array, crop_hw: tuple[int, int]) -> None:
+def check_window(function: str, image: jax.Array, top_left: jax.Array, crop_hw: tuple[int, int]) -> None:
+    """Checks images and a window of each.
+
+    Raises: ValueError naming what came and what was expected.
+    """
     check_image(function, image)
     check_shape(
         function, "top_left", top_left, (image.shape[0], 2), because="((y, x) of each image's window)",

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.cells import sample
+from geoattn_jax.ops.checks import check_array, check_shape
+from geoattn_jax.ops.crop import check_window
 from geoattn_jax.ops.forward_mode import reverse_mode_only
 from geoattn_jax.ops.interpolation import neighbours_of
 from geoattn_jax.ops.lookups import rows_of
@@ -18,6 +20,7 @@ from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
+from geoattn_jax.ops.sample import check_image
 from geoattn_jax.ops.sizes import Size, surely_less
 
 
@@ -42,13 +45,27 @@ def separable_sample(
         `sample_crop`; None for the whole image.
 
     Returns: the samples, in image's dtype.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or the window is larger than the image;
+      TypeError under forward-mode differentiation.
     """
-    differentiated = tuple(map(jnp.asarray, (image, rows, columns)))
+    image, rows, columns = map(jnp.asarray, (image, rows, columns))
+    check_image("separable_sample", image)
+    hw = crop_hw or (image.shape[1], image.shape[2])
+    if top_left is not None:
+        top_left = jnp.asarray(top_left)
+        check_window("separable_sample", image, top_left, hw)
+    for name, axis in (("rows", rows), ("columns", columns)):
+        own = "give every image of the batch its own, by a theta for each image"
+        check_array("separable_sample", name, axis, "b n", own)
+        check_shape(
+            "separable_sample", name, axis, (image.shape[0], axis.shape[1]),
+            because=f"({name} of each image of shape {image.shape})", remedy=own,
+        )  # fmt: skip
     image, rows, columns = reverse_mode_only(
-        "separable_sample", differentiated, instead="geoattn_jax.ops.reference.bilinear_sample"
+        "separable_sample", (image, rows, columns), instead="geoattn_jax.ops.reference.bilinear_sample"
     )
     arguments = varying_alike(divided_alike((image, rows, columns, top_left)))
-    return _sample(*arguments, padding_mode, crop_hw or image.shape[1:3])
+    return _sample(*arguments, padding_mode, hw)
 
 
 def _forward(image, rows, columns, top_left, padding_mode, hw):
@@ -83,7 +100,7 @@ def _scheduled(
     columns: Float[Array, "b wo"],
     top_left: Int[Array, "b 2"] | None,
 ) -> Float[Array, "b ho wo c"]:
-    b, height, width, channels = (rows.shape[0], rows.shape[1], columns.shape[1], image.shape[-1])
+    (b, height), width, channels = rows.shape, columns.shape[1], image.shape[-1]
     if schedule.reads_rows and surely_less(2 * channels * (height + width), height * width):  # fewer indices
         one = partial(_by_axes, padding_mode=padding_mode, hw=hw)
         return jax.vmap(one)(image, rows, columns, top_left).astype(image.dtype)

@@ -141,6 +141,26 @@ def test_the_grid_along_the_axes_is_that_of_an_affine_theta(align_corners):
     np.testing.assert_array_equal(pairs(*axis_aligned_grid(theta, **how)), affine_grid(theta, **how))
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"image": jnp.ones((*IMAGE_HW, 3))}, "image must have axes"),
+        ({"rows": jnp.ones((3, 4))}, r"rows must have shape \(2, 4\)"),
+        ({"columns": jnp.ones(5)}, "columns must have axes"),
+        ({"columns": jnp.ones((2, 5), jnp.int32)}, "columns must be"),
+        ({"top_left": jnp.zeros((3, 2), jnp.int32)}, r"top_left must have shape \(2, 2\)"),
+        ({"top_left": jnp.zeros((2, 2))}, "top_left must hold whole numbers"),
+        ({"crop_hw": (10, 7)}, "crop_hw must fit into the image"),
+    ],
+)
+def test_wrong_arguments_are_named(changed, said):
+    arguments = {"image": jnp.ones((2, *IMAGE_HW, 3)), "rows": jnp.ones((2, 4)), "columns": jnp.ones((2, 5))}
+    window = {"top_left": TOP_LEFT, "crop_hw": CROP_HW}
+    with pytest.raises(ValueError, match=rf"^separable_sample: {said}"):
+        separable_sample(**(arguments | window | changed))
+
+
 def test_forward_mode_names_the_way_that_works_instead():
     arguments = jnp.ones((2, *IMAGE_HW, 3)), jnp.ones((2, 4)), jnp.ones((2, 5))
     with pytest.raises(TypeError, match=r"^separable_sample: .*reference\.bilinear_sample"):
