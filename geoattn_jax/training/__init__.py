@@ -7,7 +7,6 @@ from geoattn_jax.training.metrics import read_last_metrics, read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
 from geoattn_jax.training.rows import StoredRows, stored_rows
-from geoattn_jax.training.sub_batches import in_sub_batches
 from geoattn_jax.training.workdir import WorkdirError, open_workdir, read_config
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Trained",
     "WorkdirError",
     "cached_arrays",
-    "in_sub_batches",
     "load_trained",
     "open_workdir",
     "read_array",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from geoattn_jax.files import replacing
+from geoattn_jax.training.processes import first_does, first_says
 from geoattn_jax.training.workdir import WorkdirError
 
 
@@ -19,17 +20,21 @@ def cached_arrays(path: Path, compute: Callable[[], Mapping[str, np.ndarray]]) -
 
     Args:
       path: the file, `NAME.npz`; its folder is created.
-      compute: gives named arrays; called only if the file is missing.
+      compute: gives named arrays; called only if the file is missing, by several processes in all of them.
 
     Returns: the arrays, in both cases as the file has them.
     Raises: WorkdirError if the file is damaged.
     """
-    if not path.exists():
+    if not first_says(path.exists):
         arrays = {name: np.asarray(array) for name, array in compute().items()}
-        with replacing(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        first_does(lambda: _write(path, arrays), None)
     with opened_archive(path) as archive:
         return dict(archive)  # reading a whole array verifies its checksum
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_array(path: Path, name: str) -> np.ndarray:

@@ -72,11 +72,11 @@ class Checkpoints:
         """The newest checkpoint's step, None if there is none."""
         if not self._folder.is_dir():
             return None
-        with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
+        with _manager(self._folder, _options()) as manager:
             return manager.latest_step()
 
     def restore(self, like: Callable[[int], TrainState]) -> Restored | None:
-        """Reads the newest checkpoint, on the first device; None if there is none. Writes nothing.
+        """Reads the newest checkpoint, on this process's first device; None if there is none. Writes nothing.
 
         Args:
           like: the shapes of the state after a number of steps.
@@ -86,7 +86,7 @@ class Checkpoints:
         step = self.latest_step()
         if step is None:
             return None
-        with _manager(self._folder, ocp.CheckpointManagerOptions(create=False)) as manager:
+        with _manager(self._folder, _options()) as manager:
             record = self._read(manager, step, record=ocp.args.JsonRestore())["record"]
             if record.get("identity") != self._identity:
                 raise WorkdirError(
@@ -103,10 +103,10 @@ class Checkpoints:
         return Restored(state, record.get("lines"))
 
     def save(self, state: TrainState, *, lines: int) -> None:
-        """Writes a checkpoint; when this returns it is on disk.
+        """Writes a checkpoint; when this returns it is on disk. Of several processes the first does.
 
         Args:
-          state: of training.
+          state: of training, on one device.
           lines: how many lines of metrics have been written.
 
         Raises: DiskFullError if there is no space left for it; those before it are as they were.
@@ -127,13 +127,15 @@ class Checkpoints:
         if self._manager is None:
             self._manager = ocp.CheckpointManager(
                 self._folder,
-                options=ocp.CheckpointManagerOptions(
+                options=_options(
                     preservation_policy=ocp.checkpoint_managers.LatestN(KEPT),
                     # The state's memory is used again by the next step, so nothing may still be reading it.
                     enable_async_checkpointing=False,
                     cleanup_tmp_directories=True,
                 ),
             )
+        if jax.process_count() > 1:
+            state = jax.tree.map(np.asarray, state)  # orbax takes JAX's arrays for parts of larger ones there
         self._manager.save(
             int(state.step),
             args=ocp.args.Composite(
@@ -168,6 +170,17 @@ class Checkpoints:
             f"checkpoint {folder} is damaged, or does not fit this program ({why}); "
             f"delete that folder to resume from the checkpoint before it, or use another workdir"
         )
+
+
+def _options(**options: Any) -> ocp.CheckpointManagerOptions:
+    """For a process that need not wait for others: the whole state lies on its own devices."""
+    if jax.process_count() == 1:
+        return ocp.CheckpointManagerOptions(create=bool(options), **options)
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process_{this}"
+    )
+    return ocp.CheckpointManagerOptions(create=False, multiprocessing_options=alone, **options)
 
 
 @contextlib.contextmanager

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ import numpy as np
 from geoattn_jax.training.checkpoint import Checkpoints, Every, Timetable
 from geoattn_jax.training.checks import check_whole
 from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
-from geoattn_jax.training.parallel import PARALLELISMS, Parallelism, check_batch
+from geoattn_jax.training.division import Division, Portion, count_examples, divide, read_portion
+from geoattn_jax.training.parallel import PARALLELISMS, Parallelism
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
+from geoattn_jax.training.processes import devices_at_work, first_does, is_alone, is_first
 from geoattn_jax.training.reporting import Reporter
-from geoattn_jax.training.step import TrainState, check_loss, initial_opt_state
+from geoattn_jax.training.step import StepFunctions, TrainState, check_loss, initial_opt_state
 from geoattn_jax.training.workdir import WorkdirError
 
 
@@ -70,7 +73,7 @@ def train(
       labels: the rule that labels parameters by their path.
       directory: where to write; None keeps everything in memory.
       parallel: "jit" or "pmap" (see `parallel.py`).
-      devices: what to train on; all local devices by default.
+      devices: what to train on, those of all processes; by default all there are.
       log_every: a line of metrics is written after every so many steps of a phase and after its last.
       checkpoint_every: likewise for checkpoints, see `Timetable`.
       tensorboard: whether to write TensorBoard's files as well (needs the extra `tensorboard`).
@@ -87,11 +90,13 @@ def train(
     check_whole("train", "seed", seed, minimum=0, maximum=2**32 - 1)
     check_whole("train", "log_every", log_every, minimum=1)
     timetable = Timetable(checkpoint_every)
-    devices = tuple(devices or jax.local_devices())
+    if parallel == "pmap" and not is_alone():
+        raise ValueError("train: parallel='pmap' is for one process, got several; take parallel='jit'")
+    devices = tuple(devices or devices_at_work())
     labelled = label_parameters(params, labels)
     initial = _initial_state(params, model_state)
     parallelism = PARALLELISMS[parallel](devices)
-    _check(phases, initial, labelled, parallelism, seed=seed, devices=len(devices))
+    divisions = _checked(phases, initial, labelled, parallelism, seed=seed)
 
     with contextlib.ExitStack() as stack:
         state, checkpoints = initial, None
@@ -104,15 +109,20 @@ def train(
             state, lines = restored or (initial, 0)
         done = int(state.step)
         reporter = Reporter(
-            log_every=log_every, folder=folder, step=done, lines=lines, tensorboard=tensorboard
+            log_every=log_every,
+            folder=folder if is_first() else None,
+            step=done,
+            lines=lines,
+            tensorboard=tensorboard,
+            shows=is_first(),
         )
         stack.callback(reporter.close)
-        run = _Run(labelled, seed, parallelism, reporter, checkpoints, timetable)
+        run = _Run(labelled, seed, parallelism, divisions, reporter, checkpoints, timetable)
         state = parallelism.place(state)
         for start, phase in starts(phases):
             if done < start + phase.steps:
                 state = run.phase(phase, state, start=start, done=max(done - start, 0))
-    return _trained(parallelism.single(state), devices[0])
+    return _trained(parallelism.single(state))
 
 
 def load_trained(
@@ -140,7 +150,7 @@ def load_trained(
     )
     if restored is None:
         raise WorkdirError(f"{folder} has no checkpoint yet; train first")
-    return _trained(restored.state, jax.local_devices()[0])
+    return _trained(restored.state)
 
 
 def trained_steps(directory: str | os.PathLike) -> int:
@@ -158,8 +168,8 @@ def _checkpoints(folder: Path, phases: Sequence[Phase], seed: int) -> Checkpoint
     return Checkpoints(folder / "checkpoints", identity)
 
 
-def _trained(state: TrainState, device: jax.Device) -> Trained:
-    params, model_state = jax.device_put((state.params, state.model_state), device)
+def _trained(state: TrainState) -> Trained:
+    params, model_state = jax.device_put((state.params, state.model_state), jax.local_devices()[0])
     return Trained(params, model_state, int(state.step))
 
 
@@ -170,6 +180,7 @@ class _Run:
     labels: Labels
     seed: int
     parallelism: Parallelism
+    divisions: Mapping[str, Division]
     reporter: Reporter
     checkpoints: Checkpoints | None
     timetable: Timetable
@@ -183,11 +194,14 @@ class _Run:
         if done == 0:
             opt_state = initial_opt_state(phase, self.labels, self.parallelism.single(state.params))
             state = state._replace(opt_state=self.parallelism.place(opt_state))
-        step = self.parallelism.compile(phase, self.labels, seed=self.seed)
+        division, axis_name = self.divisions[phase.name], self.parallelism.axis_name
+        update = self.parallelism.compile(
+            StepFunctions(phase, self.labels, self.seed, division, axis_name)
+        )
+        portions = self._portions(phase, division, done=done)
         unread = None
         for phase_step in range(done + 1, phase.steps + 1):
-            batch = self.parallelism.place_batch(phase, phase.batch(self.seed, phase_step - 1))
-            state, metrics = step(state, batch)
+            state, metrics = update(state, itertools.islice(portions, division.portions))
             # The metrics are read one step late, so that the devices always have the next step to work on.
             if unread is not None:
                 self._report(phase, start, *unread)
@@ -203,6 +217,18 @@ class _Run:
                 if saves:
                     self._save(phase, single)
         return state
+
+    def _portions(self, phase: Phase, division: Division, *, done: int) -> Iterator[Portion]:
+        """Those of all batches that are left, placed."""
+
+        def read(number: int) -> Portion:
+            step, portion = divmod(number, division.portions)
+            own = read_portion(
+                phase, division, self.parallelism.devices, seed=self.seed, step=step, portion=portion
+            )
+            return self.parallelism.place_portion(phase, Portion(*own))
+
+        return map(read, range(done * division.portions, phase.steps * division.portions))
 
     def _report(
         self,
@@ -229,7 +255,7 @@ class _Run:
                     f"{jax.tree_util.keystr(path[1:])} is not finite, though the loss was; clip the gradients"
                 )
         if self.checkpoints is not None:
-            self.checkpoints.save(state, lines=self.reporter.sync())
+            first_does(lambda: self.checkpoints.save(state, lines=self.reporter.sync()), None)
 
 
 def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, Any]:
@@ -238,25 +264,30 @@ def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, 
     return phase.evaluate(state.params, state.model_state)
 
 
-def _check(
-    phases: Sequence[Phase],
-    initial: TrainState,
-    labels: Labels,
-    parallelism: Parallelism,
-    *,
-    seed: int,
-    devices: int,
-) -> None:
-    """Checks all phases before any work is done."""
+def _checked(
+    phases: Sequence[Phase], initial: TrainState, labels: Labels, parallelism: Parallelism, *, seed: int
+) -> dict[str, Division]:
+    """Checks all phases before any work is done; returns how their batches are divided, by name."""
     names = [phase.name for phase in phases]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if not names or repeated:
         raise ValueError(f"train: phases must be at least one, with different names; got {names}")
     check_labels(phases, labels)
+    divisions = {}
     for phase in phases:
-        batch = phase.batch(seed, 0)
-        check_batch(phase, batch, devices=devices)
-        check_loss(phase, initial.params, initial.model_state, batch, axis_name=parallelism.axis_name)
+        one = phase.batch(seed, 0) if phase.batch_size is None else phase.batch(seed, 0, np.arange(1))
+        examples = count_examples(phase, one)
+        if phase.batch_size is not None:
+            if examples != 1:
+                raise ValueError(f"phase {phase.name!r}: batch was asked for one example and gave {examples}")
+            examples = phase.batch_size
+        devices = len(parallelism.devices)
+        # Statistics over a batch would count what fills it up.
+        fills = parallelism.fills and phase.weighted and not jax.tree.leaves(initial.model_state)
+        divisions[phase.name] = divide(phase, devices if examples is None else examples, devices, fills=fills)
+        portion = Portion(one, None)
+        check_loss(phase, initial.params, initial.model_state, portion, axis_name=parallelism.axis_name)
+    return divisions
 
 
 def _shapes(phases: Sequence[Phase], labels: Labels, initial: TrainState, step: int) -> TrainState:

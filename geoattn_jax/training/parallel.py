@@ -8,19 +8,25 @@ has its own random draws, and statistics are of the device's share unless the mo
 """
 
 import abc
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from geoattn_jax.training.labels import Labels
-from geoattn_jax.training.phase import Batch, Phase
-from geoattn_jax.training.step import Step, make_step
+from geoattn_jax.training.devices import Devices
+from geoattn_jax.training.division import Portion, batch_axes
+from geoattn_jax.training.phase import Phase
+from geoattn_jax.training.step import StepFunctions, TrainState
 
 PMAP_AXIS = "devices"
+
+# From a state and the portions of a batch to the next state and the metrics; takes the state's memory.
+Update = Callable[[TrainState, Iterable[Portion]], tuple[TrainState, dict[str, jax.Array]]]
+Kind = Literal["state", "portion", "number"]  # what a compiled function takes or gives: states lie as sums do
 
 
 class Parallelism(abc.ABC):
@@ -28,17 +34,39 @@ class Parallelism(abc.ABC):
 
     Attributes:
       axis_name: the axis over which a loss may average, where it sees only one device's share.
+      fills: whether batches may be filled up with examples of weight 0.
+      devices: in a row.
     """
 
     axis_name: str | None
+    fills: bool
 
-    @abc.abstractmethod
     def __init__(self, devices: Sequence[jax.Device]):
         """Uses these devices."""
+        self.devices = Devices(devices)
 
-    @abc.abstractmethod
-    def compile(self, phase: Phase, labels: Labels, *, seed: int) -> Step:
-        """The phase's compiled step; it takes the memory of the state that it is given."""
+    def compile(self, functions: StepFunctions) -> Update:
+        """A phase's compiled update."""
+        compiled = partial(self._compiled, functions.phase)
+        if functions.division.portions == 1:
+            step = compiled(functions.step, ["state", "portion"], ["state", "number"], donates=[0])
+            return lambda state, portions: step(state, *portions)
+        empty = compiled(functions.empty, ["state", "portion"], "state", donates=[])
+        add = compiled(
+            functions.add, ["state", "state", "portion", "number"], ["state", "state"], donates=[0, 1]
+        )
+        finish = compiled(functions.finish, ["state", "state"], ["state", "number"], donates=[0])
+
+        def update(
+            state: TrainState, portions: Iterable[Portion]
+        ) -> tuple[TrainState, dict[str, jax.Array]]:
+            sums = None
+            for number, portion in enumerate(portions):
+                sums = empty(state, portion) if sums is None else sums
+                state, sums = add(state, sums, portion, np.int32(number))
+            return finish(state, sums)
+
+        return update
 
     @abc.abstractmethod
     def place(self, tree: Any) -> Any:
@@ -49,43 +77,49 @@ class Parallelism(abc.ABC):
         """A placed state, or a part of one, as one device sees it. Its memory may be that of the original."""
 
     @abc.abstractmethod
-    def place_batch(self, phase: Phase, batch: Batch) -> Batch:
-        """Splits a batch over the devices."""
+    def place_portion(self, phase: Phase, portion: Portion) -> Portion:
+        """Splits a portion over the devices, given this process's examples of it."""
+
+    @abc.abstractmethod
+    def _compiled(
+        self, phase: Phase, function: Callable, takes: list[Kind], gives: Any, *, donates: list[int]
+    ) -> Callable:
+        """The function, compiled; it takes the memory of those arguments that it `donates` to its results."""
 
 
 class JitParallelism(Parallelism):
     """One program on arrays that are spread over a mesh; XLA inserts the communication."""
 
     axis_name = None
-
-    def __init__(self, devices: Sequence[jax.Device]):
-        mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
-        self._whole = NamedSharding(mesh, PartitionSpec())
-        self._split = NamedSharding(mesh, PartitionSpec("batch"))
-
-    def compile(self, phase: Phase, labels: Labels, *, seed: int) -> Step:
-        return jax.jit(
-            make_step(phase, labels, seed=seed),
-            donate_argnums=0,
-            in_shardings=(self._whole, self._batch_shardings(phase)),
-            out_shardings=self._whole,
-        )
+    fills = True
 
     def place(self, tree: Any) -> Any:
         # Copied first: with several devices may_alias=False would not keep the original from being donated.
-        return jax.device_put(jax.tree.map(jnp.copy, tree), self._whole)
+        return self.devices.place_whole(jax.tree.map(jnp.copy, tree))
 
     def single(self, tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+        return self.devices.single(tree)
 
-    def place_batch(self, phase: Phase, batch: Batch) -> Batch:
-        return jax.device_put(batch, self._batch_shardings(phase))
+    def place_portion(self, phase: Phase, portion: Portion) -> Portion:
+        def place(leaf: Any, axis: int | None) -> jax.Array:
+            return self.devices.place_whole(leaf) if axis is None else self.devices.place_split(leaf)
 
-    def _batch_shardings(self, phase: Phase) -> Any:
-        return jax.tree.map(
-            lambda axis: self._whole if axis is None else self._split,
-            phase.batch_axes,
-            is_leaf=lambda axis: axis is None,
+        batch = jax.tree.map(place, portion.batch, batch_axes(phase, portion.batch))
+        return Portion(batch, self.devices.place_split(portion.weights))
+
+    def _compiled(
+        self, phase: Phase, function: Callable, takes: list[Kind], gives: Any, *, donates: list[int]
+    ) -> Callable:
+        whole, split = self.devices.whole, self.devices.split
+        batch = jax.tree.map(
+            lambda axis: whole if axis is None else split, phase.batch_axes, is_leaf=lambda axis: axis is None
+        )
+        shardings = {"state": whole, "portion": Portion(batch, split), "number": whole}
+        return jax.jit(
+            function,
+            donate_argnums=donates,
+            in_shardings=tuple(shardings[kind] for kind in takes),
+            out_shardings=whole,
         )
 
 
@@ -93,82 +127,44 @@ class PmapParallelism(Parallelism):
     """One program per device on its own share; gradients, metrics and model state are averaged."""
 
     axis_name = PMAP_AXIS
+    fills = False
 
     def __init__(self, devices: Sequence[jax.Device]):
-        self._devices = devices
+        super().__init__(devices)
+        self._row = devices
         mesh = jax.make_mesh((len(devices),), (PMAP_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
         self._one_each = NamedSharding(mesh, PartitionSpec(PMAP_AXIS))
 
-    def compile(self, phase: Phase, labels: Labels, *, seed: int) -> Step:
-        return jax.pmap(
-            make_step(phase, labels, seed=seed, axis_name=PMAP_AXIS),
-            axis_name=PMAP_AXIS,
-            in_axes=(0, phase.batch_axes),
-            out_axes=(0, None),
-            devices=self._devices,
-            donate_argnums=0,
-        )
-
     def place(self, tree: Any) -> Any:
-        count = len(self._devices)
+        count = len(self._row)
         views = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (count, *leaf.shape)), tree)
         return jax.device_put(views, self._one_each)
 
     def single(self, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
-    def place_batch(self, phase: Phase, batch: Batch) -> Batch:
-        count = len(self._devices)
-        axes = batch_axes(phase, batch)
-        return jax.tree.map(
-            lambda leaf, axis: leaf if axis is None else leaf.reshape(count, -1, *leaf.shape[1:]), batch, axes
+    def place_portion(self, phase: Phase, portion: Portion) -> Portion:
+        count = len(self._row)
+        axes = batch_axes(phase, portion.batch)
+        batch = jax.tree.map(
+            lambda leaf, axis: leaf if axis is None else leaf.reshape(count, -1, *leaf.shape[1:]),
+            portion.batch,
+            axes,
+        )
+        return Portion(batch, None)
+
+    def _compiled(
+        self, phase: Phase, function: Callable, takes: list[Kind], gives: Any, *, donates: list[int]
+    ) -> Callable:
+        axes = {"state": 0, "portion": Portion(phase.batch_axes, None), "number": None}
+        return jax.pmap(
+            function,
+            axis_name=PMAP_AXIS,
+            in_axes=tuple(axes[kind] for kind in takes),
+            out_axes=axes[gives] if isinstance(gives, str) else tuple(axes[kind] for kind in gives),
+            devices=self._row,
+            donate_argnums=donates,
         )
 
 
 PARALLELISMS: dict[str, type[Parallelism]] = {"jit": JitParallelism, "pmap": PmapParallelism}
-
-
-def batch_axes(phase: Phase, batch: Batch) -> Any:
-    """The phase's `batch_axes` for every leaf of the batch.
-
-    Raises: ValueError if `batch_axes` is no prefix of the batch's tree.
-    """
-    try:
-        return jax.tree.broadcast(phase.batch_axes, batch, is_leaf=lambda axis: axis is None)
-    except ValueError as error:
-        raise ValueError(
-            f"phase {phase.name!r}: batch_axes {phase.batch_axes!r} must be a prefix of the batch's tree, "
-            f"which is {jax.tree.structure(batch)}"
-        ) from error
-
-
-def check_batch(phase: Phase, batch: Batch, *, devices: int) -> None:
-    """Checks that a batch can be split over the devices.
-
-    Raises: ValueError naming the phase, the sizes and what to do.
-    """
-    axes = jax.tree.leaves(batch_axes(phase, batch), is_leaf=lambda axis: axis is None)
-    leaves = jax.tree_util.tree_leaves_with_path(batch)
-    sizes = {}
-    for (path, leaf), axis in zip(leaves, axes, strict=True):
-        name = f"batch{jax.tree_util.keystr(path)}"
-        if not hasattr(leaf, "shape"):
-            raise ValueError(f"phase {phase.name!r}: {name} must be an array, got {type(leaf).__name__}")
-        if axis is None:
-            continue
-        if not leaf.shape:
-            raise ValueError(
-                f"phase {phase.name!r}: {name} must have a first axis of examples, got a single number; "
-                f"give leaves that are not split the axis None in batch_axes"
-            )
-        sizes[name] = leaf.shape[0]
-    if len(set(sizes.values())) > 1:
-        raise ValueError(
-            f"phase {phase.name!r}: the batch's leaves must have equally many examples, got {sizes}"
-        )
-    for size in sizes.values():
-        if size % devices:
-            raise ValueError(
-                f"phase {phase.name!r}: a batch of {size} examples cannot be split over {devices} devices; "
-                f"make it a multiple of {devices} or pass fewer devices"
-            )

@@ -14,7 +14,7 @@ Params = Any  # a pytree of arrays
 ModelState = Any  # a pytree of arrays that training changes without gradients: flax's mutable collections
 Batch = Any  # a pytree of arrays
 Metrics = Mapping[str, jax.Array]
-Loss = Callable[[Params, ModelState, Batch, jax.Array], tuple[jax.Array, tuple[ModelState, Metrics]]]
+Loss = Callable[..., tuple[jax.Array, tuple[ModelState, Metrics]]]  # its arguments: see Phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +23,19 @@ class Phase:
 
     The optimizers start afresh with every phase: their moments are zero and their schedules count from 0.
 
-    Sub-batches (gradient accumulation): see `in_sub_batches`.
-
     Attributes:
       name: what metrics and messages call the phase; unique within a run.
       steps: how many batches it takes.
       batch: (seed, step) -> batch, a pure function; step counts from 0 within the phase. A compiled renderer
         or indexing on the host. Every phase of a run is given the run's seed: phases that must not see the
-        same random draws derive their own from it.
+        same random draws derive their own from it. With `batch_size` it is (seed, step, rows) -> the examples
+        of the batch that have these numbers, from 0, in NumPy: each of several processes asks for those of
+        its own devices, and sub-batches are asked for one after another. Without, every process computes all.
       loss: (params, model_state, batch, key) -> (loss, (new model_state, metrics)), pure and differentiable.
         params is the whole tree, frozen parameters included; key is new in every step; loss and metrics are
         scalars. They must be *means* over the examples, not sums: `parallel="pmap"` averages over devices.
+        If the phase is `weighted` it is given the examples' weights as well: None, where all count alike, or
+        an array of zeros and ones, by which all means must be weighted.
       optimizers: a rule per parameter label. Parameters with other labels are frozen: they cost neither
         gradient nor optimizer memory and come out bit-identical.
       batch_axes: where the examples are, as in `jax.vmap`'s `in_axes`: 0 for leaves whose first axis is split
@@ -43,19 +45,30 @@ class Phase:
         again.
       evaluate_every: after how many steps, besides the last, `evaluate` is called; None for the last only.
       shown: the metric that progress shows, where the loss itself would tell little.
+      batch_size: how many examples a batch has; None where `batch` gives all at once.
+      sub_batches: in how many parts one device takes a batch, adding up their gradients (gradient
+        accumulation); several devices take it in as many fewer. Metrics are means over the parts, and model
+        state, such as running averages, moves with every part. Needs `batch_size`.
+      weighted: whether a batch that devices cannot share evenly may be filled up with examples of weight 0.
+      reads_ahead: how many sub-batches threads read while the devices compute; for batches that come from
+        files. 0 asks for each when it is needed.
 
     Raises: ValueError naming the phase and the field.
     """
 
     name: str
     steps: int
-    batch: Callable[[int, int], Batch]
+    batch: Callable[..., Batch]
     loss: Loss
     optimizers: Mapping[str, optax.GradientTransformation]
     batch_axes: Any = 0
     evaluate: Callable[[Params, ModelState], Mapping[str, Any]] | None = None
     evaluate_every: int | None = None
     shown: str = "loss"
+    batch_size: int | None = None
+    sub_batches: int = 1
+    weighted: bool = False
+    reads_ahead: int = 0
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -82,12 +95,24 @@ class Phase:
         if self.evaluate_every is not None:
             self._require(self.evaluate is not None, "evaluate_every", "None without evaluate")
             check_whole(f"phase {self.name!r}", "evaluate_every", self.evaluate_every, minimum=1)
+        self._check_batches()
 
     def evaluates_after(self, step: int) -> bool:
         """Whether `evaluate` is due when `step` steps of the phase are done."""
         if self.evaluate is None:
             return False
         return step == self.steps or (self.evaluate_every is not None and step % self.evaluate_every == 0)
+
+    def _check_batches(self) -> None:
+        check_whole(f"phase {self.name!r}", "sub_batches", self.sub_batches, minimum=1)
+        check_whole(f"phase {self.name!r}", "reads_ahead", self.reads_ahead, minimum=0)
+        if self.batch_size is None:
+            self._require(self.sub_batches == 1, "sub_batches", "1 without batch_size")
+            return
+        check_whole(f"phase {self.name!r}", "batch_size", self.batch_size, minimum=1)
+        self._require(
+            self.batch_size % self.sub_batches == 0, "sub_batches", f"a divisor of {self.batch_size} examples"
+        )
 
     def _require(self, fits: bool, field: str, expected: str) -> None:
         if not fits:

@@ -9,9 +9,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Progress on the standard error stream, through the phases of a run."""
+    """Progress on the standard error stream, through the phases of a run.
 
-    def __init__(self):
+    Args:
+      shows: False shows nothing: of several processes one speaks for all.
+    """
+
+    def __init__(self, *, shows: bool = True):
+        self._shows = shows
         self._console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -20,7 +25,7 @@ class Progress:
             rich.progress.TextColumn("{task.fields[metric]}"),
             rich.progress.TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not (shows and self._console.is_terminal),
         )
         self._next_line = 0.0
         self._bar.start()
@@ -44,5 +49,5 @@ class Progress:
 
     def _print(self, line: str) -> None:
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        if not self._console.is_terminal:
+        if self._shows and not self._console.is_terminal:
             self._console.print(line, markup=False)

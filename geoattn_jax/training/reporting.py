@@ -19,10 +19,18 @@ class Reporter:
       step: the step of the run at which it goes on; what was reported of later ones is dropped.
       lines: how many lines of metrics there must be up to that step; None if that is not known.
       tensorboard: whether to write TensorBoard's files, too.
+      shows: whether progress is shown.
     """
 
     def __init__(
-        self, *, log_every: int, folder: Path | None, step: int, lines: int | None, tensorboard: bool
+        self,
+        *,
+        log_every: int,
+        folder: Path | None,
+        step: int,
+        lines: int | None,
+        tensorboard: bool,
+        shows: bool = True,
     ):
         self._log_every = log_every
         self._file = self._summary = None
@@ -32,7 +40,7 @@ class Reporter:
             if tensorboard:
                 self._summary = _summary_writer(folder / "tensorboard", step)
         self._began = time.monotonic() - (self._file.seconds if self._file else 0.0)
-        self._progress = Progress()
+        self._progress = Progress(shows=shows)
 
     def start_phase(self, phase: Phase, *, done: int) -> None:
         """Announces a phase of which `done` steps are done already."""

@@ -4,6 +4,7 @@ They lie in a NumPy archive like other results of stages. Array NAME is there in
 each with a checksum of its own, or as a whole, NAME.
 """
 
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -19,6 +20,7 @@ from jaxtyping import Shaped
 
 from geoattn_jax.files import naming_full_disk, replacing
 from geoattn_jax.training.cache import damaged
+from geoattn_jax.training.processes import first_says, is_first, wait_for_all
 
 ROWS_AT_ONCE = 1024  # that are in memory; of 4096 numbers in float32, 16 MiB
 
@@ -87,7 +89,8 @@ def stored_rows(
 
     Args:
       path: the file, `NAME.npz`; its folder is created. It may have been written by `cached_arrays`.
-      compute: gives the arrays' rows, portion by portion; called only if it has to be.
+      compute: gives the arrays' rows, portion by portion; called only if it has to be, by several processes
+        in all of them.
       keeps: False computes them in any case, and keeps them on the disk as long as the context lasts.
 
     Yields: the arrays, and where they were computed "seconds", how long it took.
@@ -95,9 +98,8 @@ def stored_rows(
     """
     with contextlib.ExitStack() as stack:
         if keeps:
-            if not path.exists():
-                with replacing(path) as file:
-                    _write(file, compute())
+            if not first_says(path.exists):
+                _write_for_all(path, compute())
             file = stack.enter_context(path.open("rb"))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +113,16 @@ def stored_rows(
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise damaged(path, error) from error
         yield StoredRows(path, archive)
+
+
+def _write_for_all(path: Path, portions: Iterable[Portion]) -> None:
+    """Lets the first process write what all compute together."""
+    if is_first():
+        with replacing(path) as file:
+            _write(file, portions)
+    else:
+        collections.deque(portions, maxlen=0)
+    wait_for_all(f"{path} is written")
 
 
 def _write(file: BinaryIO, portions: Iterable[Portion]) -> None:

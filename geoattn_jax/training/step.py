@@ -1,14 +1,17 @@
-"""The state of a training run and the pure function that takes it one step further."""
+"""The state of a training run and the pure functions that take it one step further."""
 
-from collections.abc import Callable
+import dataclasses
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int, PRNGKeyArray
 
+from geoattn_jax.training.division import Division, Portion
 from geoattn_jax.training.labels import Labels, combine, partition, phase_optimizer
-from geoattn_jax.training.phase import Batch, ModelState, Params, Phase
+from geoattn_jax.training.phase import ModelState, Params, Phase
 
 RESERVED_METRICS = ("step", "phase", "phase_step", "loss", "seconds")
 
@@ -22,62 +25,113 @@ class TrainState(NamedTuple):
     opt_state: Any  # () between phases
 
 
-Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
-
-
 def initial_opt_state(phase: Phase, labels: Labels, params: Params) -> Any:
     """The optimizer state with which a phase starts; it has entries for the trained parameters only."""
     trained, _ = partition(params, labels, phase.optimizers)
     return phase_optimizer(phase, labels).init(trained)
 
 
-def make_step(phase: Phase, labels: Labels, *, seed: int, axis_name: str | None = None) -> Step:
-    """The function (state, batch) -> (state, metrics) that makes one update.
+class Sums(NamedTuple):
+    """What some portions of a batch add up to; of all portions it is the whole batch's mean."""
+
+    gradients: Params
+    metrics: dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepFunctions:
+    """The pure functions of a phase's steps.
 
     Only the trained parameters are differentiated and given to the optimizer; the frozen ones pass through.
 
-    Args:
+    Attributes:
       phase: what to do.
       labels: the parameters' labels.
-      seed: of the run; the loss's key is a function of it and of the step.
+      seed: of the run; the loss's key is a function of it, of the step and of the portion.
+      division: of the phase's batches.
       axis_name: the devices' axis where each device sees its own share of the batch (pmap): gradients,
         metrics and model state are then averaged over it, and each device's loss has a key of its own.
     """
-    optimizer = phase_optimizer(phase, labels)
 
-    def average(tree: Any) -> Any:
-        if axis_name is None:
+    phase: Phase
+    labels: Labels
+    seed: int
+    division: Division
+    axis_name: str | None
+
+    def step(self, state: TrainState, portion: Portion) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One update from a batch that is one portion; also gives the metrics."""
+        return self.finish(*self._differentiate(state, portion, self._key(state)))
+
+    def empty(self, state: TrainState, portion: Portion) -> Sums:
+        """Of no portions."""
+        _, sums = jax.eval_shape(self._differentiate, state, portion, jax.random.key(0))
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), sums)
+
+    def add(
+        self, state: TrainState, sums: Sums, portion: Portion, number: Int[Array, ""]
+    ) -> tuple[TrainState, Sums]:
+        """Adds one more portion, the one with that number; the state keeps its step and its parameters."""
+        weight = self.division.share(portion)
+        state, own = self._differentiate(state, portion, jax.random.fold_in(self._key(state), number))
+        return state, jax.tree.map(lambda total, leaf: total + (weight * leaf).astype(total.dtype), sums, own)
+
+    def finish(self, state: TrainState, sums: Sums) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The update; also gives the metrics."""
+        trained, frozen = partition(state.params, self.labels, self.phase.optimizers)
+        optimizer = phase_optimizer(self.phase, self.labels)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+            updates, opt_state = optimizer.update(sums.gradients, state.opt_state, trained)
+        params = combine(optax.apply_updates(trained, updates), frozen)
+        return TrainState(state.step + 1, params, state.model_state, opt_state), sums.metrics
+
+    def _key(self, state: TrainState) -> PRNGKeyArray:
+        key = jax.random.fold_in(jax.random.key(self.seed), state.step)
+        if self.axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
+        return key
+
+    def _differentiate(
+        self, state: TrainState, portion: Portion, key: PRNGKeyArray
+    ) -> tuple[TrainState, Sums]:
+        """The portion's gradients and metrics, and the state with what the loss made of its model state."""
+        trained, frozen = partition(state.params, self.labels, self.phase.optimizers)
+
+        def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
+            return call_loss(self.phase, combine(trained, frozen), state.model_state, portion, key)
+
+        (loss, (model_state, metrics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        sums = Sums(gradients, {"loss": loss, **metrics})
+        model_state, sums = self._average((model_state, sums))
+        return state._replace(model_state=model_state), sums
+
+    def _average(self, tree: Any) -> Any:
+        if self.axis_name is None:
             return tree
 
         def average_leaf(leaf: Any) -> Any:
             floating = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-            return jax.lax.pmean(leaf, axis_name) if floating else leaf  # counters are equal everywhere
+            return jax.lax.pmean(leaf, self.axis_name) if floating else leaf  # counters are equal everywhere
 
         return jax.tree.map(average_leaf, tree)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        if axis_name is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-        trained, frozen = partition(state.params, labels, phase.optimizers)
 
-        def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
-            return phase.loss(combine(trained, frozen), state.model_state, batch, key)
-
-        (loss, (model_state, metrics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-            updates, opt_state = optimizer.update(average(gradients), state.opt_state, trained)
-        params = combine(optax.apply_updates(trained, updates), frozen)
-        metrics = average({"loss": loss, **metrics})
-        return TrainState(state.step + 1, params, average(model_state), opt_state), metrics
-
-    return step
+def call_loss(phase: Phase, params: Params, model_state: ModelState, portion: Portion, key: PRNGKeyArray) -> Any:
+    """What a phase's loss gives for some examples."""
+    weights = (portion.weights,) if phase.weighted else ()
+    return phase.loss(params, model_state, portion.batch, key, *weights)
 
 
 def check_loss(
-    phase: Phase, params: Params, model_state: ModelState, batch: Batch, *, axis_name: str | None = None
+    phase: Phase, params: Params, model_state: ModelState, portion: Portion, *, axis_name: str | None = None
 ) -> None:
-    """Checks what a phase's loss returns, by its shapes alone; the arguments are those of `make_step`.
+    """Checks what a phase's loss returns, by its shapes alone.
+
+    Args:
+      phase: whose.
+      params, model_state: of the run.
+      portion: of a batch.
+      axis_name: see `StepFunctions`.
 
     Raises: ValueError naming the phase and what is wrong.
     """
@@ -85,10 +139,10 @@ def check_loss(
     def fail(what: str) -> None:
         raise ValueError(f"phase {phase.name!r}: loss must return (loss, (model_state, metrics)); {what}")
 
-    loss_function = phase.loss
+    loss_function = partial(call_loss, phase)
     if axis_name is not None:
         loss_function = jax.vmap(loss_function, in_axes=None, out_axes=None, axis_name=axis_name, axis_size=1)
-    result = jax.eval_shape(loss_function, params, model_state, batch, jax.random.key(0))
+    result = jax.eval_shape(loss_function, params, model_state, portion, jax.random.key(0))
     try:
         loss, (new_model_state, metrics) = result
         metrics = dict(metrics)

@@ -34,11 +34,10 @@ class Samples(NamedTuple):
     times: Int[Array, " b"]
 
 
-def change_light(key: PRNGKeyArray, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Multiplies each frame by a random gain, and each of its channels by another."""
-    gains = jax.random.uniform(key, (len(pixels), 1, 1, 4), minval=-1, maxval=1)
-    light = (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
-    return pixels * light
+def draw_light(key: PRNGKeyArray, count: int) -> Float[Array, "b 1 1 3"]:
+    """Factors of frames' pixels: a random gain of each frame times one of each of its channels."""
+    gains = jax.random.uniform(key, (count, 1, 1, 4), minval=-1, maxval=1)
+    return (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
 
 
 def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

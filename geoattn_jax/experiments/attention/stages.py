@@ -44,7 +44,7 @@ def training_stages(
         reads=(*reads, section.key("guide")),
         uses=uses,
         data=("train",),
-        steps=section.guide(config).updates * config.sub_batches,
+        steps=section.guide(config).updates,
     )
     if not model.joint:
         return [guide]
@@ -55,6 +55,6 @@ def training_stages(
         uses=uses,
         after=(guide.path,),
         data=("train",),
-        steps=section.joint(config).updates[level] * config.sub_batches,
+        steps=section.joint(config).updates[level],
     )
     return [guide, joint]

@@ -8,7 +8,7 @@ around what tells the classes apart, takes the localizer's place.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,10 +23,11 @@ from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.control_regions import Crops, Region, control_theta, recognizer_crops
 from geoattn_jax.experiments.attention.region_measures import OF_ANY_REGION, Measures, measure
 from geoattn_jax.experiments.attention.samples import Samples
-from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.experiments.core.losses import Weights, cross_entropy, mean, mean_of_known
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.ops.precision import widen
-from geoattn_jax.training import Phase, in_sub_batches
+from geoattn_jax.training import Phase
+from geoattn_jax.training.devices import Rows, on_all_devices
 from geoattn_jax.training.optimizers import Optimizer
 from geoattn_jax.training.phase import ModelState, Params
 from geoattn_jax.training.schedules import SCHEDULES
@@ -47,18 +48,32 @@ class FrameSource(Protocol):
       num_classes: how many there are.
       panel_hw: height and width of the level's panel, pixels of the level; None if neither hands nor panels
         are known, which are then left out of the metrics.
+      reads_ahead: how many batches threads should read ahead; 0 where frames come from no files.
     """
 
     level: Level
     channels: int
     num_classes: int
     panel_hw: tuple[float, float] | None
+    reads_ahead: int
 
-    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
-        """Random samples, a function of the key."""
+    def training(self, draw: tuple[int, int, int], batch_size: int, rows: Rows) -> Any:
+        """Some examples of a batch of random ones.
 
-    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
-        """All samples of a split, the same ones every time, batch by batch."""
+        Args:
+          draw: what the batch is a function of: the seed, the number of the phase, and the step.
+          batch_size: how many examples it has.
+          rows: which of them.
+        """
+
+    def num_samples(self, split: Split) -> int:
+        """How many there are to evaluate, one for each clip."""
+
+    def evaluation(self, split: Split, rows: Rows) -> Any:
+        """Some of those, the same ones every time."""
+
+    def prepare(self, batch: Any) -> Samples:
+        """What those methods give, as networks get it; a part of compiled programs."""
 
 
 class Outcome(NamedTuple):
@@ -80,8 +95,8 @@ class AttentionTask:
       model: the network.
       frames: what it is trained and evaluated on.
       batch_size: of an update.
-      sub_batches: into how many parts a batch is split, whose gradients are added up one after another.
-      evaluation_batch: how many frames are evaluated at a time.
+      sub_batches: see `Phase`.
+      evaluation_batch: how many frames a device evaluates at a time.
       optimizer: see `training.optimizers`.
     """
 
@@ -123,16 +138,17 @@ class AttentionTask:
           evaluate_every: updates from one evaluation to the next.
         """
 
-        def loss(params, model_state, samples, key):
+        def loss(params, model_state, batch, key, weights: Weights = None):
+            samples = self.frames.prepare(batch)
             crop_key, *dropout_keys = jax.random.split(key, 3)
             seen = samples.frames, samples.top_left
             theta, model_state = self._train(params, model_state, "localize", *seen, key=dropout_keys[0])
-            guiding = jnp.abs(theta - samples.theta_2).mean()
+            guiding = mean(jnp.abs(theta - samples.theta_2), weights)
             crop = self._attend(samples, recognizer_crops(crops, samples, crop_key))
             logits, model_state = self._train(params, model_state, "recognize", crop, key=dropout_keys[1])
-            recognition, accuracy = cross_entropy(logits, samples.labels)
+            recognition, accuracy = cross_entropy(logits, samples.labels, weights)
             metrics = {"guiding": guiding, "crop_accuracy": accuracy}
-            metrics |= self._means(self._measure(theta, samples))
+            metrics |= self._means(self._measure(theta, samples), weights)
             return guiding + recognition, (model_state, metrics)
 
         rates = localizer_rate, recognizer_rate
@@ -150,11 +166,14 @@ class AttentionTask:
     ) -> Phase:
         """Cross-entropy through the sampler; with another region only the recognizer learns."""
 
-        def loss(params, model_state, samples, key):
+        def loss(params, model_state, batch, key, weights: Weights = None):
+            samples = self.frames.prepare(batch)
             train = partial(self._train, params, model_state)
-            (logits, theta), model_state = self._see(train, samples, key, region)
-            loss, accuracy = cross_entropy(logits, samples.labels)
-            metrics = {"accuracy": accuracy, **self._means(self._measure(theta, samples))}
+            region_key, dropout_key = (key, key) if region == "attended" else jax.random.split(key)
+            aside = jax.random.uniform(region_key, samples.hand.shape, minval=-1, maxval=1)
+            (logits, theta), model_state = self._see(train, samples, dropout_key, region, aside)
+            loss, accuracy = cross_entropy(logits, samples.labels, weights)
+            metrics = {"accuracy": accuracy, **self._means(self._measure(theta, samples), weights)}
             return loss, (model_state, metrics)
 
         rates = localizer_rate, recognizer_rate
@@ -162,13 +181,18 @@ class AttentionTask:
 
     def outcome(self, variables: Variables, split: Split, region: Region) -> Outcome:
         """Recognizes a frame of each clip of a split, with running statistics; nothing is dropped."""
-        batches = self.frames.evaluation(split, self.evaluation_batch)
-        parts = [self._outcome(variables, samples, region) for samples in batches]
+        parts = on_all_devices(
+            lambda variables, batch: self._outcome(variables, batch, region),
+            variables,
+            partial(self.frames.evaluation, split),
+            count=self.frames.num_samples(split),
+            batch_size=self.evaluation_batch,
+        )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def theta(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b 2 3"]:
-        """Where the recognizer looks."""
-        return self._outcome(variables, samples, region).theta
+    def theta(self, variables: Variables, batch: Any, region: Region) -> Float[Array, "b 2 3"]:
+        """Where the recognizer looks in some frames, of which `batch` is what the frame source gave."""
+        return self._outcome(variables, batch, region).theta
 
     def _phase(
         self,
@@ -181,9 +205,9 @@ class AttentionTask:
         *,
         region: Region,
     ) -> Phase:
-        def batch(seed: int, step: int) -> Samples:
-            key = jax.random.fold_in(jax.random.key(seed), ("guide", "joint").index(name))
-            return self.frames.training(jax.random.fold_in(key, step), self.batch_size // self.sub_batches)
+        def batch(seed: int, step: int, rows: Rows) -> Any:
+            draw = seed, ("guide", "joint").index(name), step
+            return self.frames.training(draw, self.batch_size, rows)
 
         def optimizer(rate: float) -> optax.GradientTransformation:
             return self.optimizer(SCHEDULES[schedule](rate, updates, round(WARM_UP * updates)))
@@ -192,7 +216,7 @@ class AttentionTask:
         optimizers = {"recognizer": optimizer(recognizer_rate)}
         if region == "attended":
             optimizers |= {label: optimizer(localizer_rate) for label in ("localizer", "transformer")}
-        phase = Phase(
+        return Phase(
             name,
             steps=updates,
             batch=batch,
@@ -200,8 +224,11 @@ class AttentionTask:
             optimizers=optimizers,
             evaluate=partial(self._evaluate, region=region),
             evaluate_every=evaluate_every,
+            batch_size=self.batch_size,
+            sub_batches=self.sub_batches,
+            weighted=True,
+            reads_ahead=self.frames.reads_ahead,
         )
-        return in_sub_batches(phase, self.sub_batches)
 
     def _evaluate(self, params: Params, model_state: ModelState, *, region: Region) -> dict[str, float]:
         """On the validation frames; with the theta of the first ones, from which the regions can be drawn."""
@@ -212,36 +239,37 @@ class AttentionTask:
             for row in range(2)
             for column in range(3)
         }
-        return {"accuracy": outcome.correct.mean(), **self._means(outcome.measures), **followed}
+        measures = jax.tree.map(jnp.asarray, outcome.measures)
+        return {"accuracy": outcome.correct.mean(), **self._means(measures, None), **followed}
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def features(self, variables: Variables, samples: Samples, region: Region) -> Float[Array, "b f"]:
+    def features(self, variables: Variables, batch: Any, region: Region) -> Float[Array, "b f"]:
         """What the recognizer makes of each region before it classifies, in float32, see `SSTN.features`.
 
         Args:
           variables: trained.
-          samples: the frames.
-          region: which one of each. How far aside a control region lies is drawn from the clip's number: in
-            all frames of a clip the same, whatever the batch.
+          batch: the frames, as the frame source gave them.
+          region: which one of each.
         """
+        samples = self.frames.prepare(batch)
         if region == "attended":
             theta = self.model.apply(
                 variables, samples.frames, samples.top_left, train=False, method="localize"
             )
         else:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
-            aside = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)
-            theta = control_theta(region, samples, aside, self.model.crop_hw)
+            theta = control_theta(region, samples, _aside(samples), self.model.crop_hw)
         features = self.model.apply(variables, self._attend(samples, theta), method="features")
         return widen(features)  # files and descriptors hold no bfloat16
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def _outcome(self, variables: Variables, samples: Samples, region: Region) -> Outcome:
+    def _outcome(self, variables: Variables, batch: Any, region: Region) -> Outcome:
+        samples = self.frames.prepare(batch)
+
         def evaluate(method: str, *inputs: Array, key: PRNGKeyArray) -> tuple[Any, ModelState]:
             del key  # nothing is dropped
             return self.model.apply(variables, *inputs, train=False, method=method), {}
 
-        (logits, theta), _ = self._see(evaluate, samples, jax.random.key(0), region)
+        (logits, theta), _ = self._see(evaluate, samples, jax.random.key(0), region, _aside(samples))
         correct = logits.argmax(-1) == samples.labels
         return Outcome(correct, theta, self._measure(theta, samples), samples.labels)
 
@@ -251,6 +279,7 @@ class AttentionTask:
         samples: Samples,
         key: PRNGKeyArray,
         region: Region,
+        aside: Float[Array, "b 2"],
     ) -> tuple[tuple[Float[Array, "b classes"], Float[Array, "b 2 3"]], ModelState]:
         """The logits of a region and its theta, and the model state after that.
 
@@ -259,13 +288,12 @@ class AttentionTask:
           samples: the frames.
           key: of this call.
           region: which one of each.
+          aside: how far a control's region lies aside, see `control_theta`.
         """
         if region == "attended":
             return apply("__call__", samples.frames, samples.top_left, key=key)
-        region_key, dropout_key = jax.random.split(key)
-        aside = jax.random.uniform(region_key, samples.hand.shape, minval=-1, maxval=1)
         theta = control_theta(region, samples, aside, self.model.crop_hw)
-        logits, model_state = apply("recognize", self._attend(samples, theta), key=dropout_key)
+        logits, model_state = apply("recognize", self._attend(samples, theta), key=key)
         return (logits, theta), model_state
 
     def _attend(self, samples: Samples, theta: Float[Array, "b 2 3"]) -> Float[Array, "b rh rw c"]:
@@ -295,7 +323,13 @@ class AttentionTask:
             panel_hw=self.frames.panel_hw or (1.0, 1.0),
         )
 
-    def _means(self, measures: Measures) -> dict[str, Float[Array, ""]]:
+    def _means(self, measures: Measures, weights: Weights) -> dict[str, Float[Array, ""]]:
         """The means over all regions; of the hand's and the panel's, over those frames that have one."""
         known = Measures._fields if self.frames.panel_hw else OF_ANY_REGION
-        return {name: jnp.nanmean(jnp.asarray(getattr(measures, name))) for name in known}
+        return {name: mean_of_known(getattr(measures, name), weights) for name in known}
+
+
+def _aside(samples: Samples) -> Float[Array, "b 2"]:
+    """How far a control's region lies aside in evaluation: in all frames of a clip the same, whatever the batch."""
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
+    return jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)

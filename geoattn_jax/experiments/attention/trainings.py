@@ -148,7 +148,6 @@ class AttentionLevel:
             start["params"],
             {name: collection for name, collection in start.items() if name != "params"},
             seed=seed,
-            batch_size=config.batch_size // config.sub_batches,
             log_every=config.log_every,
         )
         return {"params": trained.params, **trained.model_state}

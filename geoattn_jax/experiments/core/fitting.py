@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
 from geoattn_jax.experiments.core.config import Config, train_options
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.training import (
@@ -43,7 +41,6 @@ class Fitting:
         model_state: ModelState,
         *,
         seed: int,
-        batch_size: int,
         log_every: int,
     ) -> Trained:
         """The parameters and the model state after all phases.
@@ -54,7 +51,6 @@ class Fitting:
           params: the initial parameters.
           model_state: the initial mutable state, such as flax's {"batch_stats": ...}; {} if there is none.
           seed: of the run.
-          batch_size: of all phases; as many devices are used as divide it.
           log_every: a line of metrics is written after every so many steps.
 
         Raises: WorkdirError if the folder is damaged or, without training, the run is not finished.
@@ -67,7 +63,6 @@ class Fitting:
                 model_state,
                 seed=seed,
                 directory=directory,
-                devices=devices_for(batch_size),
                 log_every=log_every,
                 **train_options(config),
             )
@@ -102,8 +97,3 @@ class Fitting:
         stages = [read_array(path, "seconds") for path in sorted(self.workdir.rglob("*.npz"))]
         return sum(row["seconds"] for row in trainings) + sum(map(float, stages))
 
-
-def devices_for(batch_size: int) -> list[jax.Device]:
-    """As many local devices as split a batch evenly."""
-    devices = jax.local_devices()
-    return devices[: max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)]

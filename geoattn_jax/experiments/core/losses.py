@@ -1,19 +1,39 @@
-"""The loss that all experiments have in common."""
+"""The loss that all experiments have in common, and means over examples that may have weights."""
 
+import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from geoattn_jax.ops.precision import widen
 
+Weights = Float[Array, " b"] | None  # of examples, see `Phase.weighted`
+
 
 def cross_entropy(
-    logits: Float[Array, "*b classes"], labels: Int[Array, " *b"]
+    logits: Float[Array, "b *t classes"], labels: Int[Array, "b *t"], weights: Weights = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The mean cross-entropy, and the accuracy; in float32 at least, in whatever dtype the logits are.
 
     Args:
       logits: of the classes.
       labels: the right ones.
+      weights: of the examples; None where all count alike.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(widen(logits), labels)
-    return losses.mean(), (logits.argmax(-1) == labels).mean()
+    return mean(losses, weights), mean(logits.argmax(-1) == labels, weights)
+
+
+def mean(values: Num[Array, "b *t"] | Bool[Array, "b *t"], weights: Weights) -> Float[Array, ""]:
+    """Over all examples, and all that each of them has."""
+    if weights is None:
+        return values.mean()
+    of_examples = values.reshape(len(values), -1).mean(axis=1)
+    return (weights * of_examples).sum() / weights.sum()
+
+
+def mean_of_known(values: Float[Array, " b"], weights: Weights) -> Float[Array, ""]:
+    """Over those examples whose value is not NaN; NaN where there is none."""
+    if weights is None:
+        return jnp.nanmean(values)
+    known = jnp.where(jnp.isnan(values), 0, weights)
+    return (known * jnp.nan_to_num(values)).sum() / known.sum()

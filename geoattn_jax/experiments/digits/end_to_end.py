@@ -132,7 +132,7 @@ def stages(config: Config) -> list[Stage]:
             ),
             uses=curve,
             data=("train",),
-            steps=config.frames.steps[protocol] * config.frames.sub_batches,
+            steps=config.frames.steps[protocol],
         )
         clips = Stage(
             f"{protocol}/{condition}/clips",
@@ -150,7 +150,7 @@ def stages(config: Config) -> list[Stage]:
             ),
             uses=curve,
             after=(frames.path,),
-            steps=config.clips.steps[protocol] * config.clips.sub_batches,
+            steps=config.clips.steps[protocol],
         )
         found += [frames, clips]
     return found
@@ -237,7 +237,7 @@ class EndToEnd:
         task, group = self._task(settings, protocol, condition), settings.frames
         options = phase_options(group, steps=group.steps[protocol]) | _evaluation(settings)
         phase = task.frames_phase(f"{protocol}, {condition}: frames", **options)
-        return fit_phase(self.fitting, folder, phase, *task.initial(), settings=settings, group=group)
+        return fit_phase(self.fitting, folder, phase, *task.initial(), settings=settings)
 
     def clips(self, protocol: str, condition: str, start: Trained) -> Trained:
         """CNN and LSTM, trained end to end from the CNN of `frames`."""
@@ -247,7 +247,7 @@ class EndToEnd:
         options = phase_options(group, steps=group.steps[protocol], without=["units"]) | _evaluation(settings)
         phase = task.clips_phase(f"{protocol}, {condition}: clips", **options)
         begin = start.params, start.model_state
-        return fit_phase(self.fitting, folder, phase, *begin, settings=settings, group=group)
+        return fit_phase(self.fitting, folder, phase, *begin, settings=settings)
 
     def task(self, protocol: str, condition: str) -> StreamedVideos:
         """What is trained on streamed videos."""

@@ -10,7 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from geoattn_jax.data.moving_digits import MovingDigits, Videos, render_videos
 from geoattn_jax.experiments.core.losses import cross_entropy
@@ -18,7 +18,8 @@ from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
 from geoattn_jax.models.cnn_lstm import CNNLSTM
 from geoattn_jax.models.frame_cnn import mean_log_probabilities
-from geoattn_jax.training import Phase, in_sub_batches
+from geoattn_jax.training import Phase
+from geoattn_jax.training.devices import Rows, on_all_devices
 from geoattn_jax.training.phase import ModelState, Params
 
 TEST_BATCH = 50  # clips
@@ -67,14 +68,13 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: frames in a batch.
-          sub_batches: see `in_sub_batches`.
+          sub_batches: see `Phase`.
           learning_rate: the highest.
           optimizer, schedule: see `update_rule`.
           curve_videos: how many test clips the CNN is evaluated on while it learns.
           evaluate_every: after how many steps.
         """
         stream = dataclasses.replace(self.clips, split="train", settings=1)
-        part = batch_size // sub_batches
 
         def loss(params, model_state, batch, key):
             del key
@@ -82,16 +82,17 @@ class StreamedVideos:
             cross_entropy, accuracy = _cross_entropy(logits, batch.labels)
             return cross_entropy, (model_state, {"frame_accuracy": accuracy})
 
-        phase = Phase(
+        return Phase(
             name,
             steps=steps,
-            batch=lambda seed, step: self._render(stream, seed, step * part, part),
+            batch=lambda seed, step, rows: self._render(stream, seed, step * batch_size + rows),
             loss=loss,
             optimizers={"cnn": update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["mean_pooling"]},
             evaluate_every=evaluate_every,
+            batch_size=batch_size,
+            sub_batches=sub_batches,
         )
-        return in_sub_batches(phase, sub_batches)
 
     def clips_phase(
         self,
@@ -115,7 +116,7 @@ class StreamedVideos:
           name: of the phase.
           steps: how many batches.
           batch_size: clips in a batch.
-          sub_batches: see `in_sub_batches`.
+          sub_batches: see `Phase`.
           learning_rate: of the LSTM and what follows it, the highest.
           cnn_learning_rate: of the CNN.
           optimizer: of the LSTM and what follows it, see `update_rule`.
@@ -126,7 +127,6 @@ class StreamedVideos:
           evaluate_every: after how many steps.
         """
         stream = dataclasses.replace(self.clips, split="train")
-        part = batch_size // sub_batches
 
         def loss(params, model_state, batch, key):
             del key
@@ -138,30 +138,35 @@ class StreamedVideos:
 
         head = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
         cnn = update_rule(cnn_optimizer, schedule, learning_rate=cnn_learning_rate, steps=steps)
-        phase = Phase(
+        return Phase(
             name,
             steps=steps,
-            batch=lambda seed, step: self._render(stream, seed, FIRST_CLIP + step * part, part),
+            batch=lambda seed, step, rows: self._render(stream, seed, FIRST_CLIP + step * batch_size + rows),
             loss=loss,
             optimizers={"cnn": cnn, "lstm": head, "fc": head},
             evaluate=lambda *trained: {"accuracy": self.accuracy(*trained, curve_videos)["cnn_lstm"]},
             evaluate_every=evaluate_every,
+            batch_size=batch_size,
+            sub_batches=sub_batches,
         )
-        return in_sub_batches(phase, sub_batches)
 
     def accuracy(self, params: Params, model_state: ModelState, videos: int) -> dict[str, float]:
         """The accuracy on the first test clips, of the mean over the frames and of the LSTM."""
-        correct = {"mean_pooling": 0, "cnn_lstm": 0}
-        for start in range(0, videos, TEST_BATCH):
-            batch = self._render(self.clips, self.seed, start, min(TEST_BATCH, videos - start))
-            frames = batch.frames - self.digits.mean
-            found = _correct(self.model, params, model_state, frames, batch.labels)
-            correct = {name: count + int(found[name]) for name, count in correct.items()}
-        return {name: count / videos for name, count in correct.items()}
+        parts = on_all_devices(
+            self._correct,
+            (params, model_state),
+            partial(self._render, self.clips, self.seed),
+            count=videos,
+            batch_size=TEST_BATCH,
+        )
+        correct = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+        return {name: float(of_clips.mean()) for name, of_clips in correct.items()}
 
-    def _render(self, video: MovingDigits, seed: int, start: int, count: int) -> Videos:
-        indices = np.arange(start, start + count, dtype=np.int32)
-        return render_videos(video, self.digits.by_split[video.digits_split], seed, indices)
+    def _render(self, video: MovingDigits, seed: int, indices: Rows) -> Videos:
+        return render_videos(video, self.digits.by_split[video.digits_split], seed, indices.astype(np.int32))
+
+    def _correct(self, variables: tuple[Params, ModelState], batch: Videos) -> dict[str, Bool[Array, " b"]]:
+        return _correct(self.model, *variables, batch.frames - self.digits.mean, batch.labels)
 
     def _train(
         self, params: Params, model_state: ModelState, batch: Videos
@@ -179,11 +184,11 @@ def _correct(
     model_state: ModelState,
     frames: Float[Array, "b t h w 1"],
     labels: Int[Array, " b"],
-) -> dict[str, Int[Array, ""]]:
-    """How many clips the mean over the frames gets right, and how many the LSTM."""
+) -> dict[str, Bool[Array, " b"]]:
+    """Which clips the mean over the frames gets right, and which the LSTM."""
     steps, alone = model.apply({"params": params, **model_state}, frames, train=False)
     scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
-    return {name: (score.argmax(-1) == labels).sum() for name, score in scores.items()}
+    return {name: score.argmax(-1) == labels for name, score in scores.items()}
 
 
 def _cross_entropy(

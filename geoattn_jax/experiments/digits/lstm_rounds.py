@@ -11,11 +11,13 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.experiments.core.losses import Weights, cross_entropy
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.training import Phase, in_sub_batches
+from geoattn_jax.training import Phase
+from geoattn_jax.training.devices import Rows, on_all_devices
 from geoattn_jax.training.phase import Params
 
 
@@ -86,7 +88,7 @@ def rounds_phase(
       rounds: how many, the length of the parameters' first axis.
       epochs: how often each round sees every sequence.
       batch_size: a divisor of the number of sequences.
-      sub_batches: see `in_sub_batches`.
+      sub_batches: see `Phase`.
       learning_rate: the highest.
       optimizer: one of `ELEMENTWISE`; the paper's is the default.
       schedule: see `update_rule`.
@@ -94,18 +96,18 @@ def rounds_phase(
     count = len(sequences.labels)
     steps = num_updates(count, epochs=epochs, batch_size=batch_size)
 
-    def batch(seed: int, step: int) -> RoundsBatch:
-        return RoundsBatch(sequences, _order(count, batch_size // sub_batches, rounds, seed, step))
+    def batch(seed: int, step: int, rows: Rows) -> RoundsBatch:
+        return RoundsBatch(sequences, _order(count, batch_size, rounds, seed, step)[rows])
 
-    def loss(params, model_state, batch, key):
+    def loss(params, model_state, batch, key, weights: Weights = None):
         del key
-        score = jax.vmap(partial(_score, head), in_axes=(0, None, 1))
-        scores = score(params, batch.sequences, batch.order)
+        score = jax.vmap(partial(_score, head), in_axes=(0, None, 1, None))
+        scores = score(params, batch.sequences, batch.order, weights)
         metrics = {"mean_loss": scores.loss.mean(), "accuracy": scores.accuracy.mean()}
         return scores.loss.sum(), (model_state, metrics)
 
     rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
-    phase = Phase(
+    return Phase(
         name,
         steps=steps,
         batch=batch,
@@ -113,25 +115,42 @@ def rounds_phase(
         optimizers={"lstm": rule, "fc": rule},
         batch_axes=RoundsBatch(sequences=None, order=0),
         shown="mean_loss",
+        batch_size=batch_size,
+        sub_batches=sub_batches,
+        weighted=True,
     )
-    return in_sub_batches(phase, sub_batches)
+
+
+def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Scores:
+    """Every round's loss and accuracy on all sequences; devices share the rounds."""
+    rounds = len(jax.tree.leaves(params)[0])
+    parts = on_all_devices(
+        partial(_scores, head),
+        sequences,
+        lambda rows: jax.tree.map(lambda leaf: leaf[rows], params),
+        count=rounds,
+        batch_size=rounds,
+    )
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 @partial(jax.jit, static_argnums=0)
-def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Scores:
-    """Every round's loss and accuracy on all sequences."""
+def _scores(head: nn.Module, sequences: Sequences, params: Params) -> Scores:
     everything = jnp.arange(len(sequences.labels))
-    return jax.vmap(partial(_score, head), in_axes=(0, None, None))(params, sequences, everything)
+    score = jax.vmap(partial(_score, head), in_axes=(0, None, None, None))
+    return score(params, sequences, everything, None)
 
 
-def _score(head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"]) -> Scores:
+def _score(
+    head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"], weights: Weights
+) -> Scores:
     """One round's loss and accuracy on some of the sequences."""
     labels = sequences.labels[order]
     # All sequences are projected, also those that are not looked at: under vmap over rounds that is one large
     # product. To gather features, 500 a frame and not 32, would make a copy of them for every round.
     projected = head.apply({"params": params}, sequences.features, method="project")
     logits = head.apply({"params": params}, projected[order], method="classify_projected")
-    return Scores(*cross_entropy(logits, labels))
+    return Scores(*cross_entropy(logits, labels, weights))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -31,7 +31,6 @@ def fit_phase(
     model_state: ModelState,
     *,
     settings: Config,
-    group: Config,
     log_every: int | None = None,
 ) -> Trained:
     """What comes of a run of one phase.
@@ -42,7 +41,6 @@ def fit_phase(
       phase: what to do.
       params, model_state: the initial ones.
       settings: of the run.
-      group: those of them that are the phase's.
       log_every: None for that of the settings.
     """
     return fitting.fit(
@@ -51,6 +49,5 @@ def fit_phase(
         params,
         model_state,
         seed=settings.seed,
-        batch_size=group.batch_size // group.sub_batches,
         log_every=settings.log_every if log_every is None else log_every,
     )

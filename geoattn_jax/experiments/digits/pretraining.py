@@ -7,14 +7,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from geoattn_jax.data.digits import Split
 from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
-from geoattn_jax.experiments.core.losses import cross_entropy
+from geoattn_jax.experiments.core.losses import Weights, cross_entropy
 from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
-from geoattn_jax.training import Phase, in_sub_batches
+from geoattn_jax.training import Phase
+from geoattn_jax.training.devices import Rows, on_all_devices
 from geoattn_jax.training.phase import Params
 
 TEST_FRAMES = 1000
@@ -60,23 +61,22 @@ class ScaledDigitsTask:
           name: of the phase.
           steps: how many batches.
           batch_size: images in a batch.
-          sub_batches: see `in_sub_batches`.
+          sub_batches: see `Phase`.
           learning_rate: the highest.
           evaluate_every: after how many steps.
           optimizer, schedule: see `update_rule`; the paper's are the defaults.
         """
         rule = update_rule(optimizer, schedule, learning_rate=learning_rate, steps=steps)
-        part = batch_size // sub_batches
 
-        def batch(seed: int, step: int) -> ScaledDigits:
-            return self._render("train", seed, step * part, part)
+        def batch(seed: int, step: int, rows: Rows) -> ScaledDigits:
+            return self._render("train", seed, step * batch_size + rows)
 
-        def loss(params, model_state, batch, key):
+        def loss(params, model_state, batch, key, weights: Weights = None):
             del key
-            loss, accuracy = cross_entropy(self._logits(params, batch), batch.labels)
+            loss, accuracy = cross_entropy(self._logits(params, batch), batch.labels, weights)
             return loss, (model_state, {"accuracy": accuracy})
 
-        phase = Phase(
+        return Phase(
             name,
             steps=steps,
             batch=batch,
@@ -84,24 +84,29 @@ class ScaledDigitsTask:
             optimizers={"cnn": rule},
             evaluate=lambda params, model_state: {"accuracy": self.test_accuracy(params)},
             evaluate_every=evaluate_every,
+            batch_size=batch_size,
+            sub_batches=sub_batches,
+            weighted=True,
         )
-        return in_sub_batches(phase, sub_batches)
 
     def test_accuracy(self, params: Params) -> float:
         """The accuracy on a fixed set of images of the test digits."""
-        correct = 0
-        for start in range(0, TEST_FRAMES, TEST_BATCH):
-            images = self._render("test", self.seed, start, TEST_BATCH)
-            correct += int(self._correct(params, images))
-        return correct / TEST_FRAMES
+        correct = on_all_devices(
+            self._correct,
+            params,
+            lambda rows: self._render("test", self.seed, rows),
+            count=TEST_FRAMES,
+            batch_size=TEST_BATCH,
+        )
+        return float(np.concatenate(list(correct)).mean())
 
-    def _render(self, split: Split, seed: int, start: int, count: int) -> ScaledDigits:
-        indices = np.arange(start, start + count, dtype=np.int32)
-        return render_scaled_digits(self.digits.by_split[split], seed, indices, frame_size=self.frame_size)
+    def _render(self, split: Split, seed: int, indices: Rows) -> ScaledDigits:
+        digits = self.digits.by_split[split]
+        return render_scaled_digits(digits, seed, indices.astype(np.int32), frame_size=self.frame_size)
 
     def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
         return self.cnn.apply({"params": params["cnn"]}, images.frames - self.digits.mean)
 
     @partial(jax.jit, static_argnums=0)
-    def _correct(self, params: Params, images: ScaledDigits) -> jax.Array:
-        return (self._logits(params, images).argmax(-1) == images.labels).sum()
+    def _correct(self, params: Params, images: ScaledDigits) -> Bool[Array, " b"]:
+        return self._logits(params, images).argmax(-1) == images.labels

@@ -44,6 +44,7 @@ from geoattn_jax.experiments.digits.two_stage_plan import (
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.ops.precision import widen
 from geoattn_jax.training import cached_arrays
+from geoattn_jax.training.devices import on_all_devices
 from geoattn_jax.training.phase import Params
 
 _log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class TwoStage:
         group = settings.pretrain
         phase = task.phase(f"{name}: pretraining", **phase_options(group, steps=group.steps[name]))
         start = task.initial_params(), {}
-        return fit_phase(self.fitting, folder, phase, *start, settings=settings, group=group).params
+        return fit_phase(self.fitting, folder, phase, *start, settings=settings).params
 
     def scores(self, name: str, condition: str, cnn_params: Params) -> Scores:
         """The second stage: every round's test loss and accuracy."""
@@ -169,7 +170,7 @@ class TwoStage:
         phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
         start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
         trained = fit_phase(
-            self.second, folder, phase, *start, settings=settings, group=settings.lstm, log_every=1
+            self.second, folder, phase, *start, settings=settings, log_every=1
         )
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
 
@@ -191,10 +192,17 @@ class TwoStage:
         self, settings: Config, head: VideoClassifier, cnn_params: Params, condition: str, split: Split
     ) -> dict[str, np.ndarray]:
         began = time.monotonic()
-        parts = []
-        for index in range(len(_videos(settings, condition, split).classes)):
-            frames, label = self._render(settings, condition, split, np.array([index], np.int32))
-            parts.append((_features(head, cnn_params, frames, self.digits.mean), label))
+
+        def compute(shared: tuple[Params, Array], videos: Videos) -> tuple[Array, Array]:
+            return _features(head, shared[0], videos.frames, shared[1]), videos.labels
+
+        parts = on_all_devices(
+            compute,
+            (cnn_params, jnp.float32(self.digits.mean)),
+            lambda rows: self._render(settings, condition, split, rows.astype(np.int32)),
+            count=len(_videos(settings, condition, split).classes),
+            batch_size=1,
+        )
         features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return {"features": features, "labels": labels, "seconds": np.array(time.monotonic() - began)}
 
@@ -228,7 +236,7 @@ def _features(
     head: VideoClassifier,
     cnn_params: Params,
     frames: Float[Array, "b t h w 1"],
-    mean: float | Float[Array, ""],
+    mean: Float[Array, ""],
 ) -> Float[Array, "b t f"]:
     features = head.apply({"params": cnn_params}, frames - mean, method="features")
     return widen(features)  # files hold no bfloat16

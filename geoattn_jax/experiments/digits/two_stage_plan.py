@@ -99,7 +99,7 @@ def stages(config: Config) -> list[Stage]:
             reads=(*DIGITS, "dtype", f"pretrain.steps.{name}", *OF_PRETRAINING),
             uses=("pretrain.evaluate_every", *WATCHING),
             data=("train",),
-            steps=config.pretrain.steps[name] * config.pretrain.sub_batches,
+            steps=config.pretrain.steps[name],
         )
         found.append(pretraining)
         for condition in config.conditions:
@@ -117,7 +117,7 @@ def stages(config: Config) -> list[Stage]:
                 reads=("seed", "protocol", "dtype", "lstm"),
                 uses=WATCHING,
                 after=(features["train"].path,),
-                steps=updates * lstm.sub_batches,
+                steps=updates,
             )
             found += [*features.values(), rounds]
     return found

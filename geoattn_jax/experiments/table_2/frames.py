@@ -1,6 +1,6 @@
 """KitchenMini's frames as Table 2 sees them: cropped, with the hard-coded region of the crop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from geoattn_jax.data.crops import centre_crops, random_crops
 from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, render_clips, render_frames
@@ -16,9 +16,10 @@ from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
-from geoattn_jax.experiments.attention.samples import Samples, change_light, normalize, pixels, portions
+from geoattn_jax.experiments.attention.samples import Samples, draw_light, normalize, pixels, portions
 from geoattn_jax.ops.coordinates import rescale_coords
 from geoattn_jax.ops.grid import crop_theta
+from geoattn_jax.training.devices import Rows
 
 CLIPS_AT_ONCE = 60  # that are rendered
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
@@ -57,6 +58,7 @@ class KitchenFrames:
 
     channels: ClassVar = 3
     num_classes: ClassVar = len(CLASS_NAMES)
+    reads_ahead: ClassVar = 0
 
     def __init__(
         self, level: Level, seed: int, num_clips: Mapping[Split, int], *, frames_per_clip: int, folder: Path
@@ -76,16 +78,23 @@ class KitchenFrames:
             )
         )
 
-    def training(self, key: PRNGKeyArray, batch_size: int) -> Samples:
-        """Random training frames, randomly cropped, in randomly changed light."""
-        return _draw(self.level, self._pool("train"), key, batch_size)
+    def training(self, draw: tuple[int, int, int], batch_size: int, rows: Rows) -> Samples:
+        """Random training frames, randomly cropped, in randomly changed light; see `FrameSource`."""
+        return _draw(self.level, self._pool("train"), draw, batch_size, rows)
 
-    def evaluation(self, split: Split, batch_size: int) -> Iterator[Samples]:
-        """One random frame of each clip, always the same one, cropped in the middle; batch by batch."""
-        pool = self._pool(split)
-        for clips in portions(self.num_clips[split], batch_size):
-            top_left = centre_crops(LEVELS[self.level.name], len(clips))
-            yield _samples(self.level, pool, clips, np.zeros_like(clips), top_left)
+    def num_samples(self, split: Split) -> int:
+        """As many as clips."""
+        return self.num_clips[split]
+
+    def evaluation(self, split: Split, rows: Rows) -> Samples:
+        """One random frame of each of some clips, always the same one, cropped in the middle."""
+        clips = rows.astype(np.int32)
+        top_left = centre_crops(LEVELS[self.level.name], len(clips))
+        return _samples(self.level, self._pool(split), clips, np.zeros_like(clips), top_left)
+
+    def prepare(self, batch: Samples) -> Samples:
+        """Nothing is left to do."""
+        return batch
 
     def motion(
         self, split: Split, clip: int
@@ -121,13 +130,19 @@ class KitchenFrames:
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _draw(level: Level, pool: Pool, key: PRNGKeyArray, batch_size: int) -> Samples:
-    """Random frames in random light."""
+def _draw(
+    level: Level, pool: Pool, draw: tuple[int, int, int], batch_size: int, rows: Int[Array, " r"]
+) -> Samples:
+    """Some of a batch of random frames in random light. Numbers are drawn for all, frames made of these."""
+    seed, phase, step = draw
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), phase), step)
     clip_key, frame_key, crop_key, light_key = jax.random.split(key, 4)
-    clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))
-    frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])
-    samples = _samples(level, pool, clips, frames, random_crops(crop_key, LEVELS[level.name], batch_size))
-    return samples._replace(frames=normalize(change_light(light_key, pixels(samples.frames))))
+    clips = jax.random.randint(clip_key, (batch_size,), 0, len(pool.labels))[rows]
+    frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])[rows]
+    crops = random_crops(crop_key, LEVELS[level.name], batch_size)[rows]
+    samples = _samples(level, pool, clips, frames, crops)
+    light = draw_light(light_key, batch_size)[rows]
+    return samples._replace(frames=normalize(light * pixels(samples.frames)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -29,7 +29,8 @@ def draw_regions(experiment: SupervisedAttention, measured: object) -> list[Path
     drawn, results = [], experiment.plan.results
     for level in experiment.levels.values():
         folder = level.fitting.workdir / "figures"
-        batch = next(level.frames.evaluation("test", results.evaluation_batch))
+        count = level.frames.num_samples("test")
+        batch = level.frames.evaluation("test", np.arange(min(results.evaluation_batch, count)))
         clip = int(np.isin(batch.labels, CLASS_GROUPS["texture"]).argmax())
         samples = jax.tree.map(lambda leaf, clip=clip: leaf[clip : clip + 1], batch)
         drawn += [_motion(folder, level, clip), *_joint_training(folder, level, results)]
@@ -47,7 +48,9 @@ def _motion(folder: Path, level: AttentionLevel, clip: int) -> Path:
 def _joint_training(folder: Path, level: AttentionLevel, results: Config) -> list[Path]:
     """Figure 7: some validation frames' regions from the guided ones on, as the metrics recorded them."""
     drawn, run = [], _first_run(level, results)
-    samples = next(level.frames.evaluation("validation", FOLLOWED))
+    samples = level.frames.evaluation(
+        "validation", np.arange(min(FOLLOWED, level.frames.num_samples("validation")))
+    )
     for name in _first_models(level, results):
         model = MODELS[name]
         if not (model.guided and model.joint and model.region == "attended"):

@@ -1,0 +1,82 @@
+"""Batches that devices share: evenly, filled up without weight, or not at all; sub-batches are a device's."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import training_problem as problem
+
+from geoattn_jax.training import Phase, train
+from geoattn_jax.training.division import divide
+
+
+def weighted_loss(params, model_state, batch, key, weights):
+    del key
+    error = jnp.tanh(batch["x"] @ params["trunk"]["kernel"]) @ params["head"]["kernel"] - batch["y"]
+    errors = jnp.mean(error**2, axis=1)
+    loss = errors.mean() if weights is None else (weights * errors).sum() / weights.sum()
+    return loss, (model_state, {"twice": 2 * loss})
+
+
+def phase(**changes):
+    def batch(seed, step, rows):
+        return {name: leaf[rows] for name, leaf in problem.host_batch(seed, step).items()}
+
+    optimizers = {"trunk": optax.sgd(1e-1), "head": optax.sgd(1e-1, momentum=0.9)}
+    one = Phase("fit", 3, batch, weighted_loss, optimizers, batch_size=16, weighted=True)
+    return dataclasses.replace(one, **changes)
+
+
+def run(phase, devices, **options):
+    devices = jax.devices()[:devices]
+    return train([phase], problem.initial_params(), {}, seed=4, devices=devices, **options).params
+
+
+@pytest.mark.parametrize(
+    ("examples", "sub_batches", "devices", "portions", "size", "filling"),
+    [
+        (16, 1, 8, 1, 2, 0),
+        (50, 1, 4, 1, 13, 2),
+        (50, 1, 8, 1, 7, 6),
+        (128, 64, 1, 64, 2, 0),  # at the paper's scale a device takes two frames at a time
+        (128, 64, 8, 8, 2, 0),
+        (128, 64, 128, 1, 1, 0),
+        (100, 50, 4, 25, 1, 0),  # 13 portions of two would leave some out
+        (2, 1, 8, 1, 1, 6),
+        (17, 17, 4, 5, 1, 3),
+    ],
+)
+def test_every_device_gets_as_many_examples(examples, sub_batches, devices, portions, size, filling):
+    one = phase(batch_size=examples, sub_batches=sub_batches)
+    division = divide(one, examples, devices, fills=True)
+    assert (division.portions, division.size, division.filling) == (portions, size, filling)
+    rows = np.concatenate([division.rows(portion) for portion in range(portions)])
+    assert rows.tolist() == list(range(examples + filling))
+    if filling:
+        with pytest.raises(ValueError, match=rf"{examples} examples cannot be split over {devices} devices"):
+            divide(one, examples, devices, fills=False)
+
+
+@pytest.mark.parametrize(("size", "sub_batches", "devices"), [(13, 1, 8), (3, 1, 8), (13, 13, 4), (16, 4, 2)])
+def test_whatever_the_devices_the_step_is_that_of_one(size, sub_batches, devices):
+    expected = run(phase(batch_size=size), 1)
+    found = run(phase(batch_size=size, sub_batches=sub_batches), devices)
+    problem.assert_trees_close(found, expected)
+
+
+def test_what_fills_up_is_said(caplog):
+    with caplog.at_level("INFO", logger="geoattn_jax"):
+        run(phase(batch_size=13, steps=1), 8)
+    assert "fit: 13 examples are filled up to 16, without weight, for 8 devices" in caplog.text
+
+
+def test_statistics_and_pmap_do_not_count_what_fills_up():
+    message = "13 examples cannot be split over 8 devices; take 8 or 16, or let the program see fewer"
+    with pytest.raises(ValueError, match=message):
+        run(phase(batch_size=13), 8, parallel="pmap")
+    with pytest.raises(ValueError, match=message):
+        params, state = problem.initial_params(), {"mean": jnp.zeros(3)}
+        train([phase(batch_size=13)], params, state, seed=4, devices=jax.devices())
