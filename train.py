@@ -8,10 +8,11 @@ says what to expect of it.
 
   python train.py --config=configs/quickstart.py --help
 
-lists all keys, such as --config.seed=0, what they decide and what they may be.
+lists all keys, such as --config.seed=0, what they decide and what they may be. All devices are used. Several
+processes share the work if all are started with --coordinator=HOST:PORT --num_processes=N --process_id=I; on
+a TPU pod, under SLURM, Open MPI and Kubernetes they find each other.
 """
 
-import argparse
 import runpy
 import sys
 
@@ -19,12 +20,16 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.core.keys import help_of_keys, wrong_flag
+from geoattn_jax.experiments.core.keys import config_file, help_of_keys, wrong_flag
 from geoattn_jax.experiments.registry import experiment_of
 from geoattn_jax.experiments.run import ending_in_one_line, prepare_process, train_and_evaluate
+from geoattn_jax.training.processes import join
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder, or the one to go on in.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of the first of several processes.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many there are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -34,12 +39,13 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unknown argument {arguments[1]!r}")
     with ending_in_one_line("train.py"):
         prepare_process()
+        join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         train_and_evaluate(_CONFIG.value.copy_and_resolve_references(), _WORKDIR.value)
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
     """Parses the flags. config_flags lets out what the file raises, and what ConfigDict does for its keys."""
-    if "--help" in arguments and (file := _file(arguments)):
+    if "--help" in arguments and (file := config_file(arguments)):
         config = _read(file)
         print(
             f"{__doc__}\nThe keys of {file}:\n\n{help_of_keys(config, experiment_of(config).rules(config))}"
@@ -51,17 +57,10 @@ def parse_flags(arguments: list[str]) -> list[str]:
         return remaining
     except Exception as error:
         reason = None
-        if file := _file(arguments):
+        if file := config_file(arguments):
             config = _read(file)
             reason = wrong_flag(config, experiment_of(config).rules(config), arguments)
         sys.exit(f"train.py: {reason or f'{error}; see train.py --help'}")
-
-
-def _file(arguments: list[str]) -> str:
-    """The one that --config names."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", default="")
-    return parser.parse_known_args(arguments)[0].config
 
 
 def _read(file: str) -> Config:

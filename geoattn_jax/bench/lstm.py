@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from geoattn_jax.bench import torch_rivals
+from geoattn_jax.bench.steps import SEED, compiled_update
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Suite
 from geoattn_jax.experiments.digits.lstm_rounds import Sequences, initial_rounds, rounds_phase, score_rounds
 from geoattn_jax.models.lenet import LeNet
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import Phase
+from geoattn_jax.training.division import Portion
 from geoattn_jax.training.labels import by_module, label_parameters
 from geoattn_jax.training.phase import Params
-from geoattn_jax.training.step import TrainState, initial_opt_state, make_step
+from geoattn_jax.training.step import TrainState, initial_opt_state
 
-SEED = 0
 LEARNING_RATE = 1e-3
 
 METHOD = """\
@@ -110,14 +111,14 @@ def cases(names: Sequence[str], smoke: bool, dtype: str = "float32") -> Iterator
 def all_at_once(trainings: Trainings) -> Contender:
     """This package's."""
     phase, labels = trainings.phase, label_parameters(trainings.params, by_module)
-    step = jax.jit(make_step(phase, labels, seed=SEED), donate_argnums=0)
+    update = compiled_update(phase, labels, jax.devices()[:1])
 
     def call() -> Params:
         params = jax.tree.map(jnp.copy, trainings.params)
         opt_state = initial_opt_state(phase, labels, params)
         state = TrainState(jnp.zeros((), jnp.int32), params, {}, opt_state)
         for number in range(phase.steps):
-            state, _ = step(state, phase.batch(SEED, number))
+            state, _ = update.step(state, Portion(phase.whole_batch(SEED, number), None))
         return jax.block_until_ready(state.params)
 
     def arrays(params: Params) -> dict[str, np.ndarray]:
@@ -142,7 +143,7 @@ def _in_torch(trainings: Trainings, threads: int) -> Contender:
     sizes, phase = trainings.sizes, trainings.phase
     features, labels = (torch.from_numpy(np.array(array)) for array in trainings.sequences)
     labels = labels.long()
-    orders = np.stack([phase.batch(SEED, number).order for number in range(phase.steps)])
+    orders = np.stack([phase.whole_batch(SEED, number).order for number in range(phase.steps)])
     orders = torch.from_numpy(orders).long()
     starts = [trainings.one(number) for number in range(sizes.sample)]
 

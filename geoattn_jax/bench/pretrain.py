@@ -62,7 +62,7 @@ def cases(names: Sequence[str], smoke: bool, dtype: str = "float32") -> Iterator
     for name in names:
         task = ScaledDigitsTask(make_cnn(name, frame_size=frame_size, dtype=dtype), pools, frame_size, SEED)
         phase = task.phase(name, steps=1, batch_size=batch_size, learning_rate=1.0, evaluate_every=1)
-        batch, params = phase.batch(SEED, 0), _with_larger_offsets(task.initial_params())
+        batch, params = phase.whole_batch(SEED, 0), _with_larger_offsets(task.initial_params())
         contenders = [this_package(phase, batch, params)]
         if on_cpu and dtype == "float32" and torch_rivals.available("torch"):
             contenders.append(fastest_torch(name, batch, pools.mean, params["cnn"]))

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from geoattn_jax.bench.steps import SEED, training_step
 from geoattn_jax.bench.suite import Case
@@ -15,6 +15,7 @@ from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.models.sstn import SSTN
 from geoattn_jax.training import Phase
+from geoattn_jax.training.devices import Rows
 from geoattn_jax.training.optimizers import OPTIMIZERS
 
 BATCH, SUB_BATCH = 128, 8
@@ -33,24 +34,36 @@ class BlankFrames:
     num_classes = 64
     panel_hw = None
 
-    def training(self, key: jax.Array, batch_size: int) -> Samples:
-        """The same ones for every key."""
-        del key
+    reads_ahead = 0
+
+    def training(self, draw: tuple[int, int, int], batch_size: int, rows: Rows) -> Samples:
+        """The same ones for every draw."""
+        del draw, batch_size
+        count = len(rows)
         return Samples(
-            frames=jnp.zeros((batch_size, *self.level.frame_hw, self.channels)),
-            top_left=jnp.zeros((batch_size, 2), jnp.int32),
-            theta_2=jnp.zeros((batch_size, 2, 3)),
-            hand=jnp.zeros((batch_size, 2)),
-            panel=jnp.zeros((batch_size, 2)),
-            labels=jnp.zeros(batch_size, jnp.int32),
-            clips=jnp.zeros(batch_size, jnp.int32),
-            times=jnp.zeros(batch_size, jnp.int32),
+            frames=jnp.zeros((count, *self.level.frame_hw, self.channels)),
+            top_left=jnp.zeros((count, 2), jnp.int32),
+            theta_2=jnp.zeros((count, 2, 3)),
+            hand=jnp.zeros((count, 2)),
+            panel=jnp.zeros((count, 2)),
+            labels=jnp.zeros(count, jnp.int32),
+            clips=jnp.zeros(count, jnp.int32),
+            times=jnp.zeros(count, jnp.int32),
         )
 
-    def evaluation(self, split: str, batch_size: int) -> Iterator[Samples]:
+    def num_samples(self, split: str) -> int:
         """None: these are for training steps."""
-        del split, batch_size
-        return iter(())
+        del split
+        return 0
+
+    def evaluation(self, split: str, rows: Rows) -> Samples:
+        """Blank ones, too."""
+        del split
+        return self.training((0, 0, 0), len(rows), rows)
+
+    def prepare(self, batch: Samples) -> Samples:
+        """Nothing is left to do."""
+        return batch
 
 
 def joint_phase(
@@ -97,5 +110,8 @@ def cases(names: Sequence[str], smoke: bool, dtype: str = "float32") -> Iterator
         for mode, remat in modes.items():
             computation = {"dtype": dtype, "remat": remat}
             task, phase = joint_phase(computation, sub_batch=2 if smoke else SUB_BATCH, tiny=smoke)
-            step = training_step(phase, phase.batch(SEED, 0), task.initial(SEED)["params"])
+            sub_batch = phase.batch_size // phase.sub_batches
+            step = training_step(
+                phase, phase.batch(SEED, 0, np.arange(sub_batch)), task.initial(SEED)["params"]
+            )
             yield Case(name, mode, [step])

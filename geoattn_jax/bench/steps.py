@@ -8,23 +8,43 @@ import numpy as np
 
 from geoattn_jax.bench.suite import OURS, Contender
 from geoattn_jax.training import Phase
-from geoattn_jax.training.labels import by_module, label_parameters
+from geoattn_jax.training.division import Portion, divide
+from geoattn_jax.training.labels import Labels, by_module, label_parameters
+from geoattn_jax.training.parallel import JitParallelism, Update
 from geoattn_jax.training.phase import Batch, Params
-from geoattn_jax.training.step import TrainState, initial_opt_state, make_step
+from geoattn_jax.training.step import StepFunctions, TrainState, initial_opt_state
 
 SEED = 0
 
 
+def compiled_update(phase: Phase, labels: Labels, devices: list[jax.Device]) -> Update:
+    """The training loop's own."""
+    division = divide(phase, phase.batch_size or len(devices), len(devices), fills=True)
+    return JitParallelism(devices).compile(StepFunctions(phase, labels, SEED, division, None))
+
+
 def training_step(phase: Phase, batch: Batch, params: Params) -> Contender:
-    """Every call takes the next step on the same batch; of its result only the loss is an array."""
+    """Every call takes the next step on the same batch; of its result only the loss is an array.
+
+    Args:
+      phase: whose step; where it has sub-batches, a step is one of them, whose gradients are added up.
+      batch: of one step.
+      params: the initial ones.
+    """
     labels = label_parameters(params, by_module)
-    step = jax.jit(make_step(phase, labels, seed=SEED), donate_argnums=0)
+    update = compiled_update(phase, labels, jax.devices()[:1])
     params = jax.tree.map(jnp.copy, params)  # the step takes the memory of its state
     state = TrainState(jnp.zeros((), jnp.int32), params, {}, initial_opt_state(phase, labels, params))
+    portion = Portion(batch, None)
+    sums = update.empty(state, portion)
 
     def call() -> tuple[TrainState, Any]:
-        nonlocal state
-        state, metrics = jax.block_until_ready(step(state, batch))
+        nonlocal state, sums
+        if phase.sub_batches == 1:
+            state, metrics = jax.block_until_ready(update.step(state, portion))
+        else:
+            state, sums = jax.block_until_ready(update.add(state, sums, portion, np.int32(0)))
+            metrics = sums.metrics
         return state, metrics
 
     def arrays(result: tuple[TrainState, Any]) -> dict[str, np.ndarray]:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import absl.logging
+import jax
 import rich.console
 import rich.markdown
 
@@ -32,7 +34,24 @@ from geoattn_jax.training import (
     read_config,
     use_compilation_cache,
 )
+from geoattn_jax.training.processes import (
+    CoordinationError,
+    OtherProcessError,
+    entered_by_first,
+    first_does,
+    is_first,
+)
 
+# What users of the programs can mend.
+_MENDABLE = (
+    ConfigError,
+    CoordinationError,
+    DiskFullError,
+    NonFiniteError,
+    OtherProcessError,
+    VideoError,
+    WorkdirError,
+)
 INTERRUPTED = 128 + 2  # the exit code that shells give to Ctrl-C, that is SIGINT
 
 
@@ -41,11 +60,17 @@ def ending_in_one_line(program: str) -> Iterator[None]:
     """Ends the program with one line, instead of a traceback, for what its user can mend."""
     try:
         yield
-    except (ConfigError, DiskFullError, NonFiniteError, VideoError, WorkdirError) as error:
-        sys.exit(f"{program}: {error}")
+    except _MENDABLE as error:
+        _end(f"{program}: {error}", 1)
     except KeyboardInterrupt:
-        print(f"\n{program}: interrupted; run the same command to go on", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _end(f"\n{program}: interrupted; run the same command to go on", INTERRUPTED)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    if jax.process_count() > 1:
+        os._exit(code)  # at a usual exit JAX would wait for the other processes, which wait for this one
+    sys.exit(code)
 
 
 def prepare_process() -> None:
@@ -72,7 +97,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike) -> None:
       ConfigError: if a key or a value of the config cannot be used; before anything is written.
       WorkdirError: if the folder is not this config's; it is left untouched.
     """
-    bring_up_to_date(workdir)
+    if not is_first():
+        logging.getLogger("geoattn_jax").setLevel(logging.WARNING)  # the first speaks for all
+    first_does(lambda: bring_up_to_date(workdir), None)
     _run(experiment_of(config), config, workdir, trains=True)
 
 
@@ -130,7 +157,8 @@ def _opened(
     experiment: Experiment, prepared: Prepared, config: Config, workdir: str | os.PathLike
 ) -> AbstractContextManager[Path]:
     update = partial(resume, experiment, prepared)
-    return open_workdir(workdir, config.to_dict(), update=update)
+    context = open_workdir(workdir, config.to_dict(), update=update)
+    return entered_by_first(context, Path(workdir).absolute())
 
 
 def _run(experiment: Experiment, config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
@@ -142,11 +170,20 @@ def _run(experiment: Experiment, config: Config, workdir: str | os.PathLike, *, 
         if not trains:
             fitting.check_finished(prepared.plan)
         measured = prepared.measure()
-        origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
-        results = Results(experiment.name, config.to_dict(), origin, prepared.rows(measured))
-        write_results(folder, results, tables=experiment.tables)
-        pictures = experiment.draw(prepared, measured)
-    show(folder, pictures)
+        write = partial(_write, experiment, prepared, measured, config, fitting)
+        pictures = first_does(write, [])
+    if is_first():
+        show(folder, pictures)
+
+
+def _write(
+    experiment: Experiment, prepared: Prepared, measured: Any, config: Config, fitting: Fitting
+) -> list[Path]:
+    """Writes the results and draws the pictures; returns the pictures' files."""
+    origin = provenance(seed=config.seed, wall_seconds=fitting.seconds())
+    results = Results(experiment.name, config.to_dict(), origin, prepared.rows(measured))
+    write_results(fitting.workdir, results, tables=experiment.tables)
+    return experiment.draw(prepared, measured)
 
 
 def show(folder: Path, pictures: list[Path]) -> None:

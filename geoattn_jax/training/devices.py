@@ -33,9 +33,8 @@ class Devices:
         self._count = len(devices)
         self.whole, self.split = _shardings(devices)
         places = self.split.addressable_devices_indices_map((len(devices),))
-        self._own_places = sorted(part.start or 0 for (part,) in places.values())
-        own = [devices[place] for place in self._own_places]
-        self._own_whole, self._own_split = _shardings(own)
+        self._own_places = sorted(part.start or 0 for (part,) in filter(None, places.values()))
+        self._own = [devices[place] for place in self._own_places]
 
     def __len__(self) -> int:
         return self._count
@@ -46,10 +45,12 @@ class Devices:
         return np.concatenate([parts[place] for place in self._own_places])
 
     def place_whole(self, tree: Any) -> Any:
-        """Gives every device arrays that all processes have; on one of them their memory may be the original's."""
+        """Gives every device arrays that all processes have; their memory may be the original's."""
+
+        own_whole, _ = _shardings(self._own)
 
         def place(leaf: Any) -> jax.Array:
-            own = jax.device_put(leaf, self._own_whole)
+            own = jax.device_put(leaf, own_whole)
             return self._joined(own, own.shape, self.whole)
 
         return jax.tree.map(place, tree)
@@ -61,8 +62,10 @@ class Devices:
           tree: arrays of `own_rows`' examples, in that order.
         """
 
+        _, own_split = _shardings(self._own)
+
         def place(leaf: Any) -> jax.Array:
-            own = jax.device_put(leaf, self._own_split)
+            own = jax.device_put(leaf, own_split)
             count = len(leaf) // len(self._own_places) * self._count
             return self._joined(own, (count, *leaf.shape[1:]), self.split)
 

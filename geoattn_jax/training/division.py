@@ -101,7 +101,7 @@ def read_portion(
     """The examples of a portion that this process's devices get, in their order, and the weights of them."""
     rows = devices.own_rows(division.rows(portion))
     if phase.batch_size is None:
-        batch = phase.batch(seed, step)
+        batch = phase.whole_batch(seed, step)
         if len(rows) == division.examples and not division.filling:
             return batch, None
         known = np.minimum(rows, division.examples - 1)

@@ -16,8 +16,8 @@ import numpy as np
 
 from geoattn_jax.training.checkpoint import Checkpoints, Every, Timetable
 from geoattn_jax.training.checks import check_whole
-from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.division import Division, Portion, count_examples, divide, read_portion
+from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labels, label_parameters
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
 from geoattn_jax.training.processes import devices_at_work, first_does, is_alone, is_first
@@ -195,9 +195,7 @@ class _Run:
             opt_state = initial_opt_state(phase, self.labels, self.parallelism.single(state.params))
             state = state._replace(opt_state=self.parallelism.place(opt_state))
         division, axis_name = self.divisions[phase.name], self.parallelism.axis_name
-        update = self.parallelism.compile(
-            StepFunctions(phase, self.labels, self.seed, division, axis_name)
-        )
+        update = self.parallelism.compile(StepFunctions(phase, self.labels, self.seed, division, axis_name))
         portions = self._portions(phase, division, done=done)
         unread = None
         for phase_step in range(done + 1, phase.steps + 1):
@@ -254,8 +252,9 @@ class _Run:
                     f"phase {phase.name!r}, step {int(state.step)} of the run: "
                     f"{jax.tree_util.keystr(path[1:])} is not finite, though the loss was; clip the gradients"
                 )
-        if self.checkpoints is not None:
-            first_does(lambda: self.checkpoints.save(state, lines=self.reporter.sync()), None)
+        checkpoints = self.checkpoints
+        if checkpoints is not None:
+            first_does(lambda: checkpoints.save(state, lines=self.reporter.sync()), None)
 
 
 def _evaluate(phase: Phase, phase_step: int, state: TrainState) -> Mapping[str, Any]:
@@ -275,7 +274,7 @@ def _checked(
     check_labels(phases, labels)
     divisions = {}
     for phase in phases:
-        one = phase.batch(seed, 0) if phase.batch_size is None else phase.batch(seed, 0, np.arange(1))
+        one = phase.whole_batch(seed, 0) if phase.batch_size is None else phase.batch(seed, 0, np.arange(1))
         examples = count_examples(phase, one)
         if phase.batch_size is not None:
             if examples != 1:

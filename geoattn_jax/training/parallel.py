@@ -8,6 +8,7 @@ has its own random draws, and statistics are of the device's share unless the mo
 """
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -24,9 +25,36 @@ from geoattn_jax.training.step import StepFunctions, TrainState
 
 PMAP_AXIS = "devices"
 
-# From a state and the portions of a batch to the next state and the metrics; takes the state's memory.
-Update = Callable[[TrainState, Iterable[Portion]], tuple[TrainState, dict[str, jax.Array]]]
 Kind = Literal["state", "portion", "number"]  # what a compiled function takes or gives: states lie as sums do
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """A phase's update, compiled: from a state and the portions of a batch to the next state and the metrics.
+
+    It takes the memory of the state.
+
+    Attributes:
+      portions: how many a batch has.
+      step, empty, add, finish: see `StepFunctions`.
+    """
+
+    portions: int
+    step: Callable
+    empty: Callable
+    add: Callable
+    finish: Callable
+
+    def __call__(
+        self, state: TrainState, portions: Iterable[Portion]
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        if self.portions == 1:
+            return self.step(state, *portions)
+        sums = None
+        for number, portion in enumerate(portions):
+            sums = self.empty(state, portion) if sums is None else sums
+            state, sums = self.add(state, sums, portion, np.int32(number))
+        return self.finish(state, sums)
 
 
 class Parallelism(abc.ABC):
@@ -48,25 +76,14 @@ class Parallelism(abc.ABC):
     def compile(self, functions: StepFunctions) -> Update:
         """A phase's compiled update."""
         compiled = partial(self._compiled, functions.phase)
-        if functions.division.portions == 1:
-            step = compiled(functions.step, ["state", "portion"], ["state", "number"], donates=[0])
-            return lambda state, portions: step(state, *portions)
-        empty = compiled(functions.empty, ["state", "portion"], "state", donates=[])
-        add = compiled(
-            functions.add, ["state", "state", "portion", "number"], ["state", "state"], donates=[0, 1]
+        summed: list[Kind] = ["state", "state"]
+        return Update(
+            portions=functions.division.portions,
+            step=compiled(functions.step, ["state", "portion"], ["state", "number"], donates=[0]),
+            empty=compiled(functions.empty, ["state", "portion"], "state", donates=[]),
+            add=compiled(functions.add, [*summed, "portion", "number"], summed, donates=[0, 1]),
+            finish=compiled(functions.finish, summed, ["state", "number"], donates=[0]),
         )
-        finish = compiled(functions.finish, ["state", "state"], ["state", "number"], donates=[0])
-
-        def update(
-            state: TrainState, portions: Iterable[Portion]
-        ) -> tuple[TrainState, dict[str, jax.Array]]:
-            sums = None
-            for number, portion in enumerate(portions):
-                sums = empty(state, portion) if sums is None else sums
-                state, sums = add(state, sums, portion, np.int32(number))
-            return finish(state, sums)
-
-        return update
 
     @abc.abstractmethod
     def place(self, tree: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from geoattn_jax.training.checks import check_whole
@@ -96,6 +97,12 @@ class Phase:
             self._require(self.evaluate is not None, "evaluate_every", "None without evaluate")
             check_whole(f"phase {self.name!r}", "evaluate_every", self.evaluate_every, minimum=1)
         self._check_batches()
+
+    def whole_batch(self, seed: int, step: int) -> Batch:
+        """All examples of a batch."""
+        if self.batch_size is None:
+            return self.batch(seed, step)
+        return self.batch(seed, step, np.arange(self.batch_size))
 
     def evaluates_after(self, step: int) -> bool:
         """Whether `evaluate` is due when `step` steps of the phase are done."""

@@ -43,22 +43,24 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
     """
     given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
+    if coordinator is not None and num_processes is not None and process_id is not None:
+        _check(coordinator, num_processes, process_id)
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    elif len(missing) == len(given):
         # Without a cluster it raises a ValueError, and leaves everything as it was.
         with contextlib.suppress(ValueError):
             jax.distributed.initialize()
-        return
-    if missing:
-        named = ", ".join(given.keys() - set(missing))
-        raise CoordinationError(f"{named} also needs {', '.join(missing)}; give all three, or none")
-    _check(coordinator, num_processes, process_id)
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+    else:
+        named = ", ".join(name for name in given if name not in missing)
+        raise CoordinationError(f"{named} needs {' and '.join(missing)} as well; give all three, or none")
 
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
-        raise CoordinationError(f"--coordinator must be HOST:PORT, such as 10.0.0.1:1234, got {coordinator!r}")
+        raise CoordinationError(
+            f"--coordinator must be HOST:PORT, such as 10.0.0.1:1234, got {coordinator!r}"
+        )
     if num_processes < 1:
         raise CoordinationError(f"--num_processes must be at least 1, got {num_processes}")
     if not 0 <= process_id < num_processes:

@@ -100,7 +100,7 @@ def stored_rows(
         if keeps:
             if not first_says(path.exists):
                 _write_for_all(path, compute())
-            file = stack.enter_context(path.open("rb"))
+            file: BinaryIO = stack.enter_context(path.open("rb"))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(naming_full_disk(path))

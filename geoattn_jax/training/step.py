@@ -116,7 +116,9 @@ class StepFunctions:
         return jax.tree.map(average_leaf, tree)
 
 
-def call_loss(phase: Phase, params: Params, model_state: ModelState, portion: Portion, key: PRNGKeyArray) -> Any:
+def call_loss(
+    phase: Phase, params: Params, model_state: ModelState, portion: Portion, key: PRNGKeyArray
+) -> Any:
     """What a phase's loss gives for some examples."""
     weights = (portion.weights,) if phase.weighted else ()
     return phase.loss(params, model_state, portion.batch, key, *weights)

@@ -77,6 +77,6 @@ def test_statistics_and_pmap_do_not_count_what_fills_up():
     message = "13 examples cannot be split over 8 devices; take 8 or 16, or let the program see fewer"
     with pytest.raises(ValueError, match=message):
         run(phase(batch_size=13), 8, parallel="pmap")
+    params, statistics = problem.initial_params(), {"mean": jnp.zeros(3)}
     with pytest.raises(ValueError, match=message):
-        params, state = problem.initial_params(), {"mean": jnp.zeros(3)}
-        train([phase(batch_size=13)], params, state, seed=4, devices=jax.devices())
+        train([phase(batch_size=13)], params, statistics, seed=4, devices=jax.devices())

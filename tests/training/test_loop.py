@@ -317,7 +317,10 @@ def lossy(change):
         ({"batch": lambda seed, step: {"x": 1.0}}, r"batch\['x'\] must be an array, got float"),
         ({"batch": lambda seed, step: {"x": np.float32(1)}}, "must have a first axis of examples"),
         ({"batch": lambda seed, step: {"x": np.ones(4), "y": np.ones(8)}}, "equally many examples"),
-        ({"batch": lambda seed, step: {"x": np.ones(12)}}, "12 examples .* over 8 devices; take 8 or 16, or let"),
+        (
+            {"batch": lambda seed, step: {"x": np.ones(12)}},
+            "12 examples .* over 8 devices; take 8 or 16, or let",
+        ),
     ],
 )
 def test_a_phase_that_does_not_fit_fails_before_any_work(tmp_path, change, message):

@@ -10,16 +10,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from geoattn_jax.bench import kernels, lstm, pretrain, sstn
+from geoattn_jax.bench.steps import SEED, compiled_update
 from geoattn_jax.experiments.digits.cnns import make_cnn
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.ops.separable import separable_sample
 from geoattn_jax.training import Phase
+from geoattn_jax.training.division import Portion
 from geoattn_jax.training.labels import by_module, label_parameters
-from geoattn_jax.training.parallel import JitParallelism
 from geoattn_jax.training.phase import Params
 from geoattn_jax.training.step import TrainState, initial_opt_state
 
-SEED = 0
 FRAME_SIZE, BATCH_SIZE = 64, 32  # of paper A's frames
 DTYPES = ("float32", "bfloat16")
 POSITIONS = (*kernels.POSITIONS, "rows", "columns")  # always float32
@@ -142,7 +142,7 @@ def sstn_programs(name: str, devices: Devices) -> Iterator[Compilation]:
 
 
 def lower_step(phase: Phase, initial_params: Callable[[], Params], devices: Devices) -> jax.stages.Lowered:
-    """Lowers the training loop's own step."""
+    """Lowers the training loop's own step; where a phase has sub-batches, that of one of them."""
     params = jax.eval_shape(initial_params)
     labels = label_parameters(params, by_module)
     state = TrainState(
@@ -151,8 +151,13 @@ def lower_step(phase: Phase, initial_params: Callable[[], Params], devices: Devi
         {},
         jax.eval_shape(partial(initial_opt_state, phase, labels), params),
     )
-    batch = jax.eval_shape(lambda: phase.batch(SEED, 0))
-    return JitParallelism(devices).compile(phase, labels, seed=SEED).lower(state, batch)
+    update = compiled_update(phase, labels, devices)
+    rows = np.arange(phase.batch_size // phase.sub_batches)
+    portion = Portion(jax.eval_shape(lambda: phase.batch(SEED, 0, rows)), None)
+    if phase.sub_batches == 1:
+        return update.step.lower(state, portion)
+    sums = jax.eval_shape(update.empty, state, portion)
+    return update.add.lower(state, sums, portion, jax.ShapeDtypeStruct((), jnp.int32))
 
 
 @dataclass(frozen=True)

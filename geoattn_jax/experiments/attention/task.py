@@ -330,6 +330,6 @@ class AttentionTask:
 
 
 def _aside(samples: Samples) -> Float[Array, "b 2"]:
-    """How far a control's region lies aside in evaluation: in all frames of a clip the same, whatever the batch."""
+    """How far a control's region lies aside in evaluation: the same in all frames of a clip."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), samples.clips)
     return jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-1, maxval=1))(keys)

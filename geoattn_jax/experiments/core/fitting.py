@@ -96,4 +96,3 @@ class Fitting:
         trainings = [read_last_metrics(path) for path in sorted(self.workdir.rglob("metrics.jsonl"))]
         stages = [read_array(path, "seconds") for path in sorted(self.workdir.rglob("*.npz"))]
         return sum(row["seconds"] for row in trainings) + sum(map(float, stages))
-

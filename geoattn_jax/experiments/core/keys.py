@@ -1,11 +1,19 @@
 """What a config's keys are for, and what is wrong with flags such as --config.lstm.round=3 for them."""
 
+import argparse
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 from geoattn_jax.experiments.core.config import Config, Rule, flatten
 
 PREFIX = "--config."
+
+
+def config_file(arguments: Sequence[str]) -> str:
+    """The file that --config names; "" if none."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", default="")
+    return parser.parse_known_args(arguments)[0].config
 
 
 def wrong_flag(config: Config, rules: Mapping[str, Rule], arguments: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Array, Float, Int, Shaped
 
 from geoattn_jax.ops.precision import widen
 
@@ -10,7 +10,7 @@ Weights = Float[Array, " b"] | None  # of examples, see `Phase.weighted`
 
 
 def cross_entropy(
-    logits: Float[Array, "b *t classes"], labels: Int[Array, "b *t"], weights: Weights = None
+    logits: Float[Array, "*b classes"], labels: Int[Array, " *b"], weights: Weights = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The mean cross-entropy, and the accuracy; in float32 at least, in whatever dtype the logits are.
 
@@ -23,7 +23,7 @@ def cross_entropy(
     return mean(losses, weights), mean(logits.argmax(-1) == labels, weights)
 
 
-def mean(values: Num[Array, "b *t"] | Bool[Array, "b *t"], weights: Weights) -> Float[Array, ""]:
+def mean(values: Shaped[Array, "b ..."], weights: Weights) -> Float[Array, ""]:
     """Over all examples, and all that each of them has."""
     if weights is None:
         return values.mean()

@@ -69,12 +69,14 @@ def _versions() -> dict[str, str]:
 
 
 def _device() -> str:
-    devices = jax.local_devices()
+    """What computed, of all processes."""
+    devices, processes = jax.devices(), jax.process_count()
     kind = devices[0].device_kind
     if devices[0].platform == "cpu":
         cores = _cores()
         kind = f"{platform.machine()} CPU, {cores} core{'s' * (cores > 1)}"
-    return f"{len(devices)} x {kind}" if len(devices) > 1 else kind
+    kind = f"{len(devices)} x {kind}" if len(devices) > 1 else kind
+    return f"{kind}, in {processes} processes" if processes > 1 else kind
 
 
 def _cores() -> int:

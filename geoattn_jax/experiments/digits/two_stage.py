@@ -169,9 +169,7 @@ class TwoStage:
         options = phase_options(settings.lstm, without=["units"])
         phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
         start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
-        trained = fit_phase(
-            self.second, folder, phase, *start, settings=settings, log_every=1
-        )
+        trained = fit_phase(self.second, folder, phase, *start, settings=settings, log_every=1)
         return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
 
     def _sequences(

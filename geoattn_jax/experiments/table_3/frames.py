@@ -15,7 +15,7 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.samples import (
     Samples,
-    change_light,
+    draw_light,
     normalize,
     pixels,
     portions,
@@ -148,7 +148,7 @@ def _normalized(frames: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 
 @jax.jit
 def _relit(key: PRNGKeyArray, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    return normalize(change_light(key, pixels(frames)))
+    return normalize(draw_light(key, len(frames)) * pixels(frames))
 
 
 @partial(jax.jit, static_argnames="bound")
