@@ -72,9 +72,9 @@ class StepFunctions:
         self, state: TrainState, sums: Sums, portion: Portion, number: Int[Array, ""]
     ) -> tuple[TrainState, Sums]:
         """Adds one more portion, the one with that number; the state keeps its step and its parameters."""
-        weight = self.division.share(portion)
+        weight = jnp.asarray(self.division.share(portion))
         state, own = self._differentiate(state, portion, jax.random.fold_in(self._key(state), number))
-        return state, jax.tree.map(lambda total, leaf: total + (weight * leaf).astype(total.dtype), sums, own)
+        return state, jax.tree.map(lambda total, leaf: total + weight.astype(leaf.dtype) * leaf, sums, own)
 
     def finish(self, state: TrainState, sums: Sums) -> tuple[TrainState, dict[str, jax.Array]]:
         """The update; also gives the metrics."""

@@ -28,6 +28,7 @@ def mean(values: Shaped[Array, "b ..."], weights: Weights) -> Float[Array, ""]:
     if weights is None:
         return values.mean()
     of_examples = values.reshape(len(values), -1).mean(axis=1)
+    weights = weights.astype(of_examples.dtype)
     return (weights * of_examples).sum() / weights.sum()
 
 

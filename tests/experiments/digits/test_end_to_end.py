@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from geoattn_jax.experiments import combine, run
-from geoattn_jax.experiments.core import fitting
 from geoattn_jax.experiments.core.combination import CombineError, FinishedRun, combine_seeds
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.fitting import Fitting
@@ -21,7 +20,7 @@ from geoattn_jax.experiments.core.results import Results, Row, read_results
 from geoattn_jax.experiments.digits import endless_videos
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.training import trained_steps
+from geoattn_jax.training import loop, trained_steps
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
@@ -99,12 +98,12 @@ def test_frames_are_of_different_videos_and_clips_show_every_setting_once():
         **curve,
     )
     clips, parts = of_clips(), of_clips(sub_batches=2)
-    shown = [phase.batch(0, step).frames for phase in (frames, clips) for step in (0, 1)]
+    shown = [phase.whole_batch(0, step).frames for phase in (frames, clips) for step in (0, 1)]
     assert [batch.shape for batch in shown] == [(5, 1, 28, 28, 1)] * 2 + [(4, 3, 28, 28, 1)] * 2
     images = np.concatenate([np.asarray(batch).reshape(-1, 28 * 28) for batch in shown])
     assert len(np.unique(images, axis=0)) == len(images)
-    assert parts.steps == 4
-    np.testing.assert_array_equal(np.concatenate([parts.batch(0, step).frames for step in (0, 1)]), shown[2])
+    halves = [parts.batch(0, 0, rows).frames for rows in (np.arange(2), np.arange(2, 4))]
+    np.testing.assert_array_equal(np.concatenate(halves), shown[2])
 
 
 def test_accuracy_is_that_of_single_videos(monkeypatch):
@@ -118,7 +117,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
     evaluate = jax.jit(partial(task.model.apply, train=False))
     correct = {"mean_pooling": 0, "cnn_lstm": 0}
     for index in range(55):  # each class once
-        video = task._render(task.clips, 0, index, 1)
+        video = task._render(task.clips, 0, np.array([index]))
         steps, frames = evaluate({"params": params, **state}, video.frames - task.digits.mean)
         probabilities = np.asarray(jax.nn.softmax(frames[0]), np.float64)
         mean = np.log(probabilities).mean(axis=0)
@@ -150,7 +149,7 @@ def test_devices_train_as_one(tmp_path, monkeypatch):
     """Batch normalization included: two devices see two frames each, and normalize four."""
     results = {}
     for parallel, count in (("jit", 1), ("pmap", 2)):
-        monkeypatch.setattr(fitting, "devices_for", lambda batch_size, n=count: jax.local_devices()[:n])
+        monkeypatch.setattr(loop, "devices_at_work", lambda n=count: tuple(jax.devices()[:n]))
         settings = config(parallel=parallel)
         fitting_there = Fitting(settings, tmp_path / parallel, trains=True)
         result = EndToEnd.prepare(settings, fitting_there).frames(*CELL)

@@ -55,12 +55,12 @@ def trained_alone(params, orders, data):
     return params
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, 3])  # three fill the batch of four up to six
 def test_every_round_trains_as_if_it_were_alone(x64, devices):
     data = sequences(0)
     rounds, start = phase(data), initial(data)
     trained = train([rounds], start, {}, seed=SEED, devices=jax.devices()[:devices]).params
-    orders = np.stack([rounds.batch(SEED, step).order for step in range(rounds.steps)])
+    orders = np.stack([rounds.whole_batch(SEED, step).order for step in range(rounds.steps)])
     for number in range(ROUNDS):
         expected = trained_alone(one_round(start, number), orders[:, :, number], data)
         actual = one_round(trained, number)
@@ -72,7 +72,7 @@ def test_every_round_trains_as_if_it_were_alone(x64, devices):
 def test_every_epoch_shows_each_round_every_sequence_in_an_order_of_its_own():
     rounds = phase(sequences(0))
     assert rounds.steps == EPOCHS * VIDEOS // BATCH
-    orders = np.stack([rounds.batch(SEED, step).order for step in range(rounds.steps)])
+    orders = np.stack([rounds.whole_batch(SEED, step).order for step in range(rounds.steps)])
     epochs = orders.reshape(EPOCHS, VIDEOS, ROUNDS)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.arange(VIDEOS)[:, None] + np.zeros_like(epochs))
     distinct = {tuple(order) for order in np.moveaxis(epochs, 1, 2).reshape(-1, VIDEOS)}
@@ -83,22 +83,21 @@ def test_sub_batches_make_the_big_batchs_steps(x64):
     data = sequences(0)
     whole, parts = phase(data), phase(data, sub_batches=2)
     for step in range(whole.steps):
-        halves = [parts.batch(SEED, 2 * step + half).order for half in (0, 1)]
-        np.testing.assert_array_equal(np.concatenate(halves), whole.batch(SEED, step).order)
+        halves = [parts.batch(SEED, step, half).order for half in (np.arange(2), np.arange(2, 4))]
+        np.testing.assert_array_equal(np.concatenate(halves), whole.whole_batch(SEED, step).order)
     start = initial(data)
     one, other = (
         train([rounds], start, {}, seed=SEED, devices=jax.devices()[:1]) for rounds in (whole, parts)
     )
-    assert (one.step, other.step) == (whole.steps, 2 * whole.steps)
-    # Gradients are added up in float32.
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), other.params, one.params)
+    assert one.step == other.step == whole.steps
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10), other.params, one.params)
 
 
 def test_a_round_does_not_depend_on_how_many_there_are():
     data = sequences(0)
     few, many = initial(data), initial(data, rounds=ROUNDS + 2)
     jax.tree.map(lambda one, other: np.testing.assert_array_equal(one, other[:ROUNDS]), few, many)
-    one, other = (phase(data, rounds=rounds).batch(SEED, 3).order for rounds in (ROUNDS, ROUNDS + 2))
+    one, other = (phase(data, rounds=rounds).whole_batch(SEED, 3).order for rounds in (ROUNDS, ROUNDS + 2))
     np.testing.assert_array_equal(one, other[:, :ROUNDS])
     kernels = np.asarray(few["fc"]["kernel"])
     assert not np.allclose(kernels[0], kernels[1])
