@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 MEAN, STD = 0.5, 0.25  # of the frames' pixels, about
 GAIN, CHANNEL_GAIN = 0.2, 0.1  # of the light in training, from 1 minus to 1 plus this
@@ -34,6 +34,37 @@ class Samples(NamedTuple):
     times: Int[Array, " b"]
 
 
+class RawSamples(NamedTuple):
+    """A batch of single frames on the host, as it was read; no device has seen it.
+
+    Attributes:
+      pictures: RGB, or the encoded flows around each frame, see `data.flow.stack_flow`.
+      light: by which RGB is to be multiplied, see `relit`; 1 leaves it as it is.
+      top_left: see `Samples`.
+      windows: the hard-coded regions' top-left pixels (y, x), pixels of the crop.
+      labels, clips, times: see `Samples`.
+    """
+
+    pictures: UInt8[np.ndarray, "b h w c"]
+    light: Float[np.ndarray, "b 1 1 4"]
+    top_left: Int[np.ndarray, "b 2"]
+    windows: Float[np.ndarray, "b 2"]
+    labels: Int[np.ndarray, " b"]
+    clips: Int[np.ndarray, " b"]
+    times: Int[np.ndarray, " b"]
+
+
+def draw_light(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 1 1 4"]:
+    """For each of some frames a random gain, and three more for its channels; drawn on the host."""
+    spans = np.array([GAIN, *3 * [CHANNEL_GAIN]])
+    return (1 + spans * random.uniform(-1, 1, (count, 1, 1, 4))).astype(np.float32)
+
+
+def relit(pixels: Float[Array, "b h w 3"], light: Float[Array, "b 1 1 4"]) -> Float[Array, "b h w 3"]:
+    """Multiplies each frame by its gain, and each of its channels by another, see `draw_light`."""
+    return pixels * (light[..., :1] * light[..., 1:])
+
+
 def change_light(key: PRNGKeyArray, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Multiplies each frame by a random gain, and each of its channels by another."""
     gains = jax.random.uniform(key, (len(pixels), 1, 1, 4), minval=-1, maxval=1)
@@ -55,3 +86,11 @@ def portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
     """The clips 0, 1, ..., `size` at a time."""
     indices = np.arange(count, dtype=np.int32)
     return [indices[start : start + size] for start in range(0, count, size)]
+
+
+def full_portions(count: int, size: int) -> list[Int[np.ndarray, " size"]]:
+    """The frames 0, 1, ..., always `size` at a time: after the last one it is repeated."""
+    return [
+        np.minimum(np.arange(start, start + size, dtype=np.int32), count - 1)
+        for start in range(0, count, size)
+    ]

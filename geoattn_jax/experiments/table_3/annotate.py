@@ -12,6 +12,7 @@ from geoattn_jax.data.video import read_video
 from geoattn_jax.data.video_cache import cached_frames
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
 from geoattn_jax.experiments.attention.region_measures import corners_of
+from geoattn_jax.experiments.attention.samples import full_portions
 from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.table_3.experiment import SixStreams
@@ -99,9 +100,10 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
 def _corners(level: AttentionLevel, localizer: str, model: str, seed: int) -> Float[np.ndarray, "n 4 2"]:
     """Of the region in every frame of the test clips, pixels of the level's frame."""
     task, variables = level.trained(localizer, model, seed)
-    sizes, parts = level.frames.level, []
-    for samples in level.frames.every_frame("test", level.config.evaluation_batch):
+    frames, sizes, parts = level.frames, level.frames.level, []
+    for rows in full_portions(frames.num_frames("test"), level.config.evaluation_batch):
+        samples = frames.prepare(frames.every_frame("test", rows))
         theta = task.theta(variables, samples, MODELS[model].region)
         corners = corners_of(theta, sizes.crop_hw) + samples.top_left[:, None].astype(jnp.float32)
         parts.append(np.asarray(corners))
-    return np.concatenate(parts)[: level.frames.source.lengths("test").sum()]
+    return np.concatenate(parts)[: frames.num_frames("test")]

@@ -3,12 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.control_regions import Region
+from geoattn_jax.experiments.attention.samples import full_portions
 from geoattn_jax.experiments.attention.task import AttentionTask, Variables
 from geoattn_jax.experiments.table_3.frames import StreamFrames
+from geoattn_jax.training.read_ahead import ReadAhead
+
+AHEAD = 2  # batches that are read while another goes through the networks
 
 
 class Trained(NamedTuple):
@@ -24,7 +29,7 @@ def extract_features(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Every frame is read once; each batch goes through each network in one compiled call.
 
-    No more than a batch is ever in memory.
+    No more than AHEAD + 1 batches are ever in memory.
 
     Args:
       frames: one stream of the clips.
@@ -37,11 +42,14 @@ def extract_features(
     """
     lengths = frames.source.lengths(split)
     yield {"lengths": lengths}
-    left = int(lengths.sum())
-    for samples in frames.every_frame(split, batch_size):
-        features = {
-            name: model.task.features(model.variables, samples, model.region)
-            for name, model in models.items()
-        }
-        yield {name: np.asarray(batch)[:left] for name, batch in features.items()}
-        left -= batch_size
+    portions, left = full_portions(frames.num_frames(split), batch_size), frames.num_frames(split)
+    prepare = jax.jit(frames.prepare)
+    with ReadAhead(lambda rows: frames.every_frame(split, rows), portions, ahead=AHEAD) as batches:
+        for raw in batches:
+            samples = prepare(raw)
+            features = {
+                name: model.task.features(model.variables, samples, model.region)
+                for name, model in models.items()
+            }
+            yield {name: np.asarray(batch)[:left] for name, batch in features.items()}
+            left -= batch_size
