@@ -30,7 +30,10 @@ class NoisyClips:
     def lengths(self, split):
         return np.array(LENGTHS[split])
 
-    def read(self, stream, frames):
+    def read(self, stream, frames, top_left):
+        return self.pictures(stream, frames), self.windows(frames, top_left)
+
+    def pictures(self, stream, frames):
         split, level, clips, times = frames
         assert all(0 <= time < LENGTHS[split][clip] for clip, time in zip(clips, times, strict=True))
         shape = (*level.frame_hw, CHANNELS[stream])

@@ -17,14 +17,20 @@ LENGTHS = (10, 30, 7, 60)  # of every four clips in turn
 
 
 class Frames:
-    """Stands for a stream's frames: those of a batch are its number."""
+    """Stands for a stream's frames: those of a batch are the number of the first."""
 
     def __init__(self, clips: int):
         self.lengths = np.resize(LENGTHS, clips)
         self.source = SimpleNamespace(lengths=lambda split: self.lengths)
 
-    def every_frame(self, split, batch_size):
-        return iter(range(-(-self.lengths.sum() // batch_size)))
+    def num_frames(self, split):
+        return int(self.lengths.sum())
+
+    def every_frame(self, split, rows):
+        return rows[0]
+
+    def prepare(self, raw):
+        return raw
 
 
 class Recognizer:
@@ -34,7 +40,7 @@ class Recognizer:
         self.directions = np.random.default_rng(0).random((4, FEATURES), np.float32)
 
     def features(self, variables, batch, region):
-        rng = np.random.default_rng(batch)
+        rng = np.random.default_rng(int(batch))
         noise = rng.random((BATCH, FEATURES), np.float32)
         return rng.random((BATCH, 4), np.float32) @ self.directions + 0.1 * noise
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import optax
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int
 
 from geoattn_jax.bench.suite import OURS, Case, Contender, Suite
 from geoattn_jax.data.flow import Stream, stack_flow
@@ -14,7 +14,7 @@ from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.experiments.core.data_record import DataRecord
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
-from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers, Read
 from geoattn_jax.models.small import SMALL, SMALL_WIDE
 from geoattn_jax.models.sstn import SSTN
 
@@ -61,16 +61,14 @@ class ClipsInMemory:
         """See `ClipSource`."""
         return np.full(len(self._frames), FRAMES)
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
-        """See `ClipSource`."""
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
+        """See `ClipSource`; R_h lies in the crops' corners."""
+        windows = np.zeros(top_left.shape, np.float32)
         if stream == "rgb":
-            return self._frames[frames.clips, frames.times]
+            return self._frames[frames.clips, frames.times], windows
         pairs = zip(frames.clips, frames.times, strict=True)
-        return np.concatenate([stack_flow(self._flows[clip], np.array([time])) for clip, time in pairs])
-
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """See `ClipSource`."""
-        return np.zeros((len(frames.clips), 2), np.float32)
+        stacks = [stack_flow(self._flows[clip], np.array([time])) for clip, time in pairs]
+        return np.concatenate(stacks), windows
 
 
 def cases(names: Sequence[Stream], smoke: bool) -> Iterator[Case]:

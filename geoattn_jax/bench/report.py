@@ -54,6 +54,7 @@ def goals_table(record: dict[str, Any]) -> str:
 def times_table(record: dict[str, Any]) -> str:
     """Every contender's time and memory."""
     shows_bandwidth = record["machine"]["platform"] != "cpu"  # a CPU's caches hold most of the workloads
+    shows_waits = any(_waits(contender) for result in record["results"] for contender in result["contenders"])
     rows = []
     for result in record["results"]:
         ours = result["contenders"][0]
@@ -68,9 +69,11 @@ def times_table(record: dict[str, Any]) -> str:
                 "" if contender is ours else _with_quartiles(ratio),
                 "" if memory is None else number(memory),
             ]
-            rows.append(row + [_bandwidth_share(record, result, contender)] * shows_bandwidth)
+            row += [_bandwidth_share(record, result, contender)] * shows_bandwidth
+            rows.append(row + [_waits(contender)] * shows_waits)
     header = ["", "mode", "contender", "ms", "ours / this", "temporary MiB"]
-    return table(header + ["of copy bandwidth"] * shows_bandwidth, rows)
+    header += ["of copy bandwidth"] * shows_bandwidth + ["waits for input, %"] * shows_waits
+    return table(header, rows)
 
 
 def table(header: Row, rows: Iterable[Row]) -> str:
@@ -90,6 +93,13 @@ def number(value: float) -> str:
 
 def _with_quartiles(summary: Mapping[str, float]) -> str:
     return f"{number(summary['median'])} [{number(summary['q1'])}, {number(summary['q3'])}]"
+
+
+def _waits(contender: Mapping[str, Any]) -> str:
+    waits = contender.get("waits")
+    if waits is None:
+        return ""
+    return _with_quartiles({name: 100 * share for name, share in waits.items()})
 
 
 def _bandwidth_share(record: dict[str, Any], result: dict[str, Any], contender: dict[str, Any]) -> str:

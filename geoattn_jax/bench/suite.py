@@ -11,7 +11,7 @@ import numpy as np
 # nothing starts before the process has its cores and settings.
 SUITES = {
     name: f"geoattn_jax.bench.{name}"
-    for name in ("descriptors", "features", "flow", "gpu", "kernels", "lstm", "pretrain", "render")
+    for name in ("descriptors", "features", "flow", "gpu", "input", "kernels", "lstm", "pretrain", "render")
 }
 
 OURS = "geoattn_jax"  # the name of this package's contender
@@ -34,6 +34,7 @@ class Contender:
         times are divided by it.
       wait: waits for the last of the calls that were queued, given what it returned. A kernel may take less
         time on an accelerator than it takes to hand it over and to learn that it is done.
+      waits: to which each call appends for what share of its time it waited for input, where that is told.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Contender:
     temp_bytes: int | None = None
     part: float = 1.0
     wait: Callable[[Any], Any] | None = None
+    waits: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Case:
       minimum_bytes: bytes of all inputs and outputs, which no implementation can avoid moving.
       tolerance: how far contenders may differ, as a part of the largest number in the array; float32 sums of
         1e5 terms differ by a tenth of the default.
+      cpu_time: whether what is told is the time that all threads computed, not the time that passed.
     """
 
     workload: str
@@ -82,6 +85,7 @@ class Case:
     goals: Sequence[Goal] = ()
     minimum_bytes: int | None = None
     tolerance: float = 1e-4
+    cpu_time: bool = False
 
 
 @dataclass(frozen=True)

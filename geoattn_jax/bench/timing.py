@@ -36,6 +36,7 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
         check_agreement(case)
     except Disagreement as error:
         disagreement = str(error)
+    clock = time.process_time if case.cpu_time else clock
     seconds, repeats = time_in_turns(case.contenders, rounds=rounds, clock=clock)
     ours_name = case.contenders[0].name
     contenders = [
@@ -48,6 +49,7 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
             ),
             "temporary_mib": None if contender.temp_bytes is None else contender.temp_bytes / 2**20,
             "part": contender.part,
+            "waits": _waits(contender, rounds * repeats[contender.name]),
             "calls_per_timing": repeats[contender.name],
             "seconds": seconds[contender.name],
         }
@@ -129,6 +131,11 @@ def time_in_turns(
     finally:
         gc.enable()
     return seconds, repeats
+
+
+def _waits(contender: Contender, calls: int) -> dict[str, float] | None:
+    """Of the last calls, which were timed."""
+    return None if contender.waits is None else quartiles(contender.waits[-calls:])
 
 
 def quartiles(values: Iterable[float]) -> dict[str, float]:

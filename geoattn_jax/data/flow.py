@@ -26,8 +26,8 @@ STREAMS = ("rgb", "flow")
 BOUND = 20.0  # pixels: longer flows are clipped when encoded
 STACK = 10  # flows around a frame that a temporal stream sees (Simonyan & Zisserman 2014)
 
-_LEVELS = 127  # of an encoded flow on either side of no motion
-_STILL = 128
+LEVELS = 127  # of an encoded flow on either side of no motion
+STILL = 128
 
 
 def compute_flow(
@@ -64,14 +64,14 @@ def encode_flow(flow: Float[Array, "*s"], *, bound: float = BOUND) -> UInt8[Arra
       flow: dy and dx, pixels.
       bound: pixels.
     """
-    levels = jnp.round(jnp.clip(flow, -bound, bound) * (_LEVELS / bound))
-    return (levels + _STILL).astype(jnp.uint8)
+    levels = jnp.round(jnp.clip(flow, -bound, bound) * (LEVELS / bound))
+    return (levels + STILL).astype(jnp.uint8)
 
 
 @partial(jax.jit, static_argnames="bound")
 def decode_flow(encoded: UInt8[Array, "*s"], *, bound: float = BOUND) -> Float[Array, "*s"]:
     """Undoes `encode_flow`, to half a step of bound / 127; pixels, in float32."""
-    return (encoded.astype(jnp.float32) - _STILL) * (bound / _LEVELS)
+    return (encoded.astype(jnp.float32) - STILL) * (bound / LEVELS)
 
 
 def stack_flow(
@@ -109,7 +109,7 @@ def decode_stack(stack: UInt8[Array, "b h w c"], *, bound: float = BOUND) -> Flo
     rows = jnp.sum(stack.reshape(batch, height, width * channels).astype(jnp.int32), axis=1)
     total = jnp.sum(rows.reshape(batch, width, channels), axis=1)
     mean = total.astype(jnp.float32) / (height * width)
-    return (stack.astype(jnp.float32) - mean[:, None, None]) * (bound / _LEVELS)
+    return (stack.astype(jnp.float32) - mean[:, None, None]) * (bound / LEVELS)
 
 
 def resize_flow(flow: Float[np.ndarray, "h w 2"], hw: tuple[int, int]) -> Float[np.ndarray, "_ _ 2"]:

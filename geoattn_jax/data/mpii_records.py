@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from geoattn_jax.data.flow import STACK, FlowMethod, Stream, stack_flow
+from geoattn_jax.data.flow import STACK, FlowMethod, Stream
 from geoattn_jax.data.video import import_opencv
 
 JPEG_QUALITY = {"rgb": 90, "flow": 95}  # percent
@@ -127,21 +127,28 @@ class MpiiRecords:
         """
         clip = self.clips[number]
         _check_times(number, times, clip.num_flows)
-        jpegs = self._read(clip, "flow", clip.first_flow + times)
-        return np.stack([decode_flow_picture(jpeg) for jpeg in jpegs])
+        return np.stack([np.moveaxis(planes, 0, -1) for planes in self._flow_planes(clip, times)])
 
-    def flow_around(self, number: int, time: int) -> UInt8[np.ndarray, "h w c"]:
-        """The flows around a frame of a clip, by `flow.stack_flow`; the clip's first and last are repeated.
+    def flow_around(self, number: int, time: int) -> UInt8[np.ndarray, "l 2 h w"]:
+        """The flows around a frame of a clip that `flow.stack_flow` would stack, as they are kept: in planes.
 
         Args:
           number: of the clip, from 0.
           time: which frame, from 0 to `lengths[number]` - 1.
+
+        Returns: the planes dy and dx of each flow, encoded; the clip's first and last flow are repeated.
+        Raises: IndexError for a frame that the clip does not have.
         """
         clip, stride = self.clips[number], self.builder.info.metadata["stride"]
+        _check_times(number, np.array([time]), clip.num_frames)
         centre = (1 - clip.start) % stride + stride * time
-        first = max(0, centre - STACK // 2)
-        stop = min(centre - STACK // 2 + STACK, clip.num_flows)
-        return stack_flow(self.flow(number, np.arange(first, stop)), np.array([centre - first]))[0]
+        around = np.clip(centre - STACK // 2 + np.arange(STACK), 0, clip.num_flows - 1)
+        times, places = np.unique(around, return_inverse=True)  # each is decoded once
+        planes = self._flow_planes(clip, times)
+        return np.stack([planes[place] for place in places])
+
+    def _flow_planes(self, clip: Clip, times: Int[np.ndarray, " t"]) -> list[UInt8[np.ndarray, "2 h w"]]:
+        return [decode_flow_picture(jpeg) for jpeg in self._read(clip, "flow", clip.first_flow + times)]
 
     def _read(self, clip: Clip, stream: Stream, places: Int[np.ndarray, " t"]) -> list[bytes]:
         """The JPEG pictures in some records."""
@@ -164,7 +171,7 @@ def encode_frame(frame: UInt8[np.ndarray, "h w 3"]) -> bytes:
 def decode_frame(picture: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """Undoes `encode_frame`."""
     cv2 = import_opencv()
-    return cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def encode_flow_picture(encoded: UInt8[np.ndarray, "h w 2"]) -> bytes:
@@ -172,11 +179,11 @@ def encode_flow_picture(encoded: UInt8[np.ndarray, "h w 2"]) -> bytes:
     return _encode(np.concatenate([encoded[..., 0], encoded[..., 1]]), "flow")
 
 
-def decode_flow_picture(picture: bytes) -> UInt8[np.ndarray, "h w 2"]:
-    """Undoes `encode_flow_picture`."""
+def decode_flow_picture(picture: bytes) -> UInt8[np.ndarray, "2 h w"]:
+    """Undoes `encode_flow_picture`, but for the axes: the planes dy and dx."""
     cv2 = import_opencv()
     grey = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return np.stack(np.split(grey, 2), axis=-1)
+    return grey.reshape(2, -1, grey.shape[1])
 
 
 def _encode(picture: UInt8[np.ndarray, "h w ..."], stream: Stream) -> bytes:

@@ -12,9 +12,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.data.levels import Level
+from geoattn_jax.data.video import import_opencv
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.precision import widen
 from geoattn_jax.ops.sample import pixel_positions
@@ -97,6 +99,33 @@ def best_window(motion: Float[Array, "b h w"], window_hw: tuple[int, int]) -> Fl
     return top_left.reshape(-1, 2)[jnp.argmax(nearest.reshape(len(sums), -1), axis=-1)]
 
 
+def best_window_on_host(
+    motion: Float[np.ndarray, "h w"], window_hw: tuple[int, int]
+) -> Float[np.ndarray, "2"]:
+    """`best_window` of one map by NumPy and OpenCV, for threads that must not wait for the device.
+
+    Its sums are in float64. So where the two find different windows, these are as good: they hold as much but
+    for the rounding of float32.
+
+    Args:
+      motion: the motion map of the crop, finite, not negative, in float32.
+      window_hw: height and width of the window, pixels.
+
+    Returns: the centre of the window's top-left pixel, whole numbers in float32.
+    Raises: ValueError as `best_window`; ImportError without OpenCV.
+    """
+    _check_window("best_window_on_host", motion[None], window_hw)
+    height, width = window_hw
+    integral = import_opencv().integral(np.ascontiguousarray(motion))
+    strips = integral[height:] - integral[:-height]
+    sums = strips[:, width:] - strips[:, :-width]
+    top_left = np.argwhere(sums >= (1 - EQUAL_SUMS) * sums.max())
+    middle = top_left + (np.array(window_hw) - 1) / 2
+    distance = np.linalg.norm(middle - _centre_of_sums(integral), axis=-1)
+    nearest = distance <= distance.min() + EQUAL_DISTANCES
+    return top_left[np.argmax(nearest)].astype(np.float32)
+
+
 @partial(jax.jit, static_argnames="level")
 def best_windows(motion: Float[Array, "b h w"], level: Level) -> Float[Array, "b crops 2"]:
     """The window that holds the most motion in every crop of a frame, see `best_window`.
@@ -137,7 +166,15 @@ def _centre(motion: Float[Array, "b h w"]) -> Float[Array, "b 2"]:
     return jnp.stack([position / total for position in positions], axis=-1)
 
 
-def _check_window(function: str, motion: Array, window_hw: Sequence[int]) -> None:
+def _centre_of_sums(integral: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "2"]:
+    """The same as `_centre`, from the sums above and left of each pixel."""
+    along = [np.diff(integral[:, -1]), np.diff(integral[-1])]
+    if integral[-1, -1] == 0:
+        along = [np.ones_like(sums) for sums in along]
+    return np.array([np.average(np.arange(len(sums)), weights=sums) for sums in along])
+
+
+def _check_window(function: str, motion: Array | np.ndarray, window_hw: Sequence[int]) -> None:
     check_array(function, "motion", motion, "b h w")
     check_pair(function, "window_hw", window_hw, minimum=1)
     if any(size > whole for size, whole in zip(window_hw, motion.shape[1:], strict=True)):

@@ -157,11 +157,11 @@ def _what_to_give(shape: tuple[int, ...], dtype: np.dtype | str) -> str:
     return "give three channels, the last axis"
 
 
-def resize_image(image: Shaped[np.ndarray, "h w c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ c"]:
+def resize_image(image: Shaped[np.ndarray, "h w *c"], hw: tuple[int, int]) -> Shaped[np.ndarray, "_ _ *c"]:
     """Scales an image of any number of channels, 8 bits or float: with means over areas where it shrinks.
 
     Args:
-      image: RGB, flow, ...
+      image: RGB, flow, a map without channels, ...
       hw: height and width after scaling, pixels.
     """
     if image.shape[:2] == tuple(hw):

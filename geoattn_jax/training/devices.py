@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
 from geoattn_jax.training.processes import devices_at_work
+from geoattn_jax.training.read_ahead import ReadAhead
 
 Rows = Int[np.ndarray, " r"]  # numbers of examples
 
@@ -108,6 +109,7 @@ def on_all_devices(
     *,
     count: int,
     batch_size: int,
+    reads_ahead: int = 0,
 ) -> Iterator[Any]:
     """Computes something of many examples on the devices of all processes, which all must call it.
 
@@ -117,6 +119,7 @@ def on_all_devices(
       read: from numbers, of which some may come twice, to those examples; called for this process's share.
       count: how many examples there are, at least one.
       batch_size: how many a device gets at a time at most; results do not depend on it but for rounding.
+      reads_ahead: how many times what the devices get at a time is read by threads while they compute.
 
     Yields: in every process, in NumPy, the results of the first examples, of the next and so on.
     """
@@ -124,11 +127,17 @@ def on_all_devices(
     times = -(-count // (len(devices) * batch_size))  # how often all devices compute
     size = len(devices) * -(-count // (len(devices) * times))
     shared = devices.place_whole(shared)
-    for start in range(0, count, size):
+
+    def place(start: int) -> Any:
         # The last ones are filled up with the last example.
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        results = fetch(compute(shared, devices.place_split(read(devices.own_rows(rows)))))
-        yield jax.tree.map(lambda leaf, left=count - start: leaf[:left], results)
+        return devices.place_split(read(devices.own_rows(rows)))
+
+    starts = range(0, count, size)
+    with ReadAhead(place, starts, ahead=reads_ahead) as examples:
+        for start, some in zip(starts, examples, strict=True):
+            results = fetch(compute(shared, some))
+            yield jax.tree.map(lambda leaf, left=count - start: leaf[:left], results)
 
 
 def _shardings(devices: Sequence[jax.Device]) -> tuple[NamedSharding, NamedSharding]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from geoattn_jax.training.labels import LabelRule, Labels, by_module, check_labe
 from geoattn_jax.training.parallel import PARALLELISMS, Parallelism
 from geoattn_jax.training.phase import ModelState, Params, Phase, starts
 from geoattn_jax.training.processes import devices_at_work, first_does, is_alone, is_first
+from geoattn_jax.training.read_ahead import ReadAhead
 from geoattn_jax.training.reporting import Reporter
 from geoattn_jax.training.step import StepFunctions, TrainState, check_loss, initial_opt_state
 from geoattn_jax.training.workdir import WorkdirError
@@ -196,27 +197,27 @@ class _Run:
             state = state._replace(opt_state=self.parallelism.place(opt_state))
         division, axis_name = self.divisions[phase.name], self.parallelism.axis_name
         update = self.parallelism.compile(StepFunctions(phase, self.labels, self.seed, division, axis_name))
-        portions = self._portions(phase, division, done=done)
         unread = None
-        for phase_step in range(done + 1, phase.steps + 1):
-            state, metrics = update(state, itertools.islice(portions, division.portions))
-            # The metrics are read one step late, so that the devices always have the next step to work on.
-            if unread is not None:
-                self._report(phase, start, *unread)
-            unread = phase_step, metrics
-            last = phase_step == phase.steps
-            saves = last or self.timetable.is_due(phase_step)
-            if saves or phase.evaluates_after(phase_step):
-                if last:
-                    state = state._replace(opt_state=())
-                single = self.parallelism.single(state)
-                self._report(phase, start, *unread, evaluated=_evaluate(phase, phase_step, single))
-                unread = None
-                if saves:
-                    self._save(phase, single)
+        with self._portions(phase, division, done=done) as portions:
+            for phase_step in range(done + 1, phase.steps + 1):
+                state, metrics = update(state, itertools.islice(portions, division.portions))
+                # Metrics are read one step late, so that the devices always have the next step to work on.
+                if unread is not None:
+                    self._report(phase, start, *unread)
+                unread = phase_step, metrics
+                last = phase_step == phase.steps
+                saves = last or self.timetable.is_due(phase_step)
+                if saves or phase.evaluates_after(phase_step):
+                    if last:
+                        state = state._replace(opt_state=())
+                    single = self.parallelism.single(state)
+                    self._report(phase, start, *unread, evaluated=_evaluate(phase, phase_step, single))
+                    unread = None
+                    if saves:
+                        self._save(phase, single)
         return state
 
-    def _portions(self, phase: Phase, division: Division, *, done: int) -> Iterator[Portion]:
+    def _portions(self, phase: Phase, division: Division, *, done: int) -> ReadAhead[int, Portion]:
         """Those of all batches that are left, placed."""
 
         def read(number: int) -> Portion:
@@ -226,7 +227,8 @@ class _Run:
             )
             return self.parallelism.place_portion(phase, Portion(*own))
 
-        return map(read, range(done * division.portions, phase.steps * division.portions))
+        numbers = range(done * division.portions, phase.steps * division.portions)
+        return ReadAhead(read, numbers, ahead=phase.reads_ahead)
 
     def _report(
         self,

@@ -5,7 +5,7 @@ and decides for all where a decision hangs on files. The workdir lies where all 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
@@ -83,6 +83,11 @@ def is_first() -> bool:
 def devices_at_work() -> tuple[jax.Device, ...]:
     """Those of all processes; of a process that does something by itself, its own."""
     return tuple(jax.local_devices() if is_alone() else jax.devices())
+
+
+def own_share(items: Sequence[T]) -> Sequence[T]:
+    """Every n-th of some items: what each of n processes has to do of what is done once for all."""
+    return items if is_alone() else items[jax.process_index() :: jax.process_count()]
 
 
 def wait_for_all(what: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from geoattn_jax import affine_grid, bilinear_sample, crop_theta
 from geoattn_jax.data.levels import Level
-from geoattn_jax.data.regions import best_window, best_windows, motion_map, window_sums
+from geoattn_jax.data.regions import best_window, best_window_on_host, best_windows, motion_map, window_sums
 
 search = jax.jit(best_window, static_argnums=1)
 
@@ -56,6 +56,19 @@ def test_windows_are_the_slow_searchs(hw, window_hw):
     for one, one_sums, window in zip(motion, sums, top_left, strict=True):
         np.testing.assert_allclose(one_sums, slow_sums(one, window_hw), rtol=1e-5)
         assert tuple(window) == slow_best(one, window_hw)
+
+
+@pytest.mark.parametrize(("hw", "window_hw"), [*SIZES, ((60, 47), (20, 9))])
+def test_on_the_host_the_same_windows_are_found(hw, window_hw):
+    pytest.importorskip("cv2", reason="needs geoattn-jax[video]")
+    still, square = np.zeros((2, 1, *hw), np.float32)  # all windows are equal; some are
+    square[:, 1:3, 2:4] = 7
+    motion = np.concatenate([uniform(0, 4, *hw), uniform(1, 2, *hw).round(), 1e6 * still + square, still])
+    expected = search(motion, window_hw)
+    for one, window in zip(motion, expected, strict=True):
+        found = best_window_on_host(one, window_hw)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, window)
 
 
 @pytest.mark.parametrize(("hw", "window_hw"), SIZES)

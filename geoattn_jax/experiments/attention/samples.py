@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, UInt8
 
 MEAN, STD = 0.5, 0.25  # of the frames' pixels, about
-GAIN, CHANNEL_GAIN = 0.2, 0.1  # of the light in training, from 1 minus to 1 plus this
+# Of the light in training: a frame's gain, and one for each channel, from 1 minus to 1 plus this.
+LIGHT_SPANS = np.array([0.2, 0.1, 0.1, 0.1], np.float32)
 
 
 class Samples(NamedTuple):
@@ -34,10 +34,34 @@ class Samples(NamedTuple):
     times: Int[Array, " b"]
 
 
-def draw_light(key: PRNGKeyArray, count: int) -> Float[Array, "b 1 1 3"]:
-    """Factors of frames' pixels: a random gain of each frame times one of each of its channels."""
-    gains = jax.random.uniform(key, (count, 1, 1, 4), minval=-1, maxval=1)
-    return (1 + GAIN * gains[..., :1]) * (1 + CHANNEL_GAIN * gains[..., 1:])
+class RawSamples(NamedTuple):
+    """A batch of single frames on the host, as it was read; no device has seen it.
+
+    Attributes:
+      pictures: RGB, or the encoded flows around each frame, see `data.flow.stack_flow`.
+      light: by which RGB is to be multiplied, see `relit`; 1 leaves it as it is.
+      top_left: see `Samples`.
+      windows: the hard-coded regions' top-left pixels (y, x), pixels of the crop.
+      labels, clips, times: see `Samples`.
+    """
+
+    pictures: UInt8[np.ndarray, "b h w c"]
+    light: Float[np.ndarray, "b 1 1 4"]
+    top_left: Int[np.ndarray, "b 2"]
+    windows: Float[np.ndarray, "b 2"]
+    labels: Int[np.ndarray, " b"]
+    clips: Int[np.ndarray, " b"]
+    times: Int[np.ndarray, " b"]
+
+
+def draw_light(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 1 1 4"]:
+    """For each of some frames a random gain, and three more for its channels; drawn on the host."""
+    return (1 + LIGHT_SPANS * random.uniform(-1, 1, (count, 1, 1, 4))).astype(np.float32)
+
+
+def relit(pixels: Float[Array, "b h w 3"], light: Float[Array, "b 1 1 4"]) -> Float[Array, "b h w 3"]:
+    """Multiplies each frame by its gain, and each of its channels by another, see `draw_light`."""
+    return pixels * (light[..., :1] * light[..., 1:])
 
 
 def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

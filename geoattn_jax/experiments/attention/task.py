@@ -187,6 +187,7 @@ class AttentionTask:
             partial(self.frames.evaluation, split),
             count=self.frames.num_samples(split),
             batch_size=self.evaluation_batch,
+            reads_ahead=self.frames.reads_ahead,
         )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 

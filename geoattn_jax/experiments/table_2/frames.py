@@ -16,7 +16,14 @@ from geoattn_jax.data.levels import LEVELS, Level
 from geoattn_jax.data.regions import best_window, motion_map
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
-from geoattn_jax.experiments.attention.samples import Samples, draw_light, normalize, pixels, portions
+from geoattn_jax.experiments.attention.samples import (
+    LIGHT_SPANS,
+    Samples,
+    normalize,
+    pixels,
+    portions,
+    relit,
+)
 from geoattn_jax.ops.coordinates import rescale_coords
 from geoattn_jax.ops.grid import crop_theta
 from geoattn_jax.training.devices import Rows
@@ -141,8 +148,8 @@ def _draw(
     frames = jax.random.randint(frame_key, (batch_size,), 0, pool.frames.shape[1])[rows]
     crops = random_crops(crop_key, LEVELS[level.name], batch_size)[rows]
     samples = _samples(level, pool, clips, frames, crops)
-    light = draw_light(light_key, batch_size)[rows]
-    return samples._replace(frames=normalize(light * pixels(samples.frames)))
+    light = 1 + LIGHT_SPANS * jax.random.uniform(light_key, (batch_size, 1, 1, 4), minval=-1, maxval=1)
+    return samples._replace(frames=normalize(relit(pixels(samples.frames), light[rows])))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -1,17 +1,20 @@
 """What a finished run of six streams makes of a video file: where it looks and what it recognizes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from geoattn_jax.data.video import read_video
 from geoattn_jax.data.video_cache import cached_frames
 from geoattn_jax.data.video_folder import LabelledClip, VideoFolder
 from geoattn_jax.experiments.attention.region_measures import corners_of
+from geoattn_jax.experiments.attention.samples import RawSamples
+from geoattn_jax.experiments.attention.task import Variables
 from geoattn_jax.experiments.attention.trainings import MODELS, AttentionLevel
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.table_3.experiment import SixStreams
@@ -21,6 +24,7 @@ from geoattn_jax.figures import annotated_strip
 from geoattn_jax.figures.annotated import VIDEO_SIZE, annotated_video
 from geoattn_jax.figures.lettering import embedded
 from geoattn_jax.ops.coordinates import rescale_coords
+from geoattn_jax.training.devices import on_all_devices
 
 TOP = 3  # classes that are named
 
@@ -99,9 +103,18 @@ def _annotation(experiment: SixStreams, video: Path) -> Annotation:
 def _corners(level: AttentionLevel, localizer: str, model: str, seed: int) -> Float[np.ndarray, "n 4 2"]:
     """Of the region in every frame of the test clips, pixels of the level's frame."""
     task, variables = level.trained(localizer, model, seed)
-    sizes, parts = level.frames.level, []
-    for samples in level.frames.every_frame("test", level.config.evaluation_batch):
-        theta = task.theta(variables, samples, MODELS[model].region)
-        corners = corners_of(theta, sizes.crop_hw) + samples.top_left[:, None].astype(jnp.float32)
-        parts.append(np.asarray(corners))
-    return np.concatenate(parts)[: level.frames.source.lengths("test").sum()]
+    frames, sizes = level.frames, level.frames.level
+
+    def corners(variables: Variables, batch: RawSamples) -> Float[Array, "b 4 2"]:
+        theta = task.theta(variables, batch, MODELS[model].region)
+        return corners_of(theta, sizes.crop_hw) + batch.top_left[:, None].astype(jnp.float32)
+
+    of_frames = on_all_devices(
+        corners,
+        variables,
+        partial(frames.every_frame, "test"),
+        count=frames.num_frames("test"),
+        batch_size=level.config.evaluation_batch,
+        reads_ahead=frames.reads_ahead,
+    )
+    return np.concatenate(list(of_frames))

@@ -135,9 +135,7 @@ def test_evaluation_does_not_depend_on_its_batch():
     trained = run([guide(one)], one.initial(SEED))
     variables = {"params": trained.params, **trained.model_state}
     outcomes = [
-        dataclasses.replace(one, evaluation_batch=size).outcome(
-            variables, "validation", "attended"
-        )
+        dataclasses.replace(one, evaluation_batch=size).outcome(variables, "validation", "attended")
         for size in (2, 5, 9)
     ]
     for outcome in outcomes[1:]:

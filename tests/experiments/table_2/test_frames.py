@@ -13,7 +13,6 @@ from geoattn_jax.experiments.attention.region_measures import centre_of
 from geoattn_jax.experiments.table_2.frames import KitchenFrames
 
 SEED, CLIPS = 5, {"train": 7, "validation": 5, "test": 4}
-KEY = jax.random.key(1)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +31,8 @@ def clips():
 
 
 def test_evaluation_sees_one_frame_of_each_clip(general, clips):
-    batches = list(general.evaluation("validation", 2))
-    assert [len(batch.labels) for batch in batches] == [2, 2, 1]
+    assert general.num_samples("validation") == 5
+    batches = [general.evaluation("validation", rows) for rows in np.split(np.arange(5), [2, 4])]
     frames, top_left, theta_2, hand, panel, labels, indices, times = jax.tree.map(
         lambda *parts: np.concatenate(parts), *batches
     )
@@ -63,19 +62,27 @@ def test_the_motion_of_a_clip_in_its_middle_crop(general, clips):
     np.testing.assert_array_equal(top_left, best_window(expected, (32, 32))[0])
 
 
-def test_training_is_a_function_of_the_key(general):
-    one, same, other = (general.training(jax.random.key(seed), 6) for seed in (1, 1, 2))
+def training(frames, seed, count):
+    return frames.training((seed, 0, 0), count, np.arange(count))
+
+
+def test_training_is_a_function_of_the_draw(general):
+    one, same, other = (training(general, seed, 6) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
+    some = general.training(
+        (1, 0, 0), 6, np.array([4, 1, 1])
+    )  # the same examples, whatever else is asked for
+    jax.tree.map(lambda all_, found: np.testing.assert_allclose(found, all_[[4, 1, 1]], rtol=1e-5), one, some)
     assert not np.array_equal(one.frames, other.frames)
     assert one.frames.shape == (6, 37, 49, 3)
-    assert len(set(np.asarray(general.training(KEY, 50).top_left[:, 1]))) > 8  # of 13 crops
+    assert len(set(np.asarray(training(general, 1, 50).top_left[:, 1]))) > 8  # of 13 crops
     # The light changes from frame to frame, and so does its colour.
     light = np.asarray(0.5 + 0.25 * one.frames).mean(axis=(1, 2))
     assert (light / light.mean(axis=1, keepdims=True)).std(axis=0).min() > 0.01
 
 
 def test_every_crop_has_its_own_hard_coded_region(general):
-    samples = general.training(KEY, 50)
+    samples = training(general, 1, 50)
     motion = motion_map(render_clips(KitchenMini("train", "general"), SEED, jnp.arange(7)).flow)
     centres = np.asarray(centre_of(samples.theta_2, (37, 37)))
     for left in np.unique(samples.top_left[:, 1]):
@@ -85,16 +92,16 @@ def test_every_crop_has_its_own_hard_coded_region(general):
 
 
 def test_the_regions_are_found_once(general, monkeypatch, folder):
-    next(general.evaluation("test", 3))
+    general.evaluation("test", np.arange(3))
     monkeypatch.setattr(kitchen_windows, "windows_of_crops", None)
     again = KitchenFrames(LEVELS["general"], SEED, CLIPS, frames_per_clip=1, folder=folder / "general")
-    one, other = (next(frames.evaluation("test", 3)) for frames in (general, again))
+    one, other = (frames.evaluation("test", np.arange(3)) for frames in (general, again))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_at_the_papers_sizes(general, folder):
     large = KitchenFrames(PAPER_LEVELS["general"], SEED, CLIPS, frames_per_clip=2, folder=folder / "general")
-    enlarged, mini = (next(frames.evaluation("test", 2)) for frames in (large, general))
+    enlarged, mini = (frames.evaluation("test", np.arange(2)) for frames in (large, general))
     assert enlarged.frames.shape == (2, 256, 340, 3)
     assert np.all(enlarged.top_left[:, 1] <= 340 - 256)
     # The same place in the crop, up to rounding; the region is 7/8 of the crop's side, as in Table 1.

@@ -70,9 +70,10 @@ def test_features_do_not_depend_on_the_batch(frames):
 def test_features_are_those_of_the_regions(frames):
     trained = models(frames)
     found = extracted(frames, trained, 4)
-    (samples,) = frames.every_frame("test", 8)
+    raw = frames.every_frame("test", np.arange(8))
+    samples = frames.prepare(raw)
     task, variables, _ = trained["attended"]
-    theta = task.theta(variables, samples, "attended")
+    theta = task.theta(variables, raw, "attended")
     regions = task.model.apply({}, samples.frames, samples.top_left, theta, method="attend")
     np.testing.assert_allclose(found["attended"], regions.reshape(8, -1), rtol=1e-4, atol=1e-4)
     # The hard-coded one lies up to half a pixel aside, each clip's elsewhere, so it is not a copy.
@@ -88,8 +89,9 @@ def test_features_are_those_of_the_regions(frames):
 
 def test_control_regions_lie_up_to_half_a_pixel_aside(frames):
     task, variables, region = models(frames)["hard_coded"]
-    (samples,) = frames.every_frame("test", 8)
-    theta = task.theta(variables, samples, region)
+    raw = frames.every_frame("test", np.arange(8))
+    samples = frames.prepare(raw)
+    theta = task.theta(variables, raw, region)
     aside = np.abs(centre_of(theta, LEVEL.crop_hw) - centre_of(samples.theta_2, LEVEL.crop_hw))
     assert np.all(aside <= 0.5 + 1e-4)
     assert aside.max() > 0.25

@@ -1,5 +1,7 @@
 """Streams of any source of clips: what training, evaluation and the extraction of features see of it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,12 +18,19 @@ from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, ClipSourc
 
 LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
 SOURCE = NoisyClips()
-KEY = jax.random.key(3)
 TRAINING = [(clip, time) for clip, length in enumerate(LENGTHS["train"]) for time in range(length)]
+
+
+DRAW = (3, 1, 4)  # seed, phase, step
 
 
 def stream(name):
     return StreamFrames(SOURCE, LEVEL, name)
+
+
+def training(frames, count, draw=DRAW):
+    """All of a batch, as networks get it."""
+    return frames.prepare(frames.training(draw, count, np.arange(count)))
 
 
 def decoded(stacks):
@@ -36,26 +45,49 @@ def test_it_is_a_source_of_frames():
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_training_is_a_function_of_the_key(name):
+def test_training_is_a_function_of_what_determines_the_draw(name):
     frames = stream(name)
-    one, same, other = (frames.training(jax.random.key(seed), 7) for seed in (1, 1, 2))
+    one, same, *others = (
+        training(frames, 7, draw) for draw in ((1, 0, 2), (1, 0, 2), (2, 0, 2), (1, 1, 2), (1, 0, 3))
+    )
     jax.tree.map(np.testing.assert_array_equal, one, same)
-    assert not np.array_equal(one.frames, other.frames)
+    for other in others:
+        assert not np.array_equal(one.frames, other.frames)
     assert one.frames.shape == (7, 12, 17, CHANNELS[name])
-    many = frames.training(KEY, 90)
+    many = training(frames, 90)
     assert set(np.asarray(many.top_left[:, 1])) == {0, 1, 2, 3, 4, 5}
     assert set(np.asarray(many.labels)) == {0, 1, 2}
     assert np.isnan(many.hand).all()
     assert np.isnan(many.panel).all()
 
 
+@pytest.mark.parametrize("name", STREAMS)
+def test_rows_are_those_of_the_whole_batch(name):
+    frames, rows = stream(name), np.array([5, 0, 5, 6])
+    whole, some = (frames.training(DRAW, 7, chosen) for chosen in (np.arange(7), rows))
+    jax.tree.map(lambda all_, chosen: np.testing.assert_array_equal(all_[rows], chosen), whole, some)
+    assert all(isinstance(leaf, np.ndarray) for leaf in whole)
+    assert (whole.pictures.dtype, whole.light.dtype, whole.top_left.dtype) == (np.uint8, np.float32, np.int32)
+
+
+def test_training_reads_by_numpy_alone(monkeypatch):
+    frames = stream("flow")
+    prepared = training(frames, 5)
+    for module in ("jax", "jnp"):
+        monkeypatch.setattr(f"geoattn_jax.experiments.table_3.frames.{module}", None)
+    raw = frames.training(DRAW, 5, np.arange(5))
+    monkeypatch.undo()
+    compiled = jax.jit(frames.prepare)(raw)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), compiled, prepared)
+
+
 def test_training_frames_keep_their_region_in_other_light():
-    samples = stream("rgb").training(KEY, 40)
+    samples = training(stream("rgb"), 40)
     found = 0
     for n in range(40):
         for clip, time in TRAINING:
             where = "train", LEVEL
-            pixels = SOURCE.read("rgb", FrameNumbers(*where, [clip], [time]))[0] / 255
+            pixels = SOURCE.pictures("rgb", FrameNumbers(*where, [clip], [time]))[0] / 255
             light = (0.5 + 0.25 * samples.frames[n]).mean(axis=(0, 1)) / pixels.mean(axis=(0, 1))
             if not np.allclose(pixels * light, 0.5 + 0.25 * samples.frames[n], atol=1e-4):
                 continue
@@ -72,8 +104,8 @@ def test_training_frames_keep_their_region_in_other_light():
 class MovingRegions(NoisyClips):
     """Nothing moves but what is in the hard-coded regions of the leftmost crops."""
 
-    def read(self, stream, frames):
-        noise = super().read(stream, frames)
+    def pictures(self, stream, frames):
+        noise = super().pictures(stream, frames)
         still = np.full_like(noise, 128)
         windows = self.windows(frames, 0)
         for n, (y, x) in enumerate(windows.astype(int)):
@@ -88,35 +120,41 @@ class MovingRegions(NoisyClips):
 
 
 def test_flow_is_still_on_average_and_of_unit_size_in_its_regions():
-    frames = StreamFrames(MovingRegions(), LEVEL, "flow").training(KEY, 64).frames
+    frames = training(StreamFrames(MovingRegions(), LEVEL, "flow"), 64).frames
     np.testing.assert_allclose(frames.mean(axis=(1, 2)), 0, atol=1e-5)
     share = 36 / (12 * 17)
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(frames)) / share), 1, rtol=0.1)
 
 
 def test_evaluation_sees_one_frame_of_each_clip():
-    batches = list(stream("rgb").evaluation("test", 2))
-    assert [len(batch.labels) for batch in batches] == [2, 1]
-    again = list(stream("rgb").evaluation("test", 2))
-    jax.tree.map(np.testing.assert_array_equal, batches, again)
-    frames = np.concatenate([batch.frames for batch in batches])
+    rgb = stream("rgb")
+    assert rgb.num_samples("test") == 3
+    whole = rgb.evaluation("test", np.arange(3))
+    parts = [stream("rgb").evaluation("test", rows) for rows in (np.array([0, 1]), np.array([2]))]
+    jax.tree.map(lambda all_, *some: np.testing.assert_array_equal(all_, np.concatenate(some)), whole, *parts)
+    assert (whole.clips.tolist(), whole.top_left.tolist()) == ([0, 1, 2], 3 * [[0, 2]])
+    frames = rgb.prepare(whole).frames
     for clip in range(3):
         times = np.arange(LENGTHS["test"][clip])
-        shown = SOURCE.read("rgb", FrameNumbers("test", LEVEL, np.full(len(times), clip), times))
+        shown = SOURCE.pictures("rgb", FrameNumbers("test", LEVEL, np.full(len(times), clip), times))
         assert np.abs((shown / 255 - 0.5) / 0.25 - frames[clip]).max(axis=(1, 2, 3)).min() < 1e-5
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_every_frame_comes_once_and_in_order(name):
-    batches = list(stream(name).every_frame("test", 3))
+    frames = stream(name)
+    assert frames.num_frames("test") == 8
+    portions = [np.arange(0, 3), np.arange(3, 6), np.array([6, 7, 7])]
+    batches = [frames.prepare(frames.every_frame("test", rows)) for rows in portions]
     samples = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
     clips, times = [0, 0, 0, 1, 2, 2, 2, 2, 2], [0, 1, 2, 0, 0, 1, 2, 3, 3]  # eight, and one to fill
-    read = SOURCE.read(name, FrameNumbers("test", LEVEL, clips, times))
+    read = SOURCE.pictures(name, FrameNumbers("test", LEVEL, clips, times))
     if name == "rgb":
         expected = (read / 255 - 0.5) / 0.25
     else:
-        training = decoded(SOURCE.read("flow", FrameNumbers("train", LEVEL, *zip(*TRAINING, strict=True))))
-        expected = decoded(read) / np.sqrt(np.square(training).mean())
+        of_training = FrameNumbers("train", LEVEL, *zip(*TRAINING, strict=True))
+        unit = np.sqrt(np.square(decoded(SOURCE.pictures("flow", of_training))).mean())
+        expected = decoded(read) / unit
     np.testing.assert_allclose(samples.frames, expected, rtol=0.05 if name == "flow" else 1e-4, atol=1e-4)
     np.testing.assert_array_equal(samples.labels, np.array(clips) % 3)
     np.testing.assert_array_equal(samples.top_left, np.tile([0, 2], (9, 1)))

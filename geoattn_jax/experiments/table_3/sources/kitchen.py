@@ -1,5 +1,6 @@
 """KitchenMini's clips for the six streams: rendered when they are first asked for."""
 
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.attention.kitchen_windows import kept_windows
 from geoattn_jax.experiments.core.data_record import DataRecord
-from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers, Read
 
 CLIPS_AT_ONCE = 20  # that are rendered
 
@@ -33,7 +34,7 @@ class KitchenClips:
 
     After a clip's last frame comes its first, so that the stack around every frame holds all of the clip's
     flows. What was rendered is kept as long as the same stream of the same level is read; of the test clips
-    only the last ones are.
+    only the last ones are. Threads that read wait for one another: what one renders, all see.
 
     Attributes:
       seed: of the world.
@@ -50,6 +51,7 @@ class KitchenClips:
         self.seed, self.num_clips, self.folder = seed, num_clips, folder
         self._rendered: dict[tuple[Split, str, Stream, int], UInt8[np.ndarray, "n ..."]] = {}
         self._found: dict[tuple[Split, str], Float[np.ndarray, "n crops 2"]] = {}
+        self._lock = threading.Lock()
 
     def record(self, known: DataRecord) -> DataRecord:
         """See `ClipSource`."""
@@ -65,8 +67,13 @@ class KitchenClips:
         """See `ClipSource`."""
         return np.full(self.num_clips[split], NUM_FRAMES)
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
-        """See `ClipSource`."""
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
+        """See `ClipSource`; the windows are the same for all frames of a clip."""
+        with self._lock:
+            windows = self._windows(frames.split, frames.level)[frames.clips, top_left[:, 1]]
+            return self._pictures(stream, frames), windows
+
+    def _pictures(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
         split, level, clips, times = frames
         videos = [self._video(split, level, stream, clip) for clip in clips.tolist()]
         if stream == "rgb":
@@ -74,10 +81,6 @@ class KitchenClips:
         around = (times[:, None] + np.arange(STACK) - STACK // 2) % NUM_FRAMES
         stacks = [video.take(flows, axis=2) for video, flows in zip(videos, around, strict=True)]
         return np.stack(stacks).reshape(len(clips), *level.frame_hw, 2 * STACK)
-
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """See `ClipSource`; the same for all frames of a clip."""
-        return self._windows(frames.split, frames.level)[frames.clips, top_left[:, 1]]
 
     def _video(self, split: Split, level: Level, stream: Stream, clip: int) -> UInt8[np.ndarray, "..."]:
         """A clip's frames (t, h, w, 3), or its flows (h, w, t, 2)."""

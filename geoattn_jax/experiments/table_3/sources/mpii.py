@@ -4,28 +4,25 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from ml_collections import config_dict
 
-from geoattn_jax.data.crops import crop
-from geoattn_jax.data.flow import FlowMethod, Stream, decode_flow, encode_flow
+from geoattn_jax.data.flow import LEVELS, STILL, FlowMethod, Stream
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.mpii_annotations import Protocol, subjects_of
 from geoattn_jax.data.mpii_records import MpiiRecords
-from geoattn_jax.data.regions import best_window, motion_map
+from geoattn_jax.data.regions import best_window_on_host
 from geoattn_jax.data.splits import Split
 from geoattn_jax.data.video import import_opencv, resize_image
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord
-from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
+from geoattn_jax.experiments.table_3.sources.protocol import CHANNELS, FrameNumbers, Read
 
 VALIDATION_CLIPS = 200  # training clips that are looked at between updates; the data set has no others
 
@@ -104,24 +101,25 @@ class MpiiClips:
         """See `ClipSource`."""
         return self.records[split].lengths
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
-        """See `ClipSource`."""
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
+        """See `ClipSource`; each frame in a thread, which fills its part of the batch.
+
+        The motion is scaled to the level, not the flows, which would take longer.
+        """
         split, level, clips, times = frames
-        read_one = {"rgb": self._frame, "flow": self._scaled_stack}[stream]
-        return self._map(partial(read_one, split, level), clips, times)
+        pictures = np.empty((len(clips), *level.frame_hw, CHANNELS[stream]), np.uint8)
+        windows = np.empty((len(clips), 2), np.float32)
 
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """See `ClipSource`; the motion is scaled to the level, not the flows, which would take longer."""
-        stacks = self._map(self.records[frames.split].flow_around, frames.clips, frames.times)
-        return np.asarray(_windows(stacks, top_left, level=frames.level, bound=self.flow_bound))
+        def read_one(number: int, clip: int, time: int) -> None:
+            flows = self.records[split].flow_around(clip, time)
+            windows[number] = _window(flows, top_left[number], level)
+            if stream == "rgb":
+                pictures[number] = self._frame(split, level, clip, time)
+            else:
+                _stack(flows, out=pictures[number])
 
-    def _map(
-        self,
-        read_one: Callable[[int, int], np.ndarray],
-        clips: Int[np.ndarray, " b"],
-        times: Int[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b h w c"]:
-        return np.stack(list(self._threads.map(read_one, clips.tolist(), times.tolist())))
+        list(self._threads.map(read_one, range(len(clips)), clips.tolist(), times.tolist()))
+        return pictures, windows
 
     def _frame(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w 3"]:
         (frame,) = self.records[split].frames(clip, np.array([time]))
@@ -132,14 +130,6 @@ class MpiiClips:
             )
         return resize_image(frame, level.frame_hw)
 
-    def _scaled_stack(self, split: Split, level: Level, clip: int, time: int) -> UInt8[np.ndarray, "h w c"]:
-        """The flows around a frame at the level's size: pictures are resized, and their values with them."""
-        stack = self.records[split].flow_around(clip, time)
-        codes = _scaled_codes(stack.shape[:2], level.frame_hw, self.flow_bound)
-        lookup = import_opencv().LUT
-        pairs = np.split(stack, stack.shape[-1] // 2, axis=-1)
-        return np.concatenate([lookup(resize_image(pair, level.frame_hw), codes) for pair in pairs], axis=-1)
-
 
 def _digest(records: MpiiRecords) -> str:
     """Of the data set's name, version and kind, and of where its clips are."""
@@ -147,22 +137,51 @@ def _digest(records: MpiiRecords) -> str:
     return hashlib.sha256(json.dumps([records.builder.info.full_name, clips]).encode()).hexdigest()
 
 
+def _window(
+    flows: UInt8[np.ndarray, "l 2 h w"], top_left: Int[np.ndarray, "2"], level: Level
+) -> Float[np.ndarray, "2"]:
+    """R_h of a frame's crop, from the flows around the frame."""
+    top, left = top_left.tolist()
+    height, width = level.crop_hw
+    motion = resize_image(_motion(flows, level.frame_hw), level.frame_hw)
+    return best_window_on_host(motion[top : top + height, left : left + width], level.window_hw)
+
+
+def _motion(flows: UInt8[np.ndarray, "l 2 h w"], scaled_hw: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """The motion map of frames scaled to another size, but for a factor; see `regions.motion_map`.
+
+    The sums over the flows are of whole numbers, and exact in float32.
+    """
+    cv2 = import_opencv()
+    length, _, height, width = flows.shape
+    squares, sums = np.zeros((2, 2 * height, width), np.float32)
+    for flow in flows.reshape(length, 2 * height, width):
+        cv2.accumulateSquare(flow, squares)
+        cv2.accumulate(flow, sums)
+    moved = squares - 2 * STILL * sums + length * STILL**2
+    along_y, along_x = np.square(_ratios(flows, scaled_hw))
+    return along_y * moved[:height] + along_x * moved[height:]
+
+
+def _stack(flows: UInt8[np.ndarray, "l 2 h w"], out: UInt8[np.ndarray, "oh ow c"]) -> None:
+    """Stacks flows at another size: pictures are resized, and their values with them."""
+    cv2 = import_opencv()
+    codes = [_scaled_codes(along) for along in _ratios(flows, out.shape[:2]).tolist()]
+    planes = [cv2.LUT(plane, along) for flow in flows for plane, along in zip(flow, codes, strict=True)]
+    # Four channels at a time: OpenCV has fast code for these, and a pixel of them is copied as one number.
+    stack = out.view(np.uint32)
+    for number in range(stack.shape[-1]):
+        scaled = resize_image(cv2.merge(planes[4 * number : 4 * number + 4]), out.shape[:2])
+        stack[..., number] = scaled.view(np.uint32)[..., 0]
+
+
+def _ratios(flows: UInt8[np.ndarray, "l 2 h w"], scaled_hw: tuple[int, int]) -> Float[np.ndarray, "2"]:
+    """By how much flows grow when frames are scaled; along y and x."""
+    return np.divide(scaled_hw, flows.shape[2:], dtype=np.float32)
+
+
 @cache
-def _scaled_codes(
-    hw: tuple[int, int], scaled_hw: tuple[int, int], bound: float
-) -> UInt8[np.ndarray, "1 256 2"]:
-    """What encoded flows, 0 to 255, become when frames are scaled; along y and x."""
-    flows = decode_flow(np.arange(256, dtype=np.uint8), bound=bound)
-    ratios = np.divide(scaled_hw, hw).astype(np.float32)
-    return np.asarray(encode_flow(flows[:, None] * ratios, bound=bound))[None]
-
-
-@partial(jax.jit, static_argnames=("level", "bound"))
-def _windows(
-    stacks: UInt8[Array, "b h w c"], top_left: Int[Array, "b 2"], *, level: Level, bound: float
-) -> Float[Array, "b 2"]:
-    flow = decode_flow(stacks.reshape(*stacks.shape[:3], -1, 2), bound=bound)
-    ratios = jnp.array(level.frame_hw, jnp.float32) / jnp.array(stacks.shape[1:3], jnp.float32)
-    motion = motion_map(jnp.moveaxis(flow * ratios, 3, 1))[..., None]
-    motion = jax.image.resize(motion, (len(stacks), *level.frame_hw, 1), "linear")
-    return best_window(crop(motion, top_left, level.crop_hw)[..., 0], level.window_hw)
+def _scaled_codes(ratio: float) -> UInt8[np.ndarray, "256"]:
+    """What encoded flows, 0 to 255, become when they grow."""
+    levels = np.round(np.clip(ratio * (np.arange(256) - STILL), -LEVELS, LEVELS))
+    return (levels + STILL).astype(np.uint8)

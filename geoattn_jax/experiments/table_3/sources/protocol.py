@@ -1,7 +1,8 @@
 """What the six streams need of a data set: labelled clips, each frame in colour or as the flow around it.
 
 A data set takes part by a class with `ClipSource`'s methods. They are called on the host, with NumPy arrays
-in and out; what is read from disk, rendered or kept in memory is the class's own matter.
+in and out, several at a time from several threads; what is read from disk, rendered or kept in memory is the
+class's own matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from geoattn_jax.data.flow import STACK, FlowMethod, Stream
 from geoattn_jax.data.levels import Level
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.core.data_record import DataRecord
+
+Read = tuple[UInt8[np.ndarray, "b h w c"], Float[np.ndarray, "b 2"]]  # see `ClipSource.read`
 
 CHANNELS = {"rgb": 3, "flow": 2 * STACK}
 
@@ -60,25 +63,17 @@ class ClipSource(Protocol):
     def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
         """How many frames each clip has, at least one."""
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
-        """Some frames at the level's frame_hw.
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
+        """Some frames at the level's frame_hw, and R_h of a crop of each.
+
+        R_h is the window with the most motion inside the crop, see `data.regions`; the motion is that of the
+        flows around the frame. Both are asked for at once, so that these flows are decoded once.
 
         Args:
           stream: as what.
           frames: which.
-
-        Returns: for "rgb" RGB; for "flow" the flows around each frame as `data.flow.stack_flow` gives
-          them, encoded, pixels of the level.
-        """
-
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """R_h: the window with the most motion inside each frame's crop, see `data.regions`.
-
-        The motion is that of the flows around the frame.
-
-        Args:
-          frames: which.
           top_left: the first pixel (y, x) of the crop, pixels of the frame.
 
-        Returns: the window's top-left pixel (y, x), pixels of the crop.
+        Returns: for "rgb" RGB; for "flow" the flows around each frame as `data.flow.stack_flow` gives
+          them, encoded, pixels of the level. And the window's top-left pixel (y, x), pixels of the crop.
         """

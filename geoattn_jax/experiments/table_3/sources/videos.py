@@ -1,6 +1,7 @@
 """The clips of a folder of video files for the six streams."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,8 @@ from geoattn_jax.data.video_cache import cached_flow, cached_frames, cached_wind
 from geoattn_jax.data.video_folder import VideoFolder
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.data_record import DataRecord, file_item
-from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers
+from geoattn_jax.experiments.table_3.sources.protocol import FrameNumbers, Read
+from geoattn_jax.training.processes import is_first, own_share, wait_for_all
 from geoattn_jax.training.progress import Progress
 
 T = TypeVar("T")
@@ -50,7 +52,8 @@ class VideoClips:
     """A `ClipSource` of video files, at the sizes of KitchenMini's levels.
 
     Frames are scaled to a level's size, whatever their shape. Flow is computed at the detail level's size and
-    scaled to the others'. All is made when it is first asked for, and kept; see `data.video_cache`.
+    scaled to the others'. All is made when it is first asked for, by one thread while others wait, and kept;
+    see `data.video_cache`.
 
     Attributes:
       videos: the files.
@@ -73,6 +76,7 @@ class VideoClips:
         self.flow_bound, self.flow_method = flow_bound, flow_method
         self._flows: OfEveryClip[UInt8[np.ndarray, "t h w 2"]] | None = None
         self._levels: dict[str, OfEveryClip[Made]] = {}
+        self._lock = threading.Lock()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -98,21 +102,21 @@ class VideoClips:
 
     def lengths(self, split: Split) -> Int[np.ndarray, " n"]:
         """See `ClipSource`."""
-        return np.array([len(flow) for flow in self._computed_flows()[split]])
+        with self._lock:
+            flows = self._computed_flows()[split]
+        return np.array([len(flow) for flow in flows])
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
         """See `ClipSource`."""
-        made = self._made(frames.level)[frames.split]
+        with self._lock:
+            made = self._made(frames.level)[frames.split]
         pairs = [(made[clip], time) for clip, time in zip(frames.clips, frames.times, strict=True)]
+        windows = [one.windows[time, left] for (one, time), left in zip(pairs, top_left[:, 1], strict=True)]
         if stream == "rgb":
-            return np.stack([one.frames[time] for one, time in pairs])
-        return np.concatenate([stack_flow(one.flow, np.array([time])) for one, time in pairs])
-
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """See `ClipSource`."""
-        made = self._made(frames.level)[frames.split]
-        places = zip(frames.clips, frames.times, top_left[:, 1], strict=True)
-        return np.stack([made[clip].windows[time, left] for clip, time, left in places])
+            pictures = [one.frames[time] for one, time in pairs]
+        else:
+            pictures = [stack_flow(one.flow, np.array([time]))[0] for one, time in pairs]
+        return np.stack(pictures), np.stack(windows)
 
     def _computed_flows(self) -> OfEveryClip[UInt8[np.ndarray, "t h w 2"]]:
         """At the size at which they are computed."""
@@ -140,13 +144,18 @@ class VideoClips:
 
     def _of_every_clip(self, what: str, make: Callable[[Path], T]) -> OfEveryClip[T]:
         clips = [(split, clip.path) for split, clips in self.videos.clips.items() for clip in clips]
-        made, progress = {split: [] for split in self.videos.clips}, Progress()
+        own = own_share([path for _, path in clips])
+        progress = Progress(shows=is_first())
         try:
             began = time.monotonic()
-            progress.start(f"{what} of videos", done=0, steps=len(clips), metric="seconds")
-            for number, (split, path) in enumerate(clips, 1):
-                made[split].append(make(path))
+            progress.start(f"{what} of videos", done=0, steps=len(own), metric="seconds")
+            for number, path in enumerate(own, 1):
+                make(path)
                 progress.update(number, time.monotonic() - began)
         finally:
             progress.close()
+        wait_for_all(f"{what} of videos")
+        made = {split: [] for split in self.videos.clips}
+        for split, path in clips:
+            made[split].append(make(path))
         return made

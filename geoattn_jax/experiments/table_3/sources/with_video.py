@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int
 
 from geoattn_jax.data.flow import FlowMethod, Stream
 from geoattn_jax.data.splits import Split
 from geoattn_jax.experiments.core.data_record import DataRecord
-from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers
+from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNumbers, Read
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,13 +56,9 @@ class WithVideo:
         """See `ClipSource`."""
         return self._of(split).lengths(split)
 
-    def read(self, stream: Stream, frames: FrameNumbers) -> UInt8[np.ndarray, "b h w c"]:
+    def read(self, stream: Stream, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Read:
         """See `ClipSource`."""
-        return self._of(frames.split).read(stream, frames)
-
-    def windows(self, frames: FrameNumbers, top_left: Int[np.ndarray, "b 2"]) -> Float[np.ndarray, "b 2"]:
-        """See `ClipSource`."""
-        return self._of(frames.split).windows(frames, top_left)
+        return self._of(frames.split).read(stream, frames, top_left)
 
     def _of(self, split: Split) -> ClipSource:
         return self.video if split == "test" else self.run

@@ -14,6 +14,8 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNu
 SEED, LEVEL = 5, LEVELS["general"]
 NUM_CLIPS = {"train": 5, "validation": 4, "test": 7}
 WHICH = np.array([4, 0, 4, 2]), np.array([9, 3, 0, 6])  # clips, times
+LEFTS = np.array([0, 12, 5, 7])  # of crops
+TOP_LEFT = np.stack([np.zeros_like(LEFTS), LEFTS], axis=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,14 +44,14 @@ def test_what_it_says_of_its_clips(source, rendered):
 
 def test_rgb_is_the_rendered_frame_in_8_bits(source, rendered):
     clips, times = WHICH
-    read = source.read("rgb", FrameNumbers("train", LEVEL, clips, times))
+    read, _ = source.read("rgb", FrameNumbers("train", LEVEL, clips, times), TOP_LEFT)
     assert read.dtype == np.uint8
     np.testing.assert_allclose(read / 255, rendered.frames[clips, times], atol=0.5 / 255 + 1e-6)
 
 
 def test_flow_is_that_of_the_whole_clip_from_five_frames_before(source, rendered):
     clips, times = WHICH
-    read = source.read("flow", FrameNumbers("train", LEVEL, clips, times))
+    read, _ = source.read("flow", FrameNumbers("train", LEVEL, clips, times), TOP_LEFT)
     assert (read.dtype, read.shape) == (np.uint8, (4, 37, 49, 20))
     bound = source.flow_bound
     for n, (clip, time) in enumerate(zip(*WHICH, strict=True)):
@@ -62,11 +64,9 @@ def test_flow_is_that_of_the_whole_clip_from_five_frames_before(source, rendered
 
 def test_the_windows_are_those_with_the_most_motion_in_each_crop(source, rendered):
     clips, times = WHICH
-    lefts = np.array([0, 12, 5, 7])
-    top_left = np.stack([np.zeros_like(lefts), lefts], axis=1)
-    found = source.windows(FrameNumbers("train", LEVEL, clips, times), top_left)
+    _, found = source.read("rgb", FrameNumbers("train", LEVEL, clips, times), TOP_LEFT)
     motion = motion_map(rendered.flow)
-    for n, (clip, left) in enumerate(zip(clips, lefts, strict=True)):
+    for n, (clip, left) in enumerate(zip(clips, LEFTS, strict=True)):
         expected = best_window(motion[clip : clip + 1, :, left : left + 37], LEVEL.window_hw)
         np.testing.assert_array_equal(found[n], expected[0])
 
@@ -82,7 +82,8 @@ def test_training_clips_are_rendered_once_and_few_test_clips_are_kept(source, mo
 
     def read(split, stream, *clips):
         rendered.clear()
-        source.read(stream, FrameNumbers(split, LEVEL, np.array(clips), np.zeros(len(clips), int)))
+        frames = FrameNumbers(split, LEVEL, np.array(clips), np.zeros(len(clips), int))
+        source.read(stream, frames, TOP_LEFT[: len(clips)])
         return rendered
 
     assert read("train", "rgb", 0, 4, 1, 3) == [("train", "rgb", 0), ("train", "rgb", 3)]

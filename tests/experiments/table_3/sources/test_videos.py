@@ -14,6 +14,7 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource, FrameNu
 from geoattn_jax.experiments.table_3.sources.videos import FLOW_HW, VideoClips
 
 LENGTHS = {"train": (3, 12), "validation": (2,), "test": (4,)}
+LEFT = np.zeros((3, 2), np.int32)  # of crops
 STEPS = [(1, 2), (2, -1), (-1, 1), (1, 1)]
 
 
@@ -47,12 +48,12 @@ def test_it_is_a_source_of_clips(source):
 def test_frames_and_stacks_are_those_asked_for(source, videos, name):
     level, clips, times = LEVELS[name], np.array([1, 0, 1]), np.array([7, 2, 0])
     paths = [videos.clips["train"][clip].path for clip in clips]
-    frames = source.read("rgb", FrameNumbers("train", level, clips, times))
+    frames, _ = source.read("rgb", FrameNumbers("train", level, clips, times), LEFT)
     wholes = [read_video(path, resize_hw=level.frame_hw).frames for path in paths]
     expected = [whole[time] for whole, time in zip(wholes, times, strict=True)]
     np.testing.assert_array_equal(frames, expected)
 
-    stacks = source.read("flow", FrameNumbers("train", level, clips, times))
+    stacks, _ = source.read("flow", FrameNumbers("train", level, clips, times), LEFT)
     for path, time, stack in zip(paths, times, stacks, strict=True):
         flow = compute_flow(read_video(path, resize_hw=FLOW_HW).frames)
         flow = np.stack([resize_flow(one, level.frame_hw) for one in flow])
@@ -66,11 +67,12 @@ def test_frames_and_stacks_are_those_asked_for(source, videos, name):
 def test_windows_are_those_of_the_stacks(source, name):
     level, clips, times = LEVELS[name], np.array([0, 1, 1]), np.array([0, 11, 5])
     top_left = np.array([[0, level.crop_range], [0, 0], [0, 5]], np.int32)
-    windows = source.windows(FrameNumbers("train", level, clips, times), top_left)
-    stacks = source.read("flow", FrameNumbers("train", level, clips, times))
-    np.testing.assert_array_equal(
-        windows, motion_windows(stacks, top_left, level=level, bound=source.flow_bound)
-    )
+    frames = FrameNumbers("train", level, clips, times)
+    _, windows = source.read("rgb", frames, top_left)
+    stacks, with_flow = source.read("flow", frames, top_left)
+    expected = motion_windows(stacks, top_left, level=level, bound=source.flow_bound)
+    np.testing.assert_array_equal(windows, expected)
+    np.testing.assert_array_equal(with_flow, expected)
 
 
 def test_flow_is_computed_by_the_method_asked_for(videos, tmp_path):
@@ -78,14 +80,17 @@ def test_flow_is_computed_by_the_method_asked_for(videos, tmp_path):
     (path,) = [clip.path for clip in videos.clips["validation"]]
     flow = compute_flow(read_video(path, resize_hw=FLOW_HW).frames, method="farneback")
     (expected,) = stack_flow(np.asarray(encode_flow(flow, bound=source.flow_bound)), np.array([1]))
-    (stack,) = source.read("flow", FrameNumbers("validation", LEVELS["detail"], np.array([0]), np.array([1])))
+    frames = FrameNumbers("validation", LEVELS["detail"], np.array([0]), np.array([1]))
+    (stack,), _ = source.read("flow", frames, LEFT[:1])
     np.testing.assert_array_equal(stack, expected)
 
 
 def test_what_was_made_is_read_again(source, videos, monkeypatch):
-    level, where = LEVELS["middle"], (np.array([0]), np.array([1]))
-    made = {stream: source.read(stream, FrameNumbers("test", level, *where)) for stream in ("rgb", "flow")}
+    frames = FrameNumbers("test", LEVELS["middle"], np.array([0]), np.array([1]))
+    made = {stream: source.read(stream, frames, LEFT[:1]) for stream in ("rgb", "flow")}
     again = VideoClips(videos, source.folder)
     monkeypatch.setattr("geoattn_jax.data.video_cache.read_frames", None)
     for stream, expected in made.items():
-        np.testing.assert_array_equal(again.read(stream, FrameNumbers("test", level, *where)), expected)
+        found = again.read(stream, frames, LEFT[:1])
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
