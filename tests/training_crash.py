@@ -23,6 +23,7 @@ import training_problem as problem
 from geoattn_jax.files import write_text
 from geoattn_jax.training import cached_arrays, open_workdir, train
 from geoattn_jax.training.checkpoint import digest
+from geoattn_jax.training.processes import entered_by_first, first_does
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 
@@ -62,7 +63,7 @@ def experiment(folder, count):
 
         return dataclasses.replace(phase, batch=batch, steps=3)
 
-    with open_workdir(folder, {"seed": 3}) as workdir:
+    with entered_by_first(open_workdir(folder, {"seed": 3}), Path(folder)) as workdir:
         trained = train(
             [counted(phase) for phase in problem.phases()],
             problem.initial_params(),
@@ -74,7 +75,7 @@ def experiment(folder, count):
         )
         total = sum(np.asarray(leaf).sum() for leaf in trained.params["trunk"].values())
         stage = cached_arrays(workdir / "stages" / "total.npz", lambda: {"total": total})
-        write_text(workdir / "results.json", f"{float(stage['total'])!r}\n")
+        first_does(lambda: write_text(workdir / "results.json", f"{float(stage['total'])!r}\n"), None)
     return trained
 
 

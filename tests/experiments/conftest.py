@@ -8,9 +8,15 @@ from geoattn_jax.experiments.digits import pretraining
 from geoattn_jax.training import devices, loop
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _small(tmp_path_factory):
-    with compilation.kept_in(tmp_path_factory.mktemp("compiled")), pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where the experiments' programs are kept."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small(compiled):
+    with compilation.kept_in(compiled), pytest.MonkeyPatch.context() as patch:
         jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longer than running
         patch.setattr(pretraining, "TEST_FRAMES", pretraining.TEST_BATCH)
         for module in (devices, loop):

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 from geoattn_jax.data.crops import centre_crops, random_crops
 from geoattn_jax.data.kitchen import CLASS_NAMES, KitchenMini, render_clips, render_frames
@@ -87,7 +87,7 @@ class KitchenFrames:
 
     def training(self, draw: tuple[int, int, int], batch_size: int, rows: Rows) -> Samples:
         """Random training frames, randomly cropped, in randomly changed light; see `FrameSource`."""
-        return _draw(self.level, self._pool("train"), draw, batch_size, rows)
+        return _draw(self.level, self._pool("train"), np.array(draw, np.uint32), batch_size, rows)
 
     def num_samples(self, split: Split) -> int:
         """As many as clips."""
@@ -138,7 +138,7 @@ class KitchenFrames:
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _draw(
-    level: Level, pool: Pool, draw: tuple[int, int, int], batch_size: int, rows: Int[Array, " r"]
+    level: Level, pool: Pool, draw: UInt32[Array, "3"], batch_size: int, rows: Int[Array, " r"]
 ) -> Samples:
     """Some of a batch of random frames in random light. Numbers are drawn for all, frames made of these."""
     seed, phase, step = draw

@@ -1,5 +1,7 @@
 """Frames as networks get them: crops with their own hard-coded regions, small and at the paper's sizes."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +74,8 @@ def test_training_is_a_function_of_the_draw(general):
     some = general.training(
         (1, 0, 0), 6, np.array([4, 1, 1])
     )  # the same examples, whatever else is asked for
-    jax.tree.map(lambda all_, found: np.testing.assert_allclose(found, all_[[4, 1, 1]], rtol=1e-5), one, some)
+    expected = jax.tree.map(lambda leaf: np.asarray(leaf)[[4, 1, 1]], one)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), some, expected)
     assert not np.array_equal(one.frames, other.frames)
     assert one.frames.shape == (6, 37, 49, 3)
     assert len(set(np.asarray(training(general, 1, 50).top_left[:, 1]))) > 8  # of 13 crops
