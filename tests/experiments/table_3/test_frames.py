@@ -81,6 +81,20 @@ def test_training_reads_by_numpy_alone(monkeypatch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), compiled, prepared)
 
 
+class ComputedClips(NoisyClips):
+    """Rendered by JAX when they are asked for, as KitchenMini's are."""
+
+    def pictures(self, stream, frames):
+        return np.asarray(jax.jit(lambda pictures: pictures)(super().pictures(stream, frames)))
+
+
+def test_the_flows_scale_is_found_while_a_program_is_compiled():
+    raw = stream("flow").training(DRAW, 5, np.arange(5))
+    expected = jax.jit(stream("flow").prepare)(raw)
+    found = jax.jit(StreamFrames(ComputedClips(), LEVEL, "flow").prepare)(raw)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 def test_training_frames_keep_their_region_in_other_light():
     samples = training(stream("rgb"), 40)
     found = 0
