@@ -34,9 +34,9 @@ on two of them; the features, which one chip computes, 0.4. Reading takes longer
 132 ms of flow, measured on a core before anything was done about it, it is 78 hours of one core, 66 of them
 for flow. 16 cores take 4.8 hours, and 118 would keep up with the H100.
 
-What has been run: the detail level at these sizes on synthetic videos, as above, with random weights; the whole
-program on four tiny videos in the same format. It has not been run on the data, for want of them, nor on a GPU.
-table_b3_mpii_mini.py is for CPU cores.
+What has been run: the detail level at these sizes on synthetic videos, as above, with random weights; and the
+whole program on four tiny videos in the same format. For want of the data it has not been run on them, nor on
+a GPU. table_b3_mpii_mini.py is for CPU cores.
 """
 
 from geoattn_jax.data.levels import LEVEL_NAMES
