@@ -18,12 +18,12 @@ Features are taken of every fourth frame, each with the ten flows around it; --c
 as the paper does, and needs four times the disk for features.
 
 Memory, measured at these sizes with one update a phase on 12 synthetic clips of 1624 x 1224 (detail level,
-batches of 2, all on a CPU): 8.4 GiB at most, while the unit of the flow is found, and 7.8 GiB in training. By
+batches of 2, all on a CPU): 8.4 GiB at most, while the unit of the flow is found, and 7.9 GiB in training. By
 calculation 5.1 and 4.2 GiB of that lie on the device where there is one, a GPU with 16 GiB; main memory then
-holds 3.3 GiB, or 3.6 with the 2.0 GiB of a network and its momentum that a checkpoint copies. Frames,
-features and descriptors are read some at a time: reading 12 clips took 1.15 GiB and 24 took 1.03; components and
-pooling took 1.1. Of what is held only the scalar products of n training clips grow with their number: 24 n^2
-bytes, 750 MB if all 5,609 clips trained.
+holds 3.3 GiB, or 3.7 with the 2.0 GiB of a network and its momentum that a checkpoint copies. Frames,
+features and descriptors are read some at a time: reading 12 clips took 1.15 GiB and 24 took 1.03; components
+and pooling of 280 clips took 1.1. Of what is held only the scalar products of n training clips grow with
+their number: 24 n^2 bytes, 750 MB if all 5,609 clips trained.
 Disk: 50 to 100 GB of frames and flow in FOLDER; in the workdir 45 GB of features, 18 GB of checkpoints, and
 3 GB of descriptors, one level's at a time.
 
