@@ -8,8 +8,9 @@ from geoattn_jax.descriptors.evaluation import (
     mean_average_precision_per_fold,
 )
 from geoattn_jax.descriptors.pca import Projection, fit_pca, fit_pca_in_portions
+from geoattn_jax.descriptors.products import ClipProducts, clip_products
 from geoattn_jax.descriptors.similarity import median_distance, trajectory_similarity
-from geoattn_jax.descriptors.svm import LinearClassifier, fit_svm, fuse
+from geoattn_jax.descriptors.svm import LinearClassifier, fit_svm, fit_svm_to_products, fuse
 from geoattn_jax.descriptors.temporal_correlation import (
     half_vectorize,
     matrix_logarithm,
@@ -17,14 +18,17 @@ from geoattn_jax.descriptors.temporal_correlation import (
 )
 
 __all__ = [
+    "ClipProducts",
     "LinearClassifier",
     "Projection",
     "accuracy",
     "average_precision",
+    "clip_products",
     "confusion_matrix",
     "fit_pca",
     "fit_pca_in_portions",
     "fit_svm",
+    "fit_svm_to_products",
     "fuse",
     "half_vectorize",
     "matrix_logarithm",

@@ -1,7 +1,8 @@
 """Linear support vector machines on clips' descriptors, and their fusion (Liu et al. 2019, section 4.1).
 
 One machine for each level: its descriptors are the spatial and the temporal stream's side by side,
-`np.concatenate([spatial, temporal], axis=1)`.
+`np.concatenate([spatial, temporal], axis=1)`. Where that is more than memory holds, `fit_svm_to_products`
+gives one classifier for each stream, whose scores add up to the machine's.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from jaxtyping import Float, Int
 from sklearn.svm import SVC
 
 from geoattn_jax.descriptors.labels import check_labels
-from geoattn_jax.ops.checks import check_array, check_shape
+from geoattn_jax.descriptors.products import ClipProducts, Portions, clip_products, finite_portions
+from geoattn_jax.ops.checks import check_shape
 
 C = 10.0  # the price of a training clip inside the margin, in the unit that `fit_svm` describes
 
@@ -38,14 +40,20 @@ class LinearClassifier:
         Returns: the scores, in float64.
         Raises: ValueError if descriptors are not a finite floating-point (n, p) of the p that was fitted.
         """
-        _check_descriptors("LinearClassifier.scores", descriptors)
-        expected = (len(descriptors), self.weights.shape[1])
-        check_shape(
-            "LinearClassifier.scores", "descriptors", descriptors, expected,
-            because="(as many numbers as the training clips had)",
-            remedy="pool and concatenate them in the same way",
-        )  # fmt: skip
-        return descriptors @ self.weights.T + self.biases
+        return self.scores_in_portions([descriptors])
+
+    def scores_in_portions(self, portions: Portions) -> Float[np.ndarray, "n classes"]:
+        """The scores of descriptors that come some clips at a time; see `scores`."""
+        scores = [np.empty((0, len(self.biases)))]
+        for descriptors in finite_portions("LinearClassifier.scores", portions):
+            expected = (len(descriptors), self.weights.shape[1])
+            check_shape(
+                "LinearClassifier.scores", "descriptors", descriptors, expected,
+                because="(as many numbers as the training clips had)",
+                remedy="pool and concatenate them in the same way",
+            )  # fmt: skip
+            scores.append(descriptors @ self.weights.T + self.biases)
+        return np.concatenate(scores)
 
 
 def fit_svm(
@@ -69,24 +77,60 @@ def fit_svm(
     Raises: ValueError if descriptors are not a finite floating-point (n, p), all equal, labels are not one
       for each from 0 to num_classes - 1, or fewer than two classes have clips.
     """
-    _check_descriptors("fit_svm", descriptors)
-    check_labels("fit_svm", labels, (len(descriptors), num_classes))
+    for _ in finite_portions("fit_svm", [descriptors]):
+        check_labels("fit_svm", labels, (len(descriptors), num_classes))
+    (classifier,) = _fit("fit_svm", [clip_products([descriptors])], labels, num_classes, c)
+    return classifier
+
+
+def fit_svm_to_products(
+    parts: Sequence[ClipProducts], labels: Int[np.ndarray, " n"], *, num_classes: int, c: float = C
+) -> list[LinearClassifier]:
+    """The machines of `fit_svm`, for descriptors of several parts that come some clips at a time.
+
+    The parts' scalar products add up to those of the descriptors side by side, which are never made.
+
+    Args:
+      parts: the same training clips' descriptors by one stream, by another and so on.
+      labels: their classes, from 0 to num_classes - 1.
+      num_classes: how many classes there are.
+      c: the price of a clip inside the margin.
+
+    Returns: a classifier for each part; the scores of a clip are the sum of theirs.
+    Raises: ValueError as `fit_svm` does, or if parts are of different numbers of clips.
+    """
+    shape = parts[0].products.shape
+    for number, part in enumerate(parts):
+        check_shape(
+            "fit_svm_to_products", f"parts[{number}].products", part.products, shape,
+            because="like parts[0].products", remedy="give the same clips in all parts",
+        )  # fmt: skip
+    check_labels("fit_svm_to_products", labels, (len(parts[0].products), num_classes))
+    return _fit("fit_svm_to_products", parts, labels, num_classes, c)
+
+
+def _fit(
+    function: str, parts: Sequence[ClipProducts], labels: Int[np.ndarray, " n"], num_classes: int, c: float
+) -> list[LinearClassifier]:
     present = np.unique(labels)
     if len(present) < 2:
-        raise ValueError(f"fit_svm: labels must hold two classes or more, got {present.tolist()} only")
-    centred = descriptors - descriptors.mean(axis=0)
-    products = (centred @ centred.T).astype(np.float64)
+        raise ValueError(f"{function}: labels must hold two classes or more, got {present.tolist()} only")
+    products = parts[0].products
+    for part in parts[1:]:
+        products = products + part.products
     unit = np.sqrt(np.trace(products) / len(products))
     if unit == 0:
-        raise ValueError("fit_svm: descriptors must differ, got the same for all clips")
-    products /= unit**2
-    weights = np.zeros((num_classes, descriptors.shape[1]))
-    biases = np.full(num_classes, -1.0)
+        raise ValueError(f"{function}: descriptors must differ, got the same for all clips")
+    factors, biases = np.zeros((num_classes, len(products))), np.full(num_classes, -1.0)
     for label in present:
-        machine = SVC(kernel="precomputed", C=c).fit(products, labels == label)
-        weights[label] = machine.dual_coef_[0] @ centred[machine.support_] / unit**2
+        # With C / unit^2 the products need not be divided by unit^2, which would take a copy of them.
+        machine = SVC(kernel="precomputed", C=c / unit**2).fit(products, labels == label)
+        factors[label, machine.support_] = machine.dual_coef_[0]
         biases[label] = machine.intercept_[0]
-    return LinearClassifier(weights, biases - weights @ descriptors.mean(axis=0))
+    weights = [part.weighted(factors) for part in parts]
+    offsets = [-own @ part.mean for own, part in zip(weights, parts, strict=True)]
+    offsets[0] = offsets[0] + biases
+    return [LinearClassifier(*pair) for pair in zip(weights, offsets, strict=True)]
 
 
 def fuse(scores: Sequence[Float[np.ndarray, "n classes"]]) -> Float[np.ndarray, "n classes"]:
@@ -106,13 +150,3 @@ def fuse(scores: Sequence[Float[np.ndarray, "n classes"]]) -> Float[np.ndarray, 
             because="like scores[0]", remedy="score the same clips and classes",
         )  # fmt: skip
     return np.mean(scores, axis=0)
-
-
-def _check_descriptors(function: str, descriptors: np.ndarray) -> None:
-    check_array(function, "descriptors", descriptors, "n p", "give the clips as rows")
-    bad = np.flatnonzero(~np.isfinite(descriptors).all(axis=1))
-    if bad.size:
-        raise ValueError(
-            f"{function}: descriptors must be finite, got NaN or infinity in {bad.size} clips, the first is "
-            f"clip {bad[0]}; look for NaN in its frames' features"
-        )

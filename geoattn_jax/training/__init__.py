@@ -7,6 +7,7 @@ from geoattn_jax.training.metrics import read_last_metrics, read_metrics
 from geoattn_jax.training.parallel import PMAP_AXIS
 from geoattn_jax.training.phase import Phase
 from geoattn_jax.training.rows import StoredRows, stored_rows
+from geoattn_jax.training.scattered import scattered_rows
 from geoattn_jax.training.workdir import WorkdirError, open_workdir, read_config
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "read_config",
     "read_last_metrics",
     "read_metrics",
+    "scattered_rows",
     "stored_rows",
     "train",
     "trained_steps",

@@ -6,7 +6,7 @@ from inputs import normal
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from geoattn_jax.descriptors import accuracy, fit_svm, fuse
+from geoattn_jax.descriptors import accuracy, clip_products, fit_svm, fit_svm_to_products, fuse
 
 LABELS = np.arange(24) % 3
 # Close together and far from the origin, as normalized descriptors are.
@@ -28,6 +28,33 @@ def test_scores_are_those_of_one_machine_against_the_rest(c):
 def test_classes_are_told_apart():
     classifier = fit_svm(CLIPS, LABELS, num_classes=3)
     assert accuracy(classifier.scores(CLIPS + 0.005 * normal(3, 24, 11)), LABELS) > 0.9
+
+
+@pytest.mark.parametrize("sizes", [[24], [5, 0, 12, 7], [1] * 24])
+def test_parts_that_come_in_portions_add_up_to_one_machine(sizes):
+    """As if they stood side by side; of different units, as streams are."""
+    other = 3 * normal(4, 24, 5) + 7
+
+    def portions(clips):
+        return np.split(clips, np.cumsum(sizes)[:-1])
+
+    parts = [clip_products(portions(clips)) for clips in (CLIPS, other)]
+    classifiers = fit_svm_to_products(parts, LABELS, num_classes=4)
+    tested = [clips + 0.1 for clips in (CLIPS, other)]
+    scores = [one.scores_in_portions(portions(clips)) for one, clips in zip(classifiers, tested, strict=True)]
+    whole = fit_svm(np.concatenate([CLIPS, other], axis=1), LABELS, num_classes=4)
+    np.testing.assert_allclose(sum(scores), whole.scores(np.concatenate(tested, axis=1)), atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([one.weights for one in classifiers], axis=1), whole.weights, atol=1e-6
+    )
+
+
+def test_the_number_of_a_clip_without_finite_descriptors_counts_all_portions():
+    with pytest.raises(ValueError, match=r"clip_products: .* in 1 clips, the first is clip 4"):
+        clip_products([NAN[:3], NAN[3:]])
+    classifier = fit_svm(CLIPS, LABELS, num_classes=3)
+    with pytest.raises(ValueError, match="the first is clip 4"):
+        classifier.scores_in_portions([NAN[:3], NAN[3:]])
 
 
 @pytest.mark.parametrize("change", [lambda x: 100 * x, lambda x: x - 7, lambda x: x.astype(np.float32)])
@@ -68,6 +95,8 @@ NAN = np.where(np.arange(24)[:, None] == 4, np.nan, CLIPS)
         (lambda: fit_svm(CLIPS, LABELS, num_classes=3).scores(CLIPS[:, :4]),
          r"LinearClassifier.scores: descriptors must have shape \(24, 11\) .*, got \(24, 4\)"),
         (lambda: fit_svm(CLIPS, LABELS, num_classes=3).scores(NAN), "descriptors must be finite"),
+        (lambda: fit_svm_to_products([clip_products([x]) for x in (CLIPS, CLIPS[1:])], LABELS, num_classes=3),
+         r"parts\[1\].products must have shape \(24, 24\) like parts\[0\].products, got \(23, 23\)"),
         (lambda: fuse([]), "fuse: scores must hold one classifier's at least"),
         (lambda: fuse([CLIPS, CLIPS[1:]]), r"scores\[1\] must have shape \(24, 11\) like scores\[0\], got"),
     ],

@@ -1,6 +1,7 @@
 """From the features of all frames to one descriptor for each clip: PCA and pooling."""
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,22 +41,44 @@ class PaddedClips(NamedTuple):
     lengths: Int[np.ndarray, " b"]
 
 
-def describe_clips(
-    train: ClipFeatures, test: ClipFeatures, *, components: int, kind: str
-) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "b p"]]:
-    """The descriptors of training and test clips; what is fitted is fitted to the training clips.
+class PooledClips(NamedTuple):
+    """The descriptors of some clips, and the clips' numbers."""
 
-    The features are read three times, for the components, for their unit and for pooling, so that only some
-    of them are in memory at a time.
+    numbers: Int[np.ndarray, " n"]
+    descriptors: Float[np.ndarray, "n p"]
 
-    Args:
-      train, test: the clips.
-      components: how many principal components are kept; no more than there are features.
-      kind: of pooling, one of `POOLINGS`.
+
+@dataclasses.dataclass(frozen=True)
+class ClipPooling:
+    """What makes descriptors of clips.
+
+    Attributes:
+      projection: on the principal components of the training clips' features.
+      pooling: one of `POOLINGS`.
+      sigma: the unit of the projected features.
     """
-    projection = fit_pca_in_portions(train.features, components)
-    sigma, pooling = _unit(train, projection), POOLINGS[kind]
-    return _pooled(train, projection, pooling, sigma), _pooled(test, projection, pooling, sigma)
+
+    projection: Projection
+    pooling: Pooling
+    sigma: float
+
+    @classmethod
+    def fitted(cls, train: ClipFeatures, *, components: int, kind: str) -> "ClipPooling":
+        """Fits the components and their unit to training clips, whose features are read once for each.
+
+        Args:
+          train: the clips.
+          components: how many principal components are kept; no more than there are features.
+          kind: of pooling, one of `POOLINGS`.
+        """
+        projection = fit_pca_in_portions(train.features, components)
+        return cls(projection, POOLINGS[kind], _unit(train, projection))
+
+    def pooled(self, clips: ClipFeatures) -> Iterator[PooledClips]:
+        """The descriptors of each clip once, some clips at a time and in another order."""
+        for numbers, trajectories, lengths in _projected(clips, self.projection, range(len(clips.lengths))):
+            descriptors = np.asarray(self.pooling(trajectories, lengths, sigma=self.sigma))
+            yield PooledClips(numbers, descriptors[: len(numbers)])
 
 
 def _unit(clips: ClipFeatures, projection: Projection) -> float:
@@ -69,19 +92,7 @@ def _unit(clips: ClipFeatures, projection: Projection) -> float:
     return median_of(np.concatenate(distances))
 
 
-def _pooled(
-    clips: ClipFeatures, projection: Projection, pooling: Pooling, sigma: float
-) -> Float[np.ndarray, "n p"]:
-    descriptors = None
-    for numbers, trajectories, lengths in _projected(clips, projection, set(range(len(clips.lengths)))):
-        pooled = np.asarray(pooling(trajectories, lengths, sigma=sigma))
-        if descriptors is None:
-            descriptors = np.empty((len(clips.lengths), pooled.shape[1]), pooled.dtype)
-        descriptors[numbers] = pooled[: len(numbers)]
-    return descriptors
-
-
-def _projected(clips: ClipFeatures, projection: Projection, chosen: set[int]) -> Iterator[PaddedClips]:
+def _projected(clips: ClipFeatures, projection: Projection, chosen: Collection[int]) -> Iterator[PaddedClips]:
     """The trajectories of the clips with the chosen numbers, some clips at a time."""
     portions = (np.asarray(projection.project(features)) for features in clips.features)
     numbered = enumerate(clip_by_clip(portions, clips.lengths))

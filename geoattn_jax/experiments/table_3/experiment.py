@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from geoattn_jax.data.flow import Stream
 from geoattn_jax.data.levels import LEVEL_NAMES, LevelName
 from geoattn_jax.data.splits import Split
-from geoattn_jax.descriptors import fit_svm, fuse, mean_average_precision
+from geoattn_jax.descriptors import fuse, mean_average_precision
 from geoattn_jax.descriptors.pooling import POOLINGS
 from geoattn_jax.experiments.attention.networks import NETWORKS
 from geoattn_jax.experiments.attention.phases import Dropout, Guide, Joint, phase_values
@@ -32,7 +32,8 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.experiments.table_3.checks import check, check_clips, saying_where
-from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, describe_clips
+from geoattn_jax.experiments.table_3.classifiers import Descriptors, level_scores
+from geoattn_jax.experiments.table_3.descriptors import ClipFeatures, ClipPooling
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.experiments.table_3.plan import SECTIONS, features_file, make_six_streams_plan, seeds
@@ -41,7 +42,7 @@ from geoattn_jax.experiments.table_3.scores import COMBINATIONS, FUSED, RunScore
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
-from geoattn_jax.training import StoredRows, stored_rows
+from geoattn_jax.training import StoredRows, scattered_rows, stored_rows
 
 _log = logging.getLogger(__name__)
 
@@ -149,22 +150,14 @@ class SixStreams:
     def test_scores(self, seed: int) -> RunScores:
         """Of one run: a classifier for each level, and the mean of their scores."""
         results = self.plan.results
-        labels = {split: self.source.labels(split) for split in ("train", "test")}
-        descriptors = {place: self._descriptors(*place, seed) for place in self.streams}
+        labels = self.source.labels("test")
+        of_levels = {level: self._level_scores(level, seed) for level in results.levels}
         scores = {}
-        for model, (combination, together) in itertools.product(results.models, COMBINATIONS.items()):
-            of_levels = {}
-            for level in results.levels:
-                pairs = [descriptors[level, stream][model] for stream in together]
-                train, test = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
-                with saying_where(f"the classifier of {combination}, {level}, {model}"):
-                    classifier = fit_svm(
-                        train, labels["train"], num_classes=len(self.source.class_names), c=results.svm_c
-                    )
-                    of_levels[level] = classifier.scores(test)
-            of_levels[FUSED] = fuse(list(of_levels.values()))
-            for level, values in of_levels.items():
-                scores[combination, level, model] = Scores(values, labels["test"])
+        for model, combination in itertools.product(results.models, COMBINATIONS):
+            values = {level: of_models[model][combination] for level, of_models in of_levels.items()}
+            values[FUSED] = fuse(list(values.values()))
+            for level, one in values.items():
+                scores[combination, level, model] = Scores(one, labels)
         return scores
 
     def of_video(self, video: ClipSource) -> "SixStreams":
@@ -176,10 +169,26 @@ class SixStreams:
         }
         return dataclasses.replace(self, source=source, streams=streams)
 
+    def _level_scores(self, level: LevelName, seed: int) -> dict[str, dict[str, np.ndarray]]:
+        """The scores of one level's classifiers, by model and combination; then its descriptors are gone."""
+        results = self.plan.results
+        with ExitStack() as files:
+            streams = {stream: self._descriptors(level, stream, seed, files) for stream in SECTIONS}
+            return {
+                model: level_scores(
+                    {stream: descriptors[model] for stream, descriptors in streams.items()},
+                    self.source.labels("train"),
+                    num_classes=len(self.source.class_names),
+                    c=results.svm_c,
+                    where=f"{level}, {model}",
+                )
+                for model in results.models
+            }
+
     def _descriptors(
-        self, name: LevelName, stream: Stream, seed: int
-    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The descriptors of the training and of the test clips, by model."""
+        self, name: LevelName, stream: Stream, seed: int, files: ExitStack
+    ) -> dict[str, Descriptors]:
+        """The descriptors by model, in files that are closed with the others."""
         results, level = self.plan.results, self.streams[name, stream]
         frames = level.frames
 
@@ -201,18 +210,22 @@ class SixStreams:
             keeps = self.fitting.trains or split == "train"
             return stored_rows(self.fitting.workdir / file, extract, keeps=keeps)
 
+        def described(model: str, *splits: StoredRows) -> Descriptors:
+            train, test = (ClipFeatures(split[model], split["lengths"].whole()) for split in splits)
+            pooling = ClipPooling.fitted(train, **results.pooling.to_dict())
+            path = self.fitting.workdir / features_file(stream, name, results.localizer, seed, "train")
+            rows = (
+                scattered_rows(path.with_name("descriptors"), len(clips.lengths), pooling.pooled(clips))
+                for clips in (train, test)
+            )
+            return Descriptors(*map(files.enter_context, rows))
+
         with (
             features("train") as train,
             features("test") as test,
             saying_where(f"the pooling of {name}, {stream}"),
         ):
-            return {
-                model: describe_clips(
-                    *(ClipFeatures(split[model], split["lengths"].whole()) for split in (train, test)),
-                    **results.pooling.to_dict(),
-                )
-                for model in results.models
-            }
+            return {model: described(model, train, test) for model in results.models}
 
 
 def rules_of(config: Config) -> Mapping[str, Rule]:
