@@ -95,7 +95,10 @@ def tiny_config(name, **overrides):
     """The same, with two steps in each phase and further changes; in keys, __ stands for a dot."""
     config = load_config(name)
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    config.update_from_flattened_dict(STEPS[config.experiment] | changes)
+    steps = STEPS[config.experiment]
+    if config.get("data", {}).get("source") == "video_folder":  # its folder tells how many clips there are
+        steps = {key: value for key, value in steps.items() if not key.startswith("data.")}
+    config.update_from_flattened_dict(steps | changes)
     return config
 
 

@@ -56,3 +56,18 @@ def moving_texture(step: tuple[int, int], count: int = 4, hw: tuple[int, int] = 
     picture = np.round(255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
     starts = [(margin_y - dy * t, margin_x - dx * t) for t in range(count)]
     return np.stack([picture[y : y + height, x : x + width] for y, x in starts])
+
+
+MOTIONS = {"right": (0, 2), "down": (2, 0)}  # two classes of `write_folder`
+
+
+def whole_moving(step: tuple[int, int], seed: int) -> np.ndarray:
+    """Four frames of a texture that moves."""
+    return moving_texture(step, 4, (48, 68), seed=seed)
+
+
+def write_folder(folder: Path, step_of=MOTIONS.get, picture_of=whole_moving) -> None:
+    """A folder of tiny videos, picture_of(step_of(class), seed); two clips of each class to train on."""
+    for number, split in enumerate(("train", "train", "validation", "test")):
+        for name in MOTIONS:
+            write_avi(folder / split / name / f"{number}.avi", picture_of(step_of(name), number))

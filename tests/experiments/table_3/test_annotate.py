@@ -34,12 +34,8 @@ CLASSES = {"right": (0, 2), "down": (2, 0)}  # how textures move
 
 
 def config(folder, **overrides):
-    steps = {key: value for key, value in tiny.STEPS["six_streams"].items() if not key.startswith("data.")}
-    cut = tiny.load_config("video_folder")
-    cut.update_from_flattened_dict(
-        steps | {"data.data_dir": str(folder), "levels": ("general",), "models": ("hard_coded",)} | overrides
-    )
-    return cut
+    chosen = {"levels": ("general",), "models": ("hard_coded",), "data.data_dir": str(folder)}
+    return tiny.tiny_config("video_folder", **(chosen | overrides))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import experiments_runs as runs
 import experiments_tiny as tiny
 import numpy as np
 import pytest
-from video_files import moving_texture, write_avi
+from video_files import MOTIONS, moving_texture, write_avi, write_folder
 
 from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.config import ConfigError
@@ -16,27 +16,16 @@ from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_3 import experiment as six_streams
 from geoattn_jax.training import WorkdirError
 
-CLASSES = {"right": (0, 2), "down": (2, 0)}  # how textures move
 RUN = "general/small/seed_0"
 
 
 def config(folder, **overrides):
-    steps = {key: value for key, value in tiny.STEPS["six_streams"].items() if not key.startswith("data.")}
-    changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    chosen = {"data.data_dir": str(folder), "levels": ("general",), "models": ("hard_coded",)}
-    cut = tiny.load_config("video_folder")
-    cut.update_from_flattened_dict(steps | chosen | changes)
-    return cut
+    chosen = {"levels": ("general",), "models": ("hard_coded",), "data__data_dir": str(folder)}
+    return tiny.tiny_config("video_folder", **(chosen | overrides))
 
 
 def write_clip(path, step, count=4, seed=0):
     return write_avi(path, moving_texture(step, count, (48, 68), seed=seed))
-
-
-def write_folder(folder, step_of=CLASSES.get):
-    for number, split in enumerate(("train", "train", "validation", "test")):
-        for name in CLASSES:
-            write_clip(folder / split / name / f"{number}.avi", step_of(name), seed=number)
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +122,8 @@ def test_a_folder_that_moved_is_the_same(videos, workdir, monkeypatch):
 @pytest.mark.parametrize("evaluates", [False, True])
 def test_other_test_clips_are_named_and_seen_again(videos, workdir, caplog, evaluates):
     run.train_and_evaluate(config(videos), workdir)
-    write_clip(videos / "test" / "right" / "3.avi", CLASSES["right"], seed=8)  # other bytes, the same name
-    write_clip(videos / "test" / "right" / "new.avi", CLASSES["right"], seed=9)
+    write_clip(videos / "test" / "right" / "3.avi", MOTIONS["right"], seed=8)  # other bytes, the same name
+    write_clip(videos / "test" / "right" / "new.avi", MOTIONS["right"], seed=9)
     (videos / "test" / "down" / "3.avi").rename(videos / "test" / "down" / "other.avi")
     before = trainings(workdir), features(workdir, "train"), features(workdir, "test")
     with caplog.at_level(logging.INFO):
@@ -156,7 +145,7 @@ def test_other_test_clips_are_named_and_seen_again(videos, workdir, caplog, eval
 
 
 def test_other_validation_clips_are_named(videos, workdir, caplog):
-    write_clip(videos / "validation" / "down" / "more.avi", CLASSES["down"], seed=5)
+    write_clip(videos / "validation" / "down" / "more.avi", MOTIONS["down"], seed=5)
     before = trainings(workdir), features(workdir, "train"), features(workdir, "test")
     with caplog.at_level(logging.INFO):
         run.train_and_evaluate(config(videos), workdir)
@@ -165,7 +154,7 @@ def test_other_validation_clips_are_named(videos, workdir, caplog):
 
 
 def test_other_training_clips_are_refused(videos, workdir):
-    write_clip(videos / "train" / "right" / "0.avi", CLASSES["right"], seed=8)
+    write_clip(videos / "train" / "right" / "0.avi", MOTIONS["right"], seed=8)
     (videos / "train" / "down" / "1.avi").unlink()
     before = contents(workdir)
     with pytest.raises(WorkdirError) as raised:
