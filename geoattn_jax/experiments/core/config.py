@@ -96,7 +96,7 @@ def folder() -> Rule:
     return Rule("a folder that exists", lambda value: isinstance(value, str) and Path(value).is_dir())
 
 
-SUB_BATCHES = "parts of an update whose gradients are added up one after another"
+SUB_BATCHES = "parts in which a device takes an update, adding up their gradients; of several devices fewer"
 
 # Of every experiment: in what dtype networks compute, in training as in evaluation. Parameters, the state of
 # optimizers, statistics, losses, thetas and offsets are float32 all the same.

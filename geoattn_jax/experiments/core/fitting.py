@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from geoattn_jax.experiments.core.config import Config, train_options
+from geoattn_jax.experiments.core.config import Config, ConfigError, train_options
 from geoattn_jax.experiments.core.stages import Plan
 from geoattn_jax.training import (
     Phase,
@@ -16,6 +16,9 @@ from geoattn_jax.training import (
     train,
     trained_steps,
 )
+from geoattn_jax.training.devices import all_devices
+from geoattn_jax.training.division import does_not_divide
+from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.phase import ModelState, Params
 
 
@@ -68,6 +71,23 @@ class Fitting:
             )
         self._check_finished(name, sum(phase.steps for phase in phases))
         return load_trained(directory, phases, params, model_state, seed=seed)
+
+    def check_batches(self, *groups: str, fills: bool) -> None:
+        """Checks that all devices can share the batches of training; done before anything takes time.
+
+        Args:
+          groups: of settings that have a batch_size, such as "pretrain"; "" for settings outside of groups.
+          fills: whether batches may be filled up with examples of weight 0.
+
+        Raises: ConfigError naming the key, and what would fit.
+        """
+        if not self.trains or (fills and PARALLELISMS[self.config.parallel].fills):
+            return
+        for group in groups:
+            settings, prefix = (self.config[group], f"{group}.") if group else (self.config, "")
+            if settings.batch_size % len(all_devices()):
+                reason = does_not_divide(settings.batch_size, len(all_devices()))
+                raise ConfigError(f"config.{prefix}batch_size: {reason}")
 
     def check_finished(self, plan: Plan) -> None:
         """Checks that all trainings of a plan are finished; done before anything takes time.

@@ -188,6 +188,7 @@ class EndToEnd:
         """
         for group in ("frames", "clips"):
             check_sub_batches(config, group)
+        fitting.check_batches("frames", "clips", fills=False)  # the CNN's statistics are of whole batches
         papers = {}
         for protocol in config.protocols:
             second = dataclasses.replace(fitting, workdir=fitting.workdir / protocol)

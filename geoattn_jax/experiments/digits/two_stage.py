@@ -85,6 +85,7 @@ class TwoStage:
         Raises: ConfigError naming the key.
         """
         check(config)
+        fitting.check_batches("pretrain", "lstm", fills=True)
         return cls(
             make_two_stage_plan(config),
             load_config_digits(restrict(config, ("digits", "data_dir", "frame_size"))),

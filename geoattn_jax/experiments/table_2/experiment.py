@@ -132,6 +132,7 @@ class SupervisedAttention:
         Raises: ConfigError naming the key.
         """
         check_sub_batches(config)
+        fitting.check_batches("", fills=True)
         check_weights(config, config.localizers)
         levels = [SCALES[config.scale][name] for name in config.levels]
         check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)

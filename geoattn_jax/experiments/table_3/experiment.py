@@ -118,6 +118,7 @@ class SixStreams:
         Raises: ConfigError naming the key.
         """
         check(config)
+        fitting.check_batches("", fills=True)
         source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
         plan = make_six_streams_plan(config)
         return cls(plan, source, streams_of(config, plan, source, fitting), fitting)

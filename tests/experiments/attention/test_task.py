@@ -14,7 +14,7 @@ from geoattn_jax.experiments.attention.control_regions import recognizer_crops
 from geoattn_jax.experiments.attention.region_measures import Measures, centre_of
 from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.models.sstn import SSTN
-from geoattn_jax.training import train
+from geoattn_jax.training import devices, train
 
 SEED = 3
 KEY = jax.random.key(0)
@@ -167,6 +167,17 @@ def test_evaluation_reports_means_and_the_followed_thetas():
     assert reported["hand_distance"] == pytest.approx(np.nanmean(everything.measures.hand_distance), rel=1e-5)
     assert reported["theta_3_11"] == everything.theta[3, 1, 1] == 0.5
     assert "theta_4_00" not in reported
+
+
+def test_eight_devices_evaluate_as_one(monkeypatch):
+    one = task()
+    variables = one.initial(SEED)
+    for region in ("attended", "hard_coded"):
+        expected = one.outcome(variables, "validation", region)
+        monkeypatch.setattr(devices, "devices_at_work", lambda: tuple(jax.devices()))
+        found = one.outcome(variables, "validation", region)
+        monkeypatch.undo()
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
 
 
 def test_without_hands_and_panels_neither_is_reported():

@@ -20,7 +20,7 @@ from geoattn_jax.experiments.core.results import Results, Row, read_results
 from geoattn_jax.experiments.digits import endless_videos
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.training import loop, trained_steps
+from geoattn_jax.training import devices, loop
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
@@ -174,6 +174,17 @@ def test_devices_train_as_one(tmp_path, monkeypatch):
 def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_devices_that_cannot_share_a_batch_are_named_before_anything_is_written(tmp_path, monkeypatch):
+    """The CNN's statistics would count what fills a batch up."""
+    monkeypatch.setattr(devices, "devices_at_work", lambda: tuple(jax.devices()))
+    message = (
+        r"config.frames.batch_size: a batch of 4 examples cannot be split over 8 devices; take 8, or let"
+    )
+    with pytest.raises(ConfigError, match=message):
+        run.train_and_evaluate(config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -13,6 +13,7 @@ from geoattn_jax.experiments.attention.task import AttentionTask
 from geoattn_jax.experiments.table_3.features import Trained, extract_features
 from geoattn_jax.experiments.table_3.frames import StreamFrames
 from geoattn_jax.models.sstn import SSTN
+from geoattn_jax.training import devices
 
 LEVEL = Level("middle", frame_hw=(12, 17), crop_hw=(12, 12), window_hw=(6, 6), max_pool=2)
 
@@ -65,6 +66,15 @@ def test_features_do_not_depend_on_the_batch(frames):
         for name in ("attended", "hard_coded"):
             assert features[name].shape == (8, 36 * frames.channels)
             np.testing.assert_allclose(features[name], found[1][name], rtol=1e-4, atol=1e-4, err_msg=size)
+
+
+def test_eight_devices_extract_as_one(frames, monkeypatch):
+    trained = models(frames)
+    expected = extracted(frames, trained, 3)
+    monkeypatch.setattr(devices, "devices_at_work", lambda: tuple(jax.devices()))
+    found = extracted(frames, trained, 8)
+    for name in trained:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
 def test_features_are_those_of_the_regions(frames):
