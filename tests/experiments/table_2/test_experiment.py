@@ -257,15 +257,21 @@ def test_at_the_papers_scale_sizes_stood_for_the_vgg_networks():
     assert current_config({"experiment": "two_stage"}) == {"experiment": "two_stage"}
 
 
+class ShortResNet(ResNet18):
+    """A block of each kind: with the shortcut as it is, and with a projection."""
+
+    stages = tuple(stage._replace(blocks=1) for stage in ResNet18.stages[:2])
+
+
 @pytest.fixture
-def _narrow_resnet(monkeypatch):
-    narrow = partial(ResNet18, stem="small", width=1 / 32)
-    monkeypatch.setitem(networks.NETWORKS, "resnet_18_mini", partial(networks._resnet, narrow))
+def _small_resnet(monkeypatch):
+    small = partial(ShortResNet, stem="small", width=1 / 32)
+    monkeypatch.setitem(networks.NETWORKS, "resnet_18_mini", partial(networks._resnet, small))
 
 
-@pytest.mark.usefixtures("_narrow_resnet")
+@pytest.mark.usefixtures("_small_resnet")
 def test_another_recognizer_is_a_matter_of_the_config(tmp_path):
-    """ResNet-18, whose running statistics are trained, resumed, handed over and evaluated.
+    """A residual network, whose running statistics are trained, resumed, handed over and evaluated.
 
     With little memory: by sub-batches, rematerialized and in bfloat16.
     """
