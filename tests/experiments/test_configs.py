@@ -18,6 +18,7 @@ from geoattn_jax.experiments import run
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import read_results
+from geoattn_jax.experiments.table_2 import frames
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.training.step import check_loss
 
@@ -43,7 +44,8 @@ def test_two_steps(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted({*of_experiments("supervised_attention")} - {"sstn_paper_scale"}))
-def test_two_steps_of_attention(name, tmp_path):
+def test_two_steps_of_attention(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "CLIPS_AT_ONCE", 14)  # divides all splits: one program renders all of one
     config = tiny.tiny_config(name)
     config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
     config.models[config.levels[0]].small = ("sstn_guided",)
