@@ -34,6 +34,8 @@ import traceback
 import experiments_tiny as tiny
 import sklearn.datasets  # noqa: F401  slow to import, and needed by every run
 
+import geoattn_jax.experiments.registry
+import geoattn_jax.experiments.run  # noqa: F401  likewise
 from geoattn_jax.experiments.digits import pretraining, two_stage
 from geoattn_jax.training.metrics import MetricsFile
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from geoattn_jax.bench.compiled import hlo
+
 COLLECTIVES = re.compile(
     r" (all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter|send|recv)"
     r"(?:-start)?\("
@@ -61,55 +63,80 @@ class Subject:
     whole: Any = ()
     constants: Any = ()
 
-    def outputs_and_gradients(self, divided: Any, whole: Any, constants: Any) -> tuple[Any, Any]:
-        """The outputs, and the gradients in what is divided, of the sum of the outputs' sines."""
-        outputs, pull_back = jax.vjp(lambda divided: self.function(divided, whole, constants), divided)
-        return outputs, *pull_back(jax.tree.map(jnp.cos, outputs))
+    def outputs_and_gradients(self, divided: Any, whole: Any, constants: Any) -> tuple[tuple[Any, Any], Any]:
+        """The outputs, and of the sum of their sines the gradients in what is divided and in what is whole.
 
-    def parameters_gradients(self, divided: Any, whole: Any, constants: Any) -> tuple[Any]:
-        """The gradients in what is whole of the same sum."""
-        outputs, pull_back = jax.vjp(lambda whole: self.function(divided, whole, constants), whole)
-        return pull_back(jax.tree.map(jnp.cos, outputs))
+        What has the batch as its first axis comes first, together.
+        """
+        outputs, pull_back = jax.vjp(
+            lambda divided, whole: self.function(divided, whole, constants), divided, whole
+        )
+        of_divided, of_whole = pull_back(jax.tree.map(jnp.cos, outputs))
+        return (outputs, of_divided), of_whole
+
+    def first_of_them(self, divided: Any, whole: Any, constants: Any) -> tuple[Any, Any]:
+        """Those that have the batch as their first axis."""
+        return self.outputs_and_gradients(divided, whole, constants)[0]
 
     @cached_property
-    def whole_outputs_and_gradients(self) -> tuple[Any, Any]:
-        """On one device."""
+    def on_one_device(self) -> tuple[tuple[Any, Any], Any]:
+        """The same, with nothing divided."""
         return jax.jit(self.outputs_and_gradients)(self.divided, self.whole, self.constants)
-
-    @cached_property
-    def whole_parameters_gradients(self) -> tuple[Any]:
-        """On one device; nothing if there are no parameters."""
-        if not jax.tree.leaves(self.whole):
-            return ()
-        return jax.jit(self.parameters_gradients)(self.divided, self.whole, self.constants)
 
 
 def check_divided(subject: Subject, placement: Placement, *, jit: bool) -> None:
     """Asserts equality with one device, and under jit that nothing is exchanged but parameters' gradients."""
-    arguments = subject.divided, subject.whole, subject.constants
-    for method, expected, spec, allowed in (
-        (subject.outputs_and_gradients, subject.whole_outputs_and_gradients, BATCH, set()),
-        (subject.parameters_gradients, subject.whole_parameters_gradients, WHOLE, {"all-reduce"}),
-    ):
-        if not expected:
-            continue
-        result, exchanged = run_divided(method, placement, arguments, spec, jit=jit)
-        assert exchanged <= allowed
+    arguments, specs = (subject.divided, subject.whole, subject.constants), (BATCH, WHOLE)
+    results, program = run_divided(subject.outputs_and_gradients, placement, arguments, specs, jit=jit)
+    assert collectives(program) <= {"all-reduce"}
+    if collectives_before(program, len(jax.tree.leaves(results[0]))):
+        # Of a loop that makes gradients of both kinds only a program without the parameters' can tell.
+        _, program = run_divided(subject.first_of_them, placement, arguments, BATCH, jit=jit)
+        assert not collectives(program)
+    for result, expected, spec in zip(results, subject.on_one_device, specs, strict=True):
         for one, other in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
             assert one.sharding.is_equivalent_to(NamedSharding(placement.mesh(), spec), one.ndim)
             scale = np.abs(other).max(initial=1e-300)
             np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=1e-9)
 
 
+def collectives(program: str) -> set[str]:
+    """The kinds of collectives in the text of a compiled program."""
+    return set(COLLECTIVES.findall(program))
+
+
+def collectives_before(program: str, results: int) -> set[str]:
+    """The kinds of those that any of the program's first results depends on."""
+    if not collectives(program):
+        return set()
+    parsed = hlo.parse(program)
+    root = parsed.entry.root
+    several = root.opcode == "tuple"
+    waiting = parsed.entry.operands(root)[:results] if several else [root]
+    needed = {}
+    while waiting:
+        instruction = waiting.pop()
+        if instruction.name not in needed and instruction.opcode not in ("parameter", "constant"):
+            needed[instruction.name] = instruction
+            waiting += parsed.entry.operands(instruction)
+    return set().union(*(_collectives_in(parsed, instruction) for instruction in needed.values()))
+
+
+def _collectives_in(program: hlo.Program, instruction: hlo.Instruction) -> set[str]:
+    """The kinds of those that an instruction is, or that are in a computation that it calls."""
+    called = (one for part in program.called(instruction) for one in part.instructions.values())
+    return collectives(f" {instruction.opcode}(").union(*(_collectives_in(program, one) for one in called))
+
+
 def run_divided(
     function: Callable,
     placement: Placement,
     arguments: tuple[Any, Any, Any],
-    spec: PartitionSpec,
+    spec: PartitionSpec | tuple[PartitionSpec, ...],
     *,
     jit: bool,
-) -> tuple[Any, set[str]]:
-    """What `function` gives for (divided, whole, constants), and the kinds of collectives in its program."""
+) -> tuple[Any, str]:
+    """What `function` gives for (divided, whole, constants), and under jit the text of its program."""
     mesh = placement.mesh()
     in_specs = BATCH, WHOLE, BATCH
     placed = tuple(
@@ -120,6 +147,6 @@ def run_divided(
         function = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=spec)
     with jax.set_mesh(mesh) if placement.axes == AxisType.Explicit else contextlib.nullcontext():
         if not jit:
-            return function(*placed), set()
+            return function(*placed), ""
         compiled = jax.jit(function).lower(*placed).compile()
-        return compiled(*placed), set(COLLECTIVES.findall(compiled.as_text()))
+        return compiled(*placed), compiled.as_text()

@@ -1,11 +1,13 @@
 """Every config runs, two steps of each phase; and train.py and eval.py on the command line."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import experiments_tiny as tiny
 import jax
@@ -16,6 +18,7 @@ from geoattn_jax.experiments import run
 from geoattn_jax.experiments.attention.samples import Samples
 from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import read_results
+from geoattn_jax.experiments.table_2 import frames
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
 from geoattn_jax.training.step import check_loss
 
@@ -41,7 +44,8 @@ def test_two_steps(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted({*of_experiments("supervised_attention")} - {"sstn_paper_scale"}))
-def test_two_steps_of_attention(name, tmp_path):
+def test_two_steps_of_attention(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "CLIPS_AT_ONCE", 14)  # divides all splits: one program renders all of one
     config = tiny.tiny_config(name)
     config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
     config.models[config.levels[0]].small = ("sstn_guided",)
@@ -156,58 +160,86 @@ def test_an_interrupted_program_says_how_to_go_on(tmp_path):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("train.py", ["--workdir=run"], "--config"),
-        ("train.py", [CONFIG], "--workdir"),
-        (
-            "train.py",
-            [CONFIG, "--workdir=run", "--config.lstm.round=3"],
-            "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
-            "config.lstm are batch_size, epochs, learning_rate, optimizer, rounds, schedule, sub_batches, "
-            "units\n",
-        ),
-        (
-            "train.py",
-            ["--config=/nowhere.py", "--workdir=run", "--config.seed=3"],
-            "train.py: --config=/nowhere.py cannot be read ([Errno 2] No such file or directory: '/nowh",
-        ),
-        (
-            "train.py",
-            [f"--config={ROOT}/README.md", "--workdir=run"],
-            f"train.py: --config={ROOT}/README.md cannot be",
-        ),
-        ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
-        (
-            "train.py",
-            [CONFIG, "--workdir=run", "--config.lstm.rounds=2.5"],
-            "train.py: config.lstm.rounds must be a whole number, at least 1, got '2.5'\n",
-        ),
-        (
-            "train.py",
-            [CONFIG, "--workdir=run", "--config.lstm.rounds=0"],
-            "train.py: config.lstm.rounds must",
-        ),
-        ("train.py", [CONFIG, "--workdir=run", "more"], "unknown argument 'more'"),
-        ("eval.py", ["--workdir=run"], "eval.py: workdir"),
-    ],
-)
-def test_wrong_arguments_end_with_a_message(name, arguments, message, tmp_path):
-    done = program(name, *arguments, folder=tmp_path, **AS_IT_IS)
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run").exists()
+WRONG = [
+    ("train.py", ["--workdir=run"], "--config"),
+    ("train.py", [CONFIG], "--workdir"),
+    (
+        "train.py",
+        [CONFIG, "--workdir=run", "--config.lstm.round=3"],
+        "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
+        "config.lstm are batch_size, epochs, learning_rate, optimizer, rounds, schedule, sub_batches, "
+        "units\n",
+    ),
+    (
+        "train.py",
+        ["--config=/nowhere.py", "--workdir=run", "--config.seed=3"],
+        "train.py: --config=/nowhere.py cannot be read ([Errno 2] No such file or directory: '/nowh",
+    ),
+    (
+        "train.py",
+        [f"--config={ROOT}/README.md", "--workdir=run"],
+        f"train.py: --config={ROOT}/README.md cannot be",
+    ),
+    ("train.py", [CONFIG, "--workdir=/dev/null/run"], "train.py: workdir /dev/null/run cannot be"),
+    (
+        "train.py",
+        [CONFIG, "--workdir=run", "--config.lstm.rounds=2.5"],
+        "train.py: config.lstm.rounds must be a whole number, at least 1, got '2.5'\n",
+    ),
+    (
+        "train.py",
+        [CONFIG, "--workdir=run", "--config.lstm.rounds=0"],
+        "train.py: config.lstm.rounds must",
+    ),
+    ("train.py", [CONFIG, "--workdir=run", "more"], "unknown argument 'more'"),
+    ("eval.py", ["--workdir=run"], "eval.py: workdir"),
+]
+HELP = [("train.py", [CONFIG, "--help"]), ("train.py", ["--help"]), ("eval.py", ["--help"])]
 
 
-def test_help_lists_the_keys_of_a_config(tmp_path):
-    done = program("train.py", CONFIG, "--help", folder=tmp_path)
-    assert done.returncode == 0
-    assert "--config.lstm.rounds=50\n      independent trainings of the LSTM (a whole number" in done.stdout
+class Ended(NamedTuple):
+    """A program that came to its end, and the folder that it ran in."""
+
+    code: int
+    output: str
+    errors: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """What becomes of every command that does no more than print, from one process that imports for all."""
+    folder = tmp_path_factory.mktemp("programs")
+    commands = [[name, *arguments] for name, arguments, *_ in (*WRONG, *HELP)]
+    arguments = [str(folder), *map(json.dumps, commands)]
+    started = start_program("tests/experiments_programs.py", *arguments, folder=folder, **AS_IT_IS)
+    _, errors = started.communicate()
+    assert started.returncode == 0, errors
+
+    def of_command(name, arguments):
+        own = folder / str(commands.index([name, *arguments]))
+        code, output, errors = ((own / part).read_text() for part in ("code", "out", "errors"))
+        return Ended(int(code), output, errors, own / "work")
+
+    return of_command
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), WRONG)
+def test_wrong_arguments_end_with_a_message(name, arguments, message, ended):
+    done = ended(name, arguments)
+    assert done.code != 0
+    assert message in done.errors
+    assert "Traceback" not in done.errors
+    assert not (done.folder / "run").exists()
+
+
+def test_help_lists_the_keys_of_a_config(ended):
+    done = ended("train.py", [CONFIG, "--help"])
+    assert done.code == 0
+    assert "--config.lstm.rounds=50\n      independent trainings of the LSTM (a whole number" in done.output
 
 
 @pytest.mark.parametrize("name", ["train.py", "eval.py"])
-def test_help_and_length(name, tmp_path):
-    assert "--workdir" in program(name, "--help", folder=tmp_path).stdout
+def test_help_and_length(name, ended):
+    assert "--workdir" in ended(name, ["--help"]).output
     assert len((ROOT / name).read_text().splitlines()) < 80

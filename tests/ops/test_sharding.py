@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from inputs import OPERATIONS, PER_IMAGE, normal, on_device, positions
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from placements import BATCH, COLLECTIVES, PLACEMENTS, WHOLE, Subject, check_divided, run_divided
+from placements import (
+    BATCH,
+    PLACEMENTS,
+    WHOLE,
+    Subject,
+    check_divided,
+    collectives,
+    collectives_before,
+    run_divided,
+)
 
 from geoattn_jax import affine_grid, crop_theta, deform_conv2d
 from geoattn_jax.bench.compiled import hlo
@@ -71,7 +80,7 @@ def prepared(name: str) -> Subject:
 
 @every_placement
 @pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize("jit", [True, pytest.param(False, marks=pytest.mark.no_cover)], ids=["jit", "eager"])
 def test_equals_one_device(name, placement, jit):
     check_divided(prepared(name), placement, jit=jit)
 
@@ -138,9 +147,29 @@ def test_the_search_finds_collectives():
     for placement in PLACEMENTS.values():
         if not placement.per_device:
             image = jnp.ones((16, 3))
-            _, exchanged = run_divided(
+            _, program = run_divided(
                 lambda image, *_: image.sum(), placement, (image, (), ()), WHOLE, jit=True
             )
-            assert exchanged == {"all-reduce"}
+            assert collectives(program) == {"all-reduce"}
     image = jax.device_put(jnp.ones((16, 3)), NamedSharding(PLACEMENTS["auto"].mesh(), BATCH))
-    assert COLLECTIVES.findall(jax.jit(lambda image: image[::-1]).lower(image).compile().as_text())
+    assert collectives(jax.jit(lambda image: image[::-1]).lower(image).compile().as_text())
+
+
+@every_placement
+def test_the_search_tells_which_results_depend_on_a_collective(placement):
+    """Also where the collective is in a loop."""
+
+    def results(image, scale, _):
+        product, pull_back = jax.vjp(lambda scale: image * scale, scale)
+        (total,) = pull_back(jnp.ones_like(product))
+        looped = jax.lax.fori_loop(0, 3, lambda _, sums: jnp.sin(jnp.cos(image) * pull_back(sums)[0]), image)
+        return product, jnp.cos(image), product / total, looped, total
+
+    arguments = jnp.ones((16, 3)), jnp.ones(()), ()
+    specs = BATCH, BATCH, BATCH, BATCH, WHOLE
+    _, program = run_divided(results, placement, arguments, specs, jit=True)
+    found = [collectives_before(program, count) for count in range(6)]
+    assert found == [set()] * 3 + [{"all-reduce"}] * 3
+
+    _, program = run_divided(lambda *one: results(*one)[3:], placement, arguments, specs[3:], jit=True)
+    assert collectives_before(program, 1) == {"all-reduce"}
