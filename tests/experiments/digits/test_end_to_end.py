@@ -20,7 +20,7 @@ from geoattn_jax.experiments.core.results import Results, Row, read_results
 from geoattn_jax.experiments.digits import endless_videos
 from geoattn_jax.experiments.digits.curves import read_curves
 from geoattn_jax.experiments.digits.end_to_end import EndToEnd
-from geoattn_jax.training import devices, loop
+from geoattn_jax.training import devices, loop, trained_steps
 
 MODELS = ("lenet_lstm", "mean_pooling", "cnn_lstm")
 CELL = ("new_digits", "rotation_scaling")
