@@ -10,31 +10,31 @@ and train on all others, each in a workdir of its own, from which `python -m
 geoattn_jax.experiments.combine` makes one table. --config.data.background=False leaves the
 background class out: the paper does not say whether it counts.
 
-VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128, of which
-a device takes two frames at a time, the paper's learning rates and dropout, 256 principal components. How long
-the paper trained and by which optimizer it does not say. The weights learned on ImageNet are MatConvNet's file
-or torchvision's state dict; without the flag the networks start with random ones.
-Features are taken of every fourth frame, each with the ten flows around it; --config.data.stride=1 takes all,
-as the paper does, and needs four times the disk for features.
+VGG-16 localizes and recognizes 224 x 224 regions of Table 1's crops, up to 896 x 896; batches of 128, of
+which a device takes two frames at a time, the paper's learning rates and dropout, 256 principal components.
+How long the paper trained and by which optimizer it does not say. The weights learned on ImageNet are
+MatConvNet's file or torchvision's state dict; without the flag the networks start with random ones.
+Features are taken of every fourth frame, each with the ten flows around it; --config.data.stride=1 takes
+all, as the paper does, and needs four times the disk for features.
 
 Memory, measured at these sizes with one update a phase on 12 synthetic clips of 1624 x 1224 (detail level,
 batches of 2, all on a CPU): 7.9 GiB in training, of which 4.2 lie on the device where there is one, by
-calculation; a GPU with 16 GiB will do. Main memory then holds 3.7 GiB, 2.0 of them a network and its momentum,
-which a checkpoint copies. Frames, features and descriptors are read some at a time: reading 12 clips took 1.15
-GiB and 24 took 1.03; components and pooling of 280 clips took 1.1. Of what is held only the scalar products of
-n training clips grow with their number: 24 n^2 bytes, 750 MB if all 5,609 clips trained.
+calculation; a GPU with 16 GiB will do. Main memory then holds 3.7 GiB, 2.0 of them a network and its
+momentum, which a checkpoint copies. Frames, features and descriptors are read some at a time: reading 12
+clips took 1.15 GiB and 24 took 1.03; components and pooling of 280 clips took 1.1. Of what is held only the
+scalar products of n training clips grow with their number: 24 n^2 bytes, 750 MB if all 5,609 clips trained.
 Disk: 50 to 100 GB of frames and flow in FOLDER; in the workdir 45 GB of features, 18 GB of checkpoints, and
 3 GB of descriptors, one level's at a time.
 
 Time: the preparation takes 16 hours of one core. Then, of operations counted in the programs, 348 PFLOP of
 training and 120 of features (results/mpii_scale.json). At 40% of the peak, which is assumed, that is 0.7
 hours of an H100 and 2.1 of an A100 (TF32: 495 and 156 TFLOP/s), and 0.2 of a v5e-8 (197 TFLOP/s a chip).
-Reading, by threads meanwhile, takes longer: at 22.7 ms a frame of RGB and 24.0 ms of flow, measured on a core,
-it is 23 hours of one core, or 1.5 of 16; 35 cores would keep up with the H100, 115 with the v5e-8.
+Reading, by threads meanwhile, takes longer: at 22.7 ms a frame of RGB and 24.0 ms of flow, measured on a
+core, it is 23 hours of one core, or 1.5 of 16; 35 cores would keep up with the H100, 115 with the v5e-8.
 
-What has been run: the detail level at these sizes on synthetic videos, as above, with random weights; and the
-whole program on four tiny videos in the same format. For want of the data it has not been run on them, nor on
-a GPU. table_b3_mpii_mini.py is for CPU cores.
+What has been run: the detail level at these sizes on synthetic videos, as above, with random weights; and
+the whole program on four tiny videos in the same format. For want of the data it has not been run on them,
+nor on a GPU. table_b3_mpii_mini.py is for CPU cores.
 """
 
 from geoattn_jax.data.levels import LEVEL_NAMES
