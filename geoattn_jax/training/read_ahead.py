@@ -20,16 +20,17 @@ T = TypeVar("T")
 class ReadAhead(Iterator[T], Generic[N, T]):
     """Gives read(number) for one number after the other, read by threads before it is asked for.
 
-    At most `ahead` items are read or being read that were not asked for; with the one that is in use, `ahead`
-    + 1 are in memory. What `read` raises is raised when its item is due; then, and when the context ends,
-    nothing more is begun. An item that is being read at that moment is read to its end, and forgotten.
+    The first is read by the thread that asks for it: what has to be prepared once is prepared there. At most
+    `ahead` items are read or being read that were not asked for; with the one that is in use, `ahead` + 1 are
+    in memory. What `read` raises is raised when its item is due; then, and when the context ends, nothing
+    more is begun. An item that is being read at that moment is read to its end, and forgotten.
 
     Attributes:
       waited: for how many seconds items were waited for until now.
     """
 
     def __init__(self, read: Callable[[N], T], numbers: Iterable[N], *, ahead: int):
-        """Begins to read.
+        """Reads nothing yet.
 
         Args:
           read: called by several threads at once; its result must depend on the number alone.
@@ -44,7 +45,7 @@ class ReadAhead(Iterator[T], Generic[N, T]):
         self._read, self._numbers, self._ahead = read, iter(numbers), ahead
         self._threads = ThreadPoolExecutor(max(1, ahead), thread_name_prefix="read_ahead")
         self._due: deque[Future[T]] = deque()
-        self._fill()
+        self._begun = False
 
     def __next__(self) -> T:
         began = time.perf_counter()
@@ -71,12 +72,15 @@ class ReadAhead(Iterator[T], Generic[N, T]):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _next(self) -> T:
-        if not self._ahead:
-            return self._read(next(self._numbers))
-        if not self._due:
+        if not (self._ahead and self._begun):
+            self._begun = True
+            item = self._read(next(self._numbers))
+        elif self._due:
+            item = self._due.popleft().result()
+        else:
             raise StopIteration
-        item = self._due.popleft().result()
-        self._fill()
+        if self._ahead:
+            self._fill()
         return item
 
     def _fill(self) -> None:

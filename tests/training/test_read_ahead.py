@@ -100,10 +100,11 @@ def test_an_error_is_raised_when_its_item_is_due(ahead, error):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_closing_waits_for_nothing_and_begins_nothing(error):
     read = Counted(may_read=False)
-    items = ReadAhead(read, itertools.count(), ahead=2)
+    items = ReadAhead(lambda number: read(number) if number else 0, itertools.count(), ahead=2)
 
     def leave():
         with items:
+            assert next(items) == 0
             for _ in range(2):
                 assert read.one_begun.acquire(timeout=SECONDS)
             raise error

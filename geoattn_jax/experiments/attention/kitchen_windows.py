@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from geoattn_jax.data.kitchen import KitchenMini
 from geoattn_jax.data.kitchen_regions import windows_of_crops
-from geoattn_jax.experiments.attention.samples import portions
 from geoattn_jax.training import cached_arrays
+from geoattn_jax.training.devices import on_all_devices
 
 
 def kept_windows(
@@ -22,12 +22,18 @@ def kept_windows(
       kitchen: the split, at one level.
       seed: of the world.
       num_clips: of the split.
-      clips_at_once: that are rendered to find them.
+      clips_at_once: that a device renders to find them.
     """
 
     def find() -> dict[str, np.ndarray]:
         began = time.monotonic()
-        parts = [windows_of_crops(kitchen, seed, indices) for indices in portions(num_clips, clips_at_once)]
-        return {"windows": np.concatenate(parts), "seconds": np.array(time.monotonic() - began)}
+        parts = on_all_devices(
+            lambda seed, clips: windows_of_crops(kitchen, seed, clips),
+            np.int32(seed),
+            lambda rows: rows.astype(np.int32),
+            count=num_clips,
+            batch_size=clips_at_once,
+        )
+        return {"windows": np.concatenate(list(parts)), "seconds": np.array(time.monotonic() - began)}
 
     return cached_arrays(path, find)["windows"]

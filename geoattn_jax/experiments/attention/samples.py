@@ -72,9 +72,3 @@ def normalize(pixels: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 def pixels(frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Undoes `normalize`."""
     return MEAN + STD * frames
-
-
-def portions(count: int, size: int) -> list[Int[np.ndarray, " b"]]:
-    """The clips 0, 1, ..., `size` at a time."""
-    indices = np.arange(count, dtype=np.int32)
-    return [indices[start : start + size] for start in range(0, count, size)]

@@ -21,14 +21,13 @@ from geoattn_jax.experiments.attention.samples import (
     Samples,
     normalize,
     pixels,
-    portions,
     relit,
 )
 from geoattn_jax.ops.coordinates import rescale_coords
 from geoattn_jax.ops.grid import crop_theta
-from geoattn_jax.training.devices import Rows
+from geoattn_jax.training.devices import Rows, on_all_devices
 
-CLIPS_AT_ONCE = 60  # that are rendered
+CLIPS_AT_ONCE = 60  # that a device renders
 CAMERA_HW = (1224, 1624)  # of the frames in MPII Cooking
 
 
@@ -120,19 +119,18 @@ class KitchenFrames:
         return self._pools[split]
 
     def _load(self, split: Split) -> Pool:
-        kitchen = KitchenMini(split, self.level.name)
-        together = portions(self.num_clips[split], CLIPS_AT_ONCE)
-
-        windows = kept_windows(
-            self.folder / f"windows_{split}.npz",
-            kitchen,
-            self.seed,
-            self.num_clips[split],
-            clips_at_once=CLIPS_AT_ONCE,
-        )
+        kitchen, count = KitchenMini(split, self.level.name), self.num_clips[split]
+        kept = self.folder / f"windows_{split}.npz"
+        windows = kept_windows(kept, kitchen, self.seed, count, clips_at_once=CLIPS_AT_ONCE)
         per_clip = self.frames_per_clip if split == "train" else 1
-        parts = [_render(kitchen, self.seed, portion, per_clip) for portion in together]
-        arrays = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+        parts = on_all_devices(
+            lambda seed, clips: _render(kitchen, seed, clips, per_clip),
+            np.int32(self.seed),
+            lambda rows: rows.astype(np.int32),
+            count=count,
+            batch_size=CLIPS_AT_ONCE,
+        )
+        arrays = (jnp.asarray(np.concatenate(part)) for part in zip(*parts, strict=True))
         return Pool(*arrays, windows=jnp.asarray(windows))
 
 
