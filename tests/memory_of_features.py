@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 
 from geoattn_jax.experiments.table_3.classifiers import Descriptors, level_scores
@@ -20,7 +21,9 @@ LENGTHS = (10, 30, 7, 60)  # of every four clips in turn
 
 
 class Frames:
-    """Stands for a stream's frames: those of a batch are the number of the first."""
+    """Stands for a stream's frames: each is its number."""
+
+    reads_ahead = 2
 
     def __init__(self, clips: int):
         self.lengths = np.resize(LENGTHS, clips)
@@ -30,10 +33,7 @@ class Frames:
         return int(self.lengths.sum())
 
     def every_frame(self, split, rows):
-        return rows[0]
-
-    def prepare(self, raw):
-        return raw
+        return rows
 
 
 class Recognizer:
@@ -43,9 +43,9 @@ class Recognizer:
         self.directions = np.random.default_rng(0).random((4, FEATURES), np.float32)
 
     def features(self, variables, batch, region):
-        rng = np.random.default_rng(int(batch))
-        noise = rng.random((BATCH, FEATURES), np.float32)
-        return rng.random((BATCH, 4), np.float32) @ self.directions + 0.1 * noise
+        rng = np.random.default_rng(int(batch[0]))
+        noise = rng.random((len(batch), FEATURES), np.float32)
+        return jnp.asarray(rng.random((len(batch), 4), np.float32) @ self.directions + 0.1 * noise)
 
 
 def describe(folder: Path, clips: int) -> None:

@@ -12,16 +12,16 @@ import os
 import sys
 from pathlib import Path
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(sys.argv[2]) / "compiled")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # compiling takes longer than running
+if __name__ == "__main__":  # before JAX is imported
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(sys.argv[2]) / "compiled")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # compiling takes longer than running
 
 import json
 import random
 import signal
 import socket
-import time
 import traceback
 
 import experiments_tiny as tiny
@@ -135,6 +135,4 @@ def train_small_experiments(folder):
 
 if __name__ == "__main__":
     action = {"crash": crash_again_and_again, "experiments": train_small_experiments}[sys.argv[1]]
-    began = time.monotonic()
     action(Path(sys.argv[2]))
-    print(f"{sys.argv[1]}: {time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import absl.logging
 import jax
@@ -61,16 +61,23 @@ def ending_in_one_line(program: str) -> Iterator[None]:
     try:
         yield
     except _MENDABLE as error:
-        _end(f"{program}: {error}", 1)
+        message = f"{program}: {error}"
+        _end_among_others(message, 1)
+        sys.exit(message)
     except KeyboardInterrupt:
-        _end(f"\n{program}: interrupted; run the same command to go on", INTERRUPTED)
+        message = f"\n{program}: interrupted; run the same command to go on"
+        _end_among_others(message, INTERRUPTED)
+        print(message, file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
-def _end(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)
+def _end_among_others(message: str, code: int) -> None:
+    """Ends one of several processes at once: else JAX waits for the others, which wait for this one."""
     if jax.process_count() > 1:
-        os._exit(code)  # at a usual exit JAX would wait for the other processes, which wait for this one
-    sys.exit(code)
+        print(message, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def prepare_process() -> None:

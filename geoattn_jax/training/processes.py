@@ -47,9 +47,11 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         _check(coordinator, num_processes, process_id)
         jax.distributed.initialize(coordinator, num_processes, process_id)
     elif len(missing) == len(given):
-        # Without a cluster it raises a ValueError, and leaves everything as it was.
-        with contextlib.suppress(ValueError):
+        try:
             jax.distributed.initialize()
+        except ValueError as error:
+            if "should be defined" not in str(error):  # as it says where there is no cluster
+                raise CoordinationError(f"the processes of this cluster cannot be joined: {error}") from error
     else:
         named = ", ".join(name for name in given if name not in missing)
         raise CoordinationError(f"{named} needs {' and '.join(missing)} as well; give all three, or none")

@@ -20,6 +20,7 @@ from geoattn_jax.training.devices import all_devices
 from geoattn_jax.training.division import does_not_divide
 from geoattn_jax.training.parallel import PARALLELISMS
 from geoattn_jax.training.phase import ModelState, Params
+from geoattn_jax.training.processes import is_alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Fitting:
 
         Raises: ConfigError naming the key, and what would fit.
         """
+        if self.config.parallel == "pmap" and not is_alone():
+            raise ConfigError("config.parallel=pmap is for one process; take jit for several")
         if not self.trains or (fills and PARALLELISMS[self.config.parallel].fills):
             return
         for group in groups:

@@ -7,6 +7,7 @@ from functools import partial
 import experiments_runs as runs
 import experiments_tiny as tiny
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -36,17 +37,19 @@ def config(**overrides):
 
 def windows(kitchen, seed, indices):
     """Stands for the search for hard-coded regions, which would take most of the time."""
-    level, rng = kitchen.sizes, np.random.default_rng([seed, *indices])
+    level, rng = kitchen.sizes, np.random.default_rng([int(seed), *np.asarray(indices)])
     limits = np.array(level.crop_hw) - level.window_hw
-    return rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2)).astype(np.float32)
+    found = rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2))
+    return jnp.asarray(found, jnp.float32)
 
 
 def render(kitchen, seed, indices, per_clip):
     """Stands for rendering: noise, every class equally often."""
-    level, rng, shape = kitchen.sizes, np.random.default_rng([seed, *indices]), (len(indices), per_clip)
+    indices, shape = np.asarray(indices), (len(indices), per_clip)
+    level, rng = kitchen.sizes, np.random.default_rng([int(seed), *indices])
     frames = rng.integers(0, 256, (*shape, *level.frame_hw, 3), np.uint8)
     hand, panel = (rng.uniform(0, level.frame_hw, (*shape, 2)).astype(np.float32) for _ in range(2))
-    return frames, hand, panel, indices % 14
+    return jax.tree.map(jnp.asarray, (frames, hand, panel, indices % 14))
 
 
 def crop_with_motion(kitchen, seed, index):

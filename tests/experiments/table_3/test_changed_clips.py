@@ -180,14 +180,14 @@ def test_clips_in_which_nothing_moves_are_known_before(tmp_path, monkeypatch):
 
 
 def test_what_is_found_late_ends_in_one_line_and_can_be_mended(once, workdir, monkeypatch):
-    describe, before = six_streams.describe_clips, trainings(workdir)
+    fitted, before = six_streams.ClipPooling.fitted, trainings(workdir)
 
-    def fails(*clips, components, kind):
+    def fails(train, *, components, kind):
         if kind == "rbf":
             raise ValueError("median_distance: the median distance is 0")
-        return describe(*clips, components=components, kind=kind)
+        return fitted(train, components=components, kind=kind)
 
-    monkeypatch.setattr(six_streams, "describe_clips", fails)
+    monkeypatch.setattr(six_streams.ClipPooling, "fitted", fails)
     with pytest.raises(ConfigError, match=r"the pooling of general, rgb cannot be computed \(median_dist"):
         run.train_and_evaluate(config(once / "videos"), workdir)
     run.train_and_evaluate(config(once / "videos", pooling__kind="correlation"), workdir)

@@ -4,6 +4,7 @@ import itertools
 
 import experiments_runs as runs
 import experiments_tiny as tiny
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -31,9 +32,10 @@ def config(**overrides):
 
 def windows(kitchen, seed, indices):
     """Stands for the search for hard-coded regions, which would take most of the time."""
-    level, rng = kitchen.sizes, np.random.default_rng([seed, *indices])
+    level, rng = kitchen.sizes, np.random.default_rng([int(seed), *np.asarray(indices)])
     limits = np.array(level.crop_hw) - level.window_hw
-    return rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2)).astype(np.float32)
+    found = rng.integers(0, limits + 1, (len(indices), level.crop_range + 1, 2))
+    return jnp.asarray(found, jnp.float32)
 
 
 def render(kitchen, seed, indices, stream, bound):
