@@ -51,6 +51,7 @@ class Phase:
         accumulation); several devices take it in as many fewer. Metrics are means over the parts, and model
         state, such as running averages, moves with every part. Needs `batch_size`.
       weighted: whether a batch that devices cannot share evenly may be filled up with examples of weight 0.
+        Needs `batch_size`.
       reads_ahead: how many sub-batches threads read while the devices compute; for batches that come from
         files. 0 asks for each when it is needed.
 
@@ -115,6 +116,7 @@ class Phase:
         check_whole(f"phase {self.name!r}", "reads_ahead", self.reads_ahead, minimum=0)
         if self.batch_size is None:
             self._require(self.sub_batches == 1, "sub_batches", "1 without batch_size")
+            self._require(not self.weighted, "weighted", "False without batch_size")
             return
         check_whole(f"phase {self.name!r}", "batch_size", self.batch_size, minimum=1)
         self._require(

@@ -80,3 +80,26 @@ def test_statistics_and_pmap_do_not_count_what_fills_up():
     params, statistics = problem.initial_params(), {"mean": jnp.zeros(3)}
     with pytest.raises(ValueError, match=message):
         train([phase(batch_size=13)], params, statistics, seed=4, devices=jax.devices())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sub_batches": 3}, "sub_batches must be a divisor of 16 examples, got 3"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, got 0"),
+        ({"batch_size": None}, "weighted must be False without batch_size, got True"),
+        (
+            {"batch_size": None, "weighted": False, "sub_batches": 2},
+            "sub_batches must be 1 without batch_size",
+        ),
+        ({"reads_ahead": -1}, "reads_ahead must be a whole number, at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(change, message):
+    with pytest.raises(ValueError, match=f"phase 'fit': {message}"):
+        phase(**change)
+
+
+def test_a_batch_that_gives_more_than_was_asked_for_is_refused():
+    with pytest.raises(ValueError, match="batch was asked for one example and gave 16"):
+        run(phase(batch=lambda seed, step, rows: problem.host_batch(seed, step)), 1)
