@@ -63,8 +63,9 @@ def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path):
                     np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-6, err_msg=f"{name} {file}")
             elif file.suffix == ".npz":
                 with np.load(one / file) as arrays, np.load(two / file) as others:
+                    # 1e-6 of theta is 1e-5 pixels, over which grainy frames change by a few 1e-5.
                     for key in set(arrays) - {"seconds"}:
-                        np.testing.assert_allclose(others[key], arrays[key], rtol=1e-5, atol=1e-5)
+                        np.testing.assert_allclose(others[key], arrays[key], rtol=1e-4, atol=1e-4)
         rows = [read_results(folder / "results.json").rows for folder in (one, two)]
         means = [[row.mean for row in some] for some in rows]
         np.testing.assert_allclose(*means, rtol=1e-5, atol=1e-5, err_msg=name)
