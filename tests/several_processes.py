@@ -46,9 +46,9 @@ EXPERIMENTS = {
 
 
 def together(processes, devices, work):
-    """Forks processes that work together: work(number) in each; returns their exit codes.
+    """Forks processes that work together: work(number) in each; returns their exit codes, in their order.
 
-    When one has failed or was killed the others are killed, as they may wait for it for ever.
+    When one has failed or was killed the others are killed, as they may wait for it for ever, and get None.
     """
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -57,7 +57,7 @@ def together(processes, devices, work):
     codes = {}
     while len(codes) < processes:
         child, status = os.wait()
-        codes[child] = os.waitstatus_to_exitcode(status)
+        codes[child] = None if any(codes.values()) else os.waitstatus_to_exitcode(status)
         if codes[child]:
             for other in children.keys() - codes.keys():
                 os.kill(other, signal.SIGKILL)

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -34,6 +35,7 @@ from geoattn_jax.training import (
     read_config,
     use_compilation_cache,
 )
+from geoattn_jax.training.division import DivisionError
 from geoattn_jax.training.processes import (
     CoordinationError,
     OtherProcessError,
@@ -47,6 +49,7 @@ _MENDABLE = (
     ConfigError,
     CoordinationError,
     DiskFullError,
+    DivisionError,
     NonFiniteError,
     OtherProcessError,
     VideoError,
@@ -69,6 +72,9 @@ def ending_in_one_line(program: str) -> Iterator[None]:
         _end_among_others(message, INTERRUPTED)
         print(message, file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception:
+        _end_among_others(traceback.format_exc(), 1)
+        raise
 
 
 def _end_among_others(message: str, code: int) -> None:

@@ -14,6 +14,10 @@ from geoattn_jax.training.phase import Batch, Phase
 _log = logging.getLogger(__name__)
 
 
+class DivisionError(ValueError):
+    """A batch that the devices cannot share."""
+
+
 class Portion(NamedTuple):
     """What the devices get at a time.
 
@@ -68,7 +72,7 @@ def divide(phase: Phase, examples: int, devices: int, *, fills: bool) -> Divisio
       devices: how many there are.
       fills: whether batches may be filled up.
 
-    Raises: ValueError saying what would fit, if the devices cannot share the batch evenly.
+    Raises: DivisionError saying what would fit, if the devices cannot share the batch evenly.
     """
     fits = -(-examples // phase.sub_batches)
     portions = -(-examples // (fits * devices))
@@ -77,7 +81,7 @@ def divide(phase: Phase, examples: int, devices: int, *, fills: bool) -> Divisio
             portions += 1
     division = Division(examples, devices, portions, -(-examples // (portions * devices)))
     if division.filling and not fills:
-        raise ValueError(f"phase {phase.name!r}: {does_not_divide(examples, devices)}")
+        raise DivisionError(f"phase {phase.name!r}: {does_not_divide(examples, devices)}")
     if division.filling:
         _log.info(
             "%s: %d examples are filled up to %d, without weight, for %d devices",

@@ -30,11 +30,12 @@ class Phase:
       batch: (seed, step) -> batch, a pure function; step counts from 0 within the phase. A compiled renderer
         or indexing on the host. Every phase of a run is given the run's seed: phases that must not see the
         same random draws derive their own from it. With `batch_size` it is (seed, step, rows) -> the examples
-        of the batch that have these numbers, from 0, in NumPy: each of several processes asks for those of
-        its own devices, and sub-batches are asked for one after another. Without, every process computes all.
+        of the batch that have these numbers, which are from 0 and in a NumPy array: each of several processes
+        asks for those of its own devices, and sub-batches are asked for one after another. Without, every
+        process computes all.
       loss: (params, model_state, batch, key) -> (loss, (new model_state, metrics)), pure and differentiable.
-        params is the whole tree, frozen parameters included; key is new in every step; loss and metrics are
-        scalars. They must be *means* over the examples, not sums: `parallel="pmap"` averages over devices.
+        params is the whole tree, frozen parameters included; key is new in every sub-batch; loss and metrics
+        are scalars. They must be *means* over the examples, not sums: `parallel="pmap"` averages over devices.
         If the phase is `weighted` it is given the examples' weights as well: None, where all count alike, or
         an array of zeros and ones, by which all means must be weighted.
       optimizers: a rule per parameter label. Parameters with other labels are frozen: they cost neither
@@ -48,12 +49,13 @@ class Phase:
       shown: the metric that progress shows, where the loss itself would tell little.
       batch_size: how many examples a batch has; None where `batch` gives all at once.
       sub_batches: in how many parts one device takes a batch, adding up their gradients (gradient
-        accumulation); several devices take it in as many fewer. Metrics are means over the parts, and model
-        state, such as running averages, moves with every part. Needs `batch_size`.
+        accumulation); several devices take it in as many fewer. Metrics are means over the parts in which
+        they are not NaN, and model state, such as running averages, moves with every part. Needs
+        `batch_size`.
       weighted: whether a batch that devices cannot share evenly may be filled up with examples of weight 0.
         Needs `batch_size`.
-      reads_ahead: how many sub-batches threads read while the devices compute; for batches that come from
-        files. 0 asks for each when it is needed.
+      reads_ahead: how many sub-batches of all devices threads read while these compute; for batches that come
+        from files. 0 asks for each when it is needed.
 
     Raises: ValueError naming the phase and the field.
     """

@@ -5,6 +5,7 @@ and decides for all where a decision hangs on files. The workdir lies where all 
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,6 +18,7 @@ from jax.experimental import multihost_utils
 T = TypeVar("T")
 
 _BY_ITSELF: ContextVar[bool] = ContextVar("by_itself", default=False)
+TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # how many there are of this program, which may be alone
 LONGEST_MESSAGE = 4096  # bytes that `first_does` tells the others
 
 
@@ -41,18 +43,23 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
     Raises: CoordinationError naming the argument that is missing or wrong.
     """
+    # JAX would catch SIGTERM, and wait for programs to ask whether it came.
+    jax.config.update("jax_enable_preemption_service", False)
     given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
     if coordinator is not None and num_processes is not None and process_id is not None:
         _check(coordinator, num_processes, process_id)
-        jax.distributed.initialize(coordinator, num_processes, process_id)
-    elif len(missing) == len(given):
+        # Not by a cluster's rules, of which SLURM's would leave this process one of its GPUs.
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, cluster_detection_method="deactivate"
+        )
+    elif len(missing) == len(given) and not any(os.environ.get(name) == "1" for name in TASKS):
         try:
             jax.distributed.initialize()
         except ValueError as error:
             if "should be defined" not in str(error):  # as it says where there is no cluster
                 raise CoordinationError(f"the processes of this cluster cannot be joined: {error}") from error
-    else:
+    elif len(missing) < len(given):
         named = ", ".join(name for name in given if name not in missing)
         raise CoordinationError(f"{named} needs {' and '.join(missing)} as well; give all three, or none")
 

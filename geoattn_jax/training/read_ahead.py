@@ -5,6 +5,7 @@ with ReadAhead(read, range(steps), ahead=2) as batches:
         state = step(state, batch)
 """
 
+import contextvars
 import itertools
 import time
 from collections import deque
@@ -33,7 +34,8 @@ class ReadAhead(Iterator[T], Generic[N, T]):
         """Reads nothing yet.
 
         Args:
-          read: called by several threads at once; its result must depend on the number alone.
+          read: called by several threads at once; its result must depend on the number alone, and but for the
+            first it must not wait for other processes.
           numbers: of the items, in their order; may be endless.
           ahead: how many items; with 0 each is read when it is asked for, by who asks.
 
@@ -85,4 +87,5 @@ class ReadAhead(Iterator[T], Generic[N, T]):
 
     def _fill(self) -> None:
         for number in itertools.islice(self._numbers, self._ahead - len(self._due)):
-            self._due.append(self._threads.submit(self._read, number))
+            context = contextvars.copy_context()  # in which a process may be doing something by itself
+            self._due.append(self._threads.submit(context.run, self._read, number))

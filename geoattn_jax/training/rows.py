@@ -122,7 +122,7 @@ def _write_for_all(path: Path, portions: Iterable[Portion]) -> None:
             _write(file, portions)
     else:
         collections.deque(portions, maxlen=0)
-    wait_for_all(f"{path} is written")
+    wait_for_all(f"{path.name} is written")
 
 
 def _write(file: BinaryIO, portions: Iterable[Portion]) -> None:

@@ -36,6 +36,7 @@ class Sums(NamedTuple):
 
     gradients: Params
     metrics: dict[str, jax.Array]
+    known: dict[str, jax.Array]  # the share of the batch in which each metric is not NaN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,29 +62,46 @@ class StepFunctions:
 
     def step(self, state: TrainState, portion: Portion) -> tuple[TrainState, dict[str, jax.Array]]:
         """One update from a batch that is one portion; also gives the metrics."""
-        return self.finish(*self._differentiate(state, portion, self._key(state)))
+        state, gradients, metrics = self._differentiate(state, portion, self._key(state))
+        return self._update(state, gradients), metrics
 
     def empty(self, state: TrainState, portion: Portion) -> Sums:
         """Of no portions."""
-        _, sums = jax.eval_shape(self._differentiate, state, portion, jax.random.key(0))
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), sums)
+        _, gradients, metrics = jax.eval_shape(self._differentiate, state, portion, jax.random.key(0))
+        nothing = {name: jnp.zeros((), jnp.float32) for name in metrics}
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), gradients)
+        return Sums(zeros, nothing, nothing)
 
     def add(
         self, state: TrainState, sums: Sums, portion: Portion, number: Int[Array, ""]
     ) -> tuple[TrainState, Sums]:
         """Adds one more portion, the one with that number; the state keeps its step and its parameters."""
-        weight = jnp.asarray(self.division.share(portion))
-        state, own = self._differentiate(state, portion, jax.random.fold_in(self._key(state), number))
-        return state, jax.tree.map(lambda total, leaf: total + weight.astype(leaf.dtype) * leaf, sums, own)
+        weight = jnp.asarray(self.division.share(portion), jnp.float32)
+        key = jax.random.fold_in(self._key(state), number)
+        state, gradients, metrics = self._differentiate(state, portion, key)
+        gradients = jax.tree.map(
+            lambda total, leaf: total + weight.astype(leaf.dtype) * leaf, sums.gradients, gradients
+        )
+        totals, known = dict(sums.metrics), dict(sums.known)
+        for name, value in metrics.items():
+            # A portion may have nothing of what a metric is about. But what is wrong with the loss must show.
+            counts = True if name == "loss" else ~jnp.isnan(value)
+            totals[name] += jnp.where(counts, weight * value.astype(jnp.float32), 0)
+            known[name] += jnp.where(counts, weight, 0)
+        return state, Sums(gradients, totals, known)
 
     def finish(self, state: TrainState, sums: Sums) -> tuple[TrainState, dict[str, jax.Array]]:
-        """The update; also gives the metrics."""
+        """The update from all portions; also gives the metrics."""
+        means = {name: total / sums.known[name] for name, total in sums.metrics.items()}
+        return self._update(state, sums.gradients), means
+
+    def _update(self, state: TrainState, gradients: Params) -> TrainState:
         trained, frozen = partition(state.params, self.labels, self.phase.optimizers)
         optimizer = phase_optimizer(self.phase, self.labels)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-            updates, opt_state = optimizer.update(sums.gradients, state.opt_state, trained)
+            updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
         params = combine(optax.apply_updates(trained, updates), frozen)
-        return TrainState(state.step + 1, params, state.model_state, opt_state), sums.metrics
+        return TrainState(state.step + 1, params, state.model_state, opt_state)
 
     def _key(self, state: TrainState) -> PRNGKeyArray:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
@@ -93,17 +111,16 @@ class StepFunctions:
 
     def _differentiate(
         self, state: TrainState, portion: Portion, key: PRNGKeyArray
-    ) -> tuple[TrainState, Sums]:
-        """The portion's gradients and metrics, and the state with what the loss made of its model state."""
+    ) -> tuple[TrainState, Params, dict[str, jax.Array]]:
+        """The state with what the loss made of its model state; the portion's gradients and metrics."""
         trained, frozen = partition(state.params, self.labels, self.phase.optimizers)
 
         def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
             return call_loss(self.phase, combine(trained, frozen), state.model_state, portion, key)
 
         (loss, (model_state, metrics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        sums = Sums(gradients, {"loss": loss, **metrics})
-        model_state, sums = self._average((model_state, sums))
-        return state._replace(model_state=model_state), sums
+        averaged = self._average((model_state, gradients, {"loss": loss, **metrics}))
+        return state._replace(model_state=averaged[0]), *averaged[1:]
 
     def _average(self, tree: Any) -> Any:
         if self.axis_name is None:

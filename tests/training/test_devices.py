@@ -21,7 +21,7 @@ def read(rows):
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 5), (8, 1), (11, 2), (19, 60), (33, 3)])
 @pytest.mark.parametrize("reads_ahead", [0, 2])
 def test_every_example_comes_once_and_in_order(count, batch_size, reads_ahead):
-    sizes, counts = set(), []
+    sizes = set()
 
     def compute(factor, examples):
         sizes.update(shard.data.shape[0] for shard in examples["x"].addressable_shards)

@@ -9,7 +9,7 @@ import optax
 import pytest
 import training_problem as problem
 
-from geoattn_jax.training import Phase, train
+from geoattn_jax.training import Phase, read_metrics, train
 from geoattn_jax.training.division import divide
 
 
@@ -61,10 +61,34 @@ def test_every_device_gets_as_many_examples(examples, sub_batches, devices, port
 
 
 @pytest.mark.parametrize(("size", "sub_batches", "devices"), [(13, 1, 8), (3, 1, 8), (13, 13, 4), (16, 4, 2)])
-def test_whatever_the_devices_the_step_is_that_of_one(size, sub_batches, devices):
-    expected = run(phase(batch_size=size), 1)
-    found = run(phase(batch_size=size, sub_batches=sub_batches), devices)
-    problem.assert_trees_close(found, expected)
+def test_whatever_the_devices_the_step_is_that_of_one(tmp_path, size, sub_batches, devices):
+    expected = run(phase(batch_size=size), 1, directory=tmp_path / "one")
+    parts = phase(batch_size=size, sub_batches=sub_batches)
+    problem.assert_trees_close(run(parts, devices, directory=tmp_path / "all"), expected)
+    one, other = (read_metrics(tmp_path / name / "metrics.jsonl")[-1] for name in ("one", "all"))
+    for name in ("loss", "twice"):
+        assert other[name] == pytest.approx(one[name], rel=1e-5)
+
+
+def test_metrics_are_means_over_the_sub_batches_that_know_them(tmp_path):
+    """Two of four have nothing to tell."""
+
+    def loss(params, model_state, batch, key, weights):
+        loss, (model_state, _) = weighted_loss(params, model_state, batch, key, weights)
+        number = batch["number"][0]
+        return loss, (model_state, {"number": jnp.where(number % 2 == 0, number, jnp.nan), "all": number})
+
+    def batch(seed, step, rows):
+        return phase().batch(seed, step, rows) | {"number": (rows // 4).astype(np.float32)}
+
+    run(phase(loss=loss, batch=batch, sub_batches=4, steps=1), 1, directory=tmp_path)
+    (row,) = read_metrics(tmp_path / "metrics.jsonl")
+    assert (row["number"], row["all"]) == (1.0, 1.5)
+
+
+def test_pmap_adds_sub_batches_up():
+    expected = run(phase(), 1)
+    problem.assert_trees_close(run(phase(sub_batches=8), 2, parallel="pmap"), expected)
 
 
 def test_what_fills_up_is_said(caplog):

@@ -70,24 +70,27 @@ def num_features(name: str) -> int:
     return network(name).units
 
 
-def check_networks(networks: Mapping[str, Collection[str]], levels: Collection[Level]) -> None:
+def check_networks(networks: Mapping[str, Collection[str]], levels: Collection[Level]) -> bool:
     """Checks, by shapes alone, that networks can see the regions of some levels.
 
     Args:
       networks: their names, by the config's key.
       levels: at whose sizes.
 
+    Returns: whether any of them has mutable state, statistics over batches.
     Raises: ConfigError naming the key, the network and what is wrong.
     """
+    collections: set[str] = set()
     sides = {level.window_hw: level.name for level in levels}
     for (key, names), (hw, level) in itertools.product(networks.items(), sides.items()):
         images = jax.ShapeDtypeStruct((1, *hw, 3), jnp.float32)
         for name in names:
             init = partial(network(name).init, train=False)
             try:
-                jax.eval_shape(init, jax.random.key(0), images)
+                collections |= jax.eval_shape(init, jax.random.key(0), images).keys()
             except ValueError as error:
                 raise ConfigError(
                     f"config.{key}: {name} cannot see the regions of {level} level ({error}); "
                     f"choose another network, or another config.scale"
                 ) from error
+    return collections != {"params"}

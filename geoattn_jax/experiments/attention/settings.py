@@ -20,7 +20,7 @@ TRAININGS: dict[str, Rule] = {
     "recognizer": rules.one_of(NETWORKS).saying("the network that classifies the region"),
     "batch_size": rules.whole(1).saying("frames in an update"),
     "sub_batches": rules.whole(1).saying(SUB_BATCHES),
-    "evaluation_batch": rules.whole(1).saying("frames that are evaluated at a time"),
+    "evaluation_batch": rules.whole(1).saying("frames that a device evaluates at a time"),
     "optimizer": rules.one_of(OPTIMIZERS).saying("of both phases"),
     **WEIGHTS_RULES,
     "evaluate_every": rules.whole(1).saying("updates from one validation accuracy to the next"),

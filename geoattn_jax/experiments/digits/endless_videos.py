@@ -166,7 +166,7 @@ class StreamedVideos:
         return render_videos(video, self.digits.by_split[video.digits_split], seed, indices.astype(np.int32))
 
     def _correct(self, variables: tuple[Params, ModelState], batch: Videos) -> dict[str, Bool[Array, " b"]]:
-        return _correct(self.model, *variables, batch.frames - self.digits.mean, batch.labels)
+        return _correct(self.model, *variables, batch.frames, batch.labels, self.digits.mean)
 
     def _train(
         self, params: Params, model_state: ModelState, batch: Videos
@@ -184,9 +184,10 @@ def _correct(
     model_state: ModelState,
     frames: Float[Array, "b t h w 1"],
     labels: Int[Array, " b"],
+    mean: float | Float[Array, ""],
 ) -> dict[str, Bool[Array, " b"]]:
     """Which clips the mean over the frames gets right, and which the LSTM."""
-    steps, alone = model.apply({"params": params, **model_state}, frames, train=False)
+    steps, alone = model.apply({"params": params, **model_state}, frames - mean, train=False)
     scores = {"mean_pooling": mean_log_probabilities(alone), "cnn_lstm": steps[:, -1]}
     return {name: score.argmax(-1) == labels for name, score in scores.items()}
 

@@ -132,10 +132,11 @@ class SupervisedAttention:
         Raises: ConfigError naming the key.
         """
         check_sub_batches(config)
-        fitting.check_batches("", fills=True)
         check_weights(config, config.localizers)
         levels = [SCALES[config.scale][name] for name in config.levels]
-        check_networks({"localizers": config.localizers, "recognizer": [config.recognizer]}, levels)
+        networks = {"localizers": config.localizers, "recognizer": [config.recognizer]}
+        has_statistics = check_networks(networks, levels)
+        fitting.check_batches("", fills=not has_statistics)
         plan = make_supervised_attention_plan(config)
         trainings = level_settings(config, SECTION)
         frames = restrict(config, FRAMES)

@@ -9,12 +9,17 @@ from geoattn_jax.experiments.attention.networks import check_networks, num_featu
 from geoattn_jax.experiments.attention.published_weights import check_weights
 from geoattn_jax.experiments.attention.trainings import SCALES
 from geoattn_jax.experiments.core.config import Config, ConfigError, check_sub_batches
+from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 
 
-def check(config: Config) -> None:
+def check(config: Config, fitting: Fitting) -> None:
     """Checks what the rules cannot say.
+
+    Args:
+      config: checked by the rules.
+      fitting: which trains.
 
     Raises: ConfigError naming the key.
     """
@@ -23,7 +28,8 @@ def check(config: Config) -> None:
         scales = ", ".join(SOURCES[name].scales)
         raise ConfigError(f"config.scale must be one of {scales} for {name}, got {config.scale!r}")
     levels = [SCALES[config.scale][level] for level in config.levels]
-    check_networks({"localizer": [config.localizer], "recognizer": [config.recognizer]}, levels)
+    networks = {"localizer": [config.localizer], "recognizer": [config.recognizer]}
+    has_statistics = check_networks(networks, levels)
     features = num_features(config.recognizer)
     if config.pooling.components > features:
         raise ConfigError(
@@ -32,6 +38,7 @@ def check(config: Config) -> None:
         )
     SOURCES[name].check(config)
     check_sub_batches(config)
+    fitting.check_batches("", fills=not has_statistics)
     check_weights(config, [config.localizer])
 
 

@@ -43,6 +43,7 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.training import StoredRows, scattered_rows, stored_rows
+from geoattn_jax.training.processes import first_says
 
 _log = logging.getLogger(__name__)
 
@@ -117,8 +118,7 @@ class SixStreams:
 
         Raises: ConfigError naming the key.
         """
-        check(config)
-        fitting.check_batches("", fills=True)
+        check(config, fitting)
         source = SOURCES[config.data.source].open(config.data, fitting.workdir / "clips")
         plan = make_six_streams_plan(config)
         return cls(plan, source, streams_of(config, plan, source, fitting), fitting)
@@ -129,7 +129,7 @@ class SixStreams:
 
     def measure(self) -> dict[int, RunScores]:
         """Trains what is not trained yet; the scores of the test clips, by the run's seed."""
-        if self.fitting.trains and not self.fitting.is_finished(self.plan):
+        if self.fitting.trains and not first_says(lambda: self.fitting.is_finished(self.plan)):
             flows = {name: one.frames for (name, stream), one in self.streams.items() if stream == "flow"}
             still = [name for name, frames in flows.items() if frames.is_still]
             check_clips(self.source, components=self.plan.results.pooling.components, still=still)

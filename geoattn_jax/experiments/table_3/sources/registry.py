@@ -23,6 +23,7 @@ from geoattn_jax.experiments.table_3.sources.kitchen import KitchenClips
 from geoattn_jax.experiments.table_3.sources.mpii import MpiiClips, mpii_data
 from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.videos import VideoClips, check_opencv
+from geoattn_jax.training.processes import first_does, is_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,10 @@ def _open_mpii(data: Config, folder: Path) -> MpiiClips:
     )
     builder = MpiiCooking(config=kept, data_dir=data.data_dir)
     try:
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data.manual_dir))
+        download = tfds.download.DownloadConfig(manual_dir=data.manual_dir)
+        first_does(lambda: builder.download_and_prepare(download_config=download), None)
+        if not is_first():
+            builder = MpiiCooking(config=kept, data_dir=data.data_dir)  # which reads what has been prepared
         return MpiiClips.of_protocol(builder, data.protocol)
     except (AssertionError, OSError, ValueError) as error:  # TFDS asserts that there is a manual_dir
         raise ConfigError(f"config.data: {error}") from error
