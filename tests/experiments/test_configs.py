@@ -20,9 +20,11 @@ from geoattn_jax.experiments.core.fitting import Fitting
 from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.table_2 import frames
 from geoattn_jax.experiments.table_2.experiment import SupervisedAttention
+from geoattn_jax.experiments.table_3.sources import kitchen
 from geoattn_jax.training.step import check_loss
 
 ROOT = Path(__file__).parents[2]
+AT_ONCE = 14  # clips are rendered; it divides all splits, so that each needs one program
 NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 
 
@@ -45,7 +47,7 @@ def test_two_steps(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted({*of_experiments("supervised_attention")} - {"sstn_paper_scale"}))
 def test_two_steps_of_attention(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "CLIPS_AT_ONCE", 14)  # divides all splits: one program renders all of one
+    monkeypatch.setattr(frames, "CLIPS_AT_ONCE", AT_ONCE)
     config = tiny.tiny_config(name)
     config.levels, config.localizers, config.runs = config.levels[-1:], ("small",), 1
     config.models[config.levels[0]].small = ("sstn_guided",)
@@ -56,8 +58,9 @@ def test_two_steps_of_attention(name, tmp_path, monkeypatch):
     }
 
 
-def test_two_steps_of_streams(tmp_path):
+def test_two_steps_of_streams(tmp_path, monkeypatch):
     """On rendered clips."""
+    monkeypatch.setattr(kitchen, "CLIPS_AT_ONCE", AT_ONCE)
     config = tiny.tiny_config("table_b3", models=("hard_coded",), levels=("general",))
     run.train_and_evaluate(config, tmp_path / "run")
     rows = read_results(tmp_path / "run" / "results.json").rows
