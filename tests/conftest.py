@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import compilation
 import jax
 import jaxtyping
 import pytest
@@ -33,6 +34,18 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
+def _programs(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture
+def compiled_once(_programs):
+    """For operations that run one by one inside of shard_map: JAX compiles each wherever it meets it."""
+    with compilation.kept_in(_programs):
+        yield
 
 
 @pytest.fixture

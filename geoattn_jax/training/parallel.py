@@ -1,11 +1,12 @@
 """Two equal ways to use several devices: `jit` with a sharded batch (the default) and `pmap`.
 
-Both give every device the whole state and a share of the batch, and both take the same step as one device, up
-to rounding: sums over the batch are made in another order. (Sub-batches are a device's: with more devices
-there are fewer, whose random draws and statistics are others.) `jit` sees the batch as one array, so that random
-draws (dropout) and batch statistics are also those of one device. `pmap` runs the loss once per device: each
-has its own random draws, and statistics are of the device's share unless the model averages them over
-`PMAP_AXIS` (for example `flax.linen.BatchNorm(axis_name=PMAP_AXIS)`). JAX keeps `pmap` in maintenance mode.
+Both give every device the whole state and a share of the batch, and both take the same step as one device,
+up to rounding: sums over the batch are made in another order. (Sub-batches are a device's: with more devices
+there are fewer, whose random draws and statistics are others.) `jit` sees the batch as one array, so that
+random draws (dropout) and batch statistics are also those of one device. `pmap` runs the loss once per
+device: each has its own random draws, and statistics are of the device's share unless the model averages
+them over `PMAP_AXIS` (for example `flax.linen.BatchNorm(axis_name=PMAP_AXIS)`). JAX keeps `pmap` in
+maintenance mode.
 """
 
 import abc

@@ -80,9 +80,16 @@ def prepared(name: str) -> Subject:
 
 @every_placement
 @pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("jit", [True, pytest.param(False, marks=pytest.mark.no_cover)], ids=["jit", "eager"])
-def test_equals_one_device(name, placement, jit):
-    check_divided(prepared(name), placement, jit=jit)
+def test_equals_one_device(name, placement):
+    check_divided(prepared(name), placement, jit=True)
+
+
+@pytest.mark.no_cover  # the lines are those under jit
+@pytest.mark.usefixtures("compiled_once")
+@every_placement
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_eagerly_too(name, placement):
+    check_divided(prepared(name), placement, jit=False)
 
 
 @cache
