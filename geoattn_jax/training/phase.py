@@ -36,8 +36,8 @@ class Phase:
       loss: (params, model_state, batch, key) -> (loss, (new model_state, metrics)), pure and differentiable.
         params is the whole tree, frozen parameters included; key is new in every sub-batch; loss and metrics
         are scalars. They must be *means* over the examples, not sums: `parallel="pmap"` averages over
-        devices. If the phase is `weighted` it is given the examples' weights as well: None, where all count alike, or
-        an array of zeros and ones, by which all means must be weighted.
+        devices. If the phase is `weighted` it is given the examples' weights as well: None, where all count
+        alike, or an array of zeros and ones, by which all means must be weighted.
       optimizers: a rule per parameter label. Parameters with other labels are frozen: they cost neither
         gradient nor optimizer memory and come out bit-identical.
       batch_axes: where the examples are, as in `jax.vmap`'s `in_axes`: 0 for leaves whose first axis is split
