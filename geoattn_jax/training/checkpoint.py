@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from geoattn_jax.files import NO_SPACE, disk_full
 from geoattn_jax.training.checks import check_whole
+from geoattn_jax.training.processes import first_says
 from geoattn_jax.training.step import TrainState
 from geoattn_jax.training.workdir import WorkdirError
 
@@ -78,13 +79,15 @@ class Checkpoints:
     def restore(self, like: Callable[[int], TrainState]) -> Restored | None:
         """Reads the newest checkpoint, on this process's first device; None if there is none. Writes nothing.
 
+        Several processes all read the one that the first finds.
+
         Args:
           like: the shapes of the state after a number of steps.
 
         Raises: WorkdirError if the checkpoint is damaged or another run's.
         """
-        step = self.latest_step()
-        if step is None:
+        step = first_says(lambda: self.latest_step() or 0)
+        if not step:
             return None
         with _manager(self._folder, _options()) as manager:
             record = self._read(manager, step, record=ocp.args.JsonRestore())["record"]

@@ -5,6 +5,7 @@ and decides for all where a decision hangs on files. The workdir lies where all 
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from jax.experimental import multihost_utils
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _BY_ITSELF: ContextVar[bool] = ContextVar("by_itself", default=False)
 TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # how many there are of this program, which may be alone
 LONGEST_MESSAGE = 4096  # bytes that `first_does` tells the others
@@ -49,6 +51,10 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
     missing = [name for name, value in given.items() if value is None]
     if coordinator is not None and num_processes is not None and process_id is not None:
         _check(coordinator, num_processes, process_id)
+        _log.info(
+            "process %d of %d meets the others at %s; JAX ends it if they do not come within five minutes",
+            process_id, num_processes, coordinator,
+        )  # fmt: skip
         # Not by a cluster's rules, of which SLURM's would leave this process one of its GPUs.
         jax.distributed.initialize(
             coordinator, num_processes, process_id, cluster_detection_method="deactivate"
@@ -109,12 +115,12 @@ def wait_for_all(what: str) -> None:
         multihost_utils.sync_global_devices(what)
 
 
-def first_says(answer: Callable[[], bool]) -> bool:
-    """The first process's answer, in all of them; the others do not ask."""
+def first_says(answer: Callable[[], int]) -> int:
+    """The first process's answer, a number or a truth value, in all of them; the others do not ask."""
     if is_alone():
         return answer()
-    mine = np.array(is_first() and answer())
-    return bool(multihost_utils.broadcast_one_to_all(mine))
+    mine = np.array(answer() if is_first() else 0, np.int32)
+    return int(multihost_utils.broadcast_one_to_all(mine))
 
 
 def first_does(action: Callable[[], T], instead: T) -> T:

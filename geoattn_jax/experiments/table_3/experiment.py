@@ -43,7 +43,7 @@ from geoattn_jax.experiments.table_3.sources.protocol import ClipSource
 from geoattn_jax.experiments.table_3.sources.registry import SOURCES
 from geoattn_jax.experiments.table_3.sources.with_video import WithVideo
 from geoattn_jax.training import StoredRows, scattered_rows, stored_rows
-from geoattn_jax.training.processes import first_says
+from geoattn_jax.training.processes import first_does, first_says, is_first
 
 _log = logging.getLogger(__name__)
 
@@ -149,10 +149,12 @@ class SixStreams:
         return [dataclasses.replace(row, paper=None) for row in rows]
 
     def test_scores(self, seed: int) -> RunScores:
-        """Of one run: a classifier for each level, and the mean of their scores."""
+        """Of one run: a classifier for each level, and the mean of their scores; in the first process."""
         results = self.plan.results
         labels = self.source.labels("test")
         of_levels = {level: self._level_scores(level, seed) for level in results.levels}
+        if not is_first():
+            return {}
         scores = {}
         for model, combination in itertools.product(results.models, COMBINATIONS):
             values = {level: of_models[model][combination] for level, of_models in of_levels.items()}
@@ -175,16 +177,17 @@ class SixStreams:
         results = self.plan.results
         with ExitStack() as files:
             streams = {stream: self._descriptors(level, stream, seed, files) for stream in SECTIONS}
-            return {
-                model: level_scores(
+
+            def scores(model: str) -> dict[str, np.ndarray]:
+                return level_scores(
                     {stream: descriptors[model] for stream, descriptors in streams.items()},
                     self.source.labels("train"),
                     num_classes=len(self.source.class_names),
                     c=results.svm_c,
                     where=f"{level}, {model}",
                 )
-                for model in results.models
-            }
+
+            return first_does(lambda: {model: scores(model) for model in results.models}, {})
 
     def _descriptors(
         self, name: LevelName, stream: Stream, seed: int, files: ExitStack
@@ -226,7 +229,7 @@ class SixStreams:
             features("test") as test,
             saying_where(f"the pooling of {name}, {stream}"),
         ):
-            return {model: described(model, train, test) for model in results.models}
+            return first_does(lambda: {model: described(model, train, test) for model in results.models}, {})
 
 
 def rules_of(config: Config) -> Mapping[str, Rule]:
