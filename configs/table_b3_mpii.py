@@ -29,8 +29,9 @@ Disk: 50 to 100 GB of frames and flow in FOLDER; in the workdir 45 GB of feature
 Time: the preparation takes 16 hours of one core. Then, of operations counted in the programs, 348 PFLOP of
 training and 120 of features (results/mpii_scale.json). At 40% of the peak, which is assumed, that is 0.7
 hours of an H100 and 2.1 of an A100 (TF32: 495 and 156 TFLOP/s), and 0.2 of a v5e-8 (197 TFLOP/s a chip).
-Reading, by threads meanwhile, takes longer: at 22.7 ms a frame of RGB and 24.0 ms of flow, measured on a
-core, it is 23 hours of one core, or 1.5 of 16; 35 cores would keep up with the H100, 115 with the v5e-8.
+Reading, by threads meanwhile, takes longer: at 20.6 ms a frame of RGB and 27.7 ms of flow, measured on a
+core (BENCHMARKS.md), it is 24 hours of one core, or 1.5 of 16; 37 cores would keep up with the H100, 118 with
+the v5e-8.
 
 What has been run: the detail level at these sizes on synthetic videos, as above, with random weights; and
 the whole program on four tiny videos in the same format. For want of the data it has not been run on them,
