@@ -21,7 +21,8 @@ from geoattn_jax.models.stn_lenet import Localizer, STNLeNet
 from geoattn_jax.models.vgg import VGGF
 from geoattn_jax.models.video_classifier import VideoClassifier
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+# The networks' lines are measured by the tests of each; to measure them here too takes two fifths more time.
+pytestmark = [pytest.mark.usefixtures("compiled_quickly"), pytest.mark.no_cover]
 
 small = partial(SmallCNN, ((4,), (4,)), 8)
 
