@@ -1,5 +1,6 @@
 """Paper B's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
+import contextlib
 import dataclasses
 import json
 from functools import partial
@@ -24,7 +25,7 @@ from geoattn_jax.experiments.table_2.experiment import SupervisedAttention, rows
 from geoattn_jax.experiments.table_2.layout import measure_of, tables
 from geoattn_jax.experiments.table_2.numbers import ACCURACY, Measure
 from geoattn_jax.models.resnet import ResNet18
-from geoattn_jax.training import WorkdirError
+from geoattn_jax.training import WorkdirError, devices
 
 CHOSEN = ("stn_default", "sstn_guided", "sstn", "hard_coded")
 
@@ -218,6 +219,19 @@ def test_evaluation_needs_a_finished_training(tmp_path):
 def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("recognizer", "refused"), [("resnet_18_mini", True), ("small_wide", False)])
+def test_devices_that_cannot_share_a_batch(tmp_path, monkeypatch, recognizer, refused):
+    """Statistics over a batch would count what fills it up; networks without them do not mind."""
+    monkeypatch.setattr(devices, "devices_at_work", lambda: tuple(jax.devices()))
+    settings = config(recognizer=recognizer)
+    fitting = Fitting(settings, tmp_path / "run", trains=True)
+    message = r"config.batch_size: a batch of 4 examples cannot be split over 8 devices; take 8, or let"
+    expected = pytest.raises(ConfigError, match=message) if refused else contextlib.nullcontext()
+    with expected:
+        SupervisedAttention.prepare(settings, fitting)
     assert not (tmp_path / "run").exists()
 
 
