@@ -96,10 +96,11 @@ def test_a_missing_download_is_named(tmp_path):
 def test_the_papers_scale_by_its_shapes(tmp_path):
     """Twice VGG-16 takes gigabytes; what it would compute can be told without."""
     config = tiny.load_config("table_b3_mpii")
-    check(config)
+    fitting = Fitting(config, tmp_path, trains=True)
+    check(config, fitting)
     assert (config.rgb.dropout.recognizer, config.flow.dropout.recognizer) == (0.85, 0.5)
     plan = make_six_streams_plan(config)
-    streams = streams_of(config, plan, NoisyClips(), Fitting(config, tmp_path, trains=True))
+    streams = streams_of(config, plan, NoisyClips(), fitting)
     task = streams["detail", "flow"].task("vgg_16", mode="affine", start="centred")
     assert task.model.crop_hw == PAPER_LEVELS["detail"].crop_hw
     params = jax.eval_shape(lambda: task.initial(0))["params"]
