@@ -1,6 +1,6 @@
 """Reading images at real-valued positions, and its transposes: the sampler's schedule, forward and backward.
 
-`reference.bilinear_sample` is the same function without care for speed.
+`reference.sample` is the same function without care for speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.interpolation import CORNERS, Cells, cells_of, hat
+from geoattn_jax.ops.backward_pass import with_backward_pass
+from geoattn_jax.ops.interpolation import Cells, Corner, Reading, cells_of
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
@@ -26,52 +26,47 @@ _RUNS = lax.ScatterDimensionNumbers(
 )
 
 
-def sample(
-    image: Float[Array, "b h w c"],
-    positions: Float[Array, "b n 2"],
-    padding_mode: PaddingMode,
-    top_left: Int[Array, "b 2"] | None = None,
-    hw: tuple[Size, Size] | None = None,
+def sample_at(
+    image: Float[Array, "b *sizes c"],
+    positions: Float[Array, "b n d"],
+    reading: Reading,
+    first: Int[Array, "b d"] | None = None,
+    sizes: tuple[Size, ...] | None = None,
 ) -> Float[Array, "b n c"]:
     """The samples, with a backward pass of their own.
 
     Args:
-      image: pixels.
+      image: pixels, of images or volumes.
       positions: where to read, pixels.
-      padding_mode: what lies outside.
-      top_left, hw: the window of each image that is read, its first pixel and its size; positions are then
+      reading: how.
+      first, sizes: the window of each image that is read, its first pixel and its sizes; positions are then
         the window's. None for the whole image.
     """
-    image, positions, top_left = varying_alike(divided_alike((image, positions, top_left)))
-    return _sample(image, positions, top_left, padding_mode, hw or image.shape[1:3])
+    image, positions, first = varying_alike(divided_alike((image, positions, first)))
+    return _sample((reading, sizes or image.shape[1:-1]), image, positions, first)
 
 
-def _forward(image, positions, top_left, padding_mode, hw):
-    return by_platform(partial(_samples, padding_mode, hw), image, positions, top_left)
+def _forward(options, image, positions, first):
+    return by_platform(partial(_samples, *options), image, positions, first)
 
 
-def _samples(padding_mode, hw, schedule, image, positions, top_left):
-    one = partial(_read, padding_mode=padding_mode, hw=hw, image_shape=image.shape[1:])
-    samples = jax.vmap(one)(pixels_of(image, hw, schedule=schedule), positions, top_left)
+def _samples(reading, sizes, schedule, image, positions, first):
+    one = partial(_read, reading=reading, sizes=sizes, image_shape=image.shape[1:])
+    samples = jax.vmap(one)(pixels_of(image, sizes, reading, schedule=schedule), positions, first)
     # Lest the samples' next shape be given to each corner of a cell, by a copy of it.
     return lax.optimization_barrier(samples) if schedule.takes_cells else samples
 
 
-def _forward_with_residuals(image, positions, top_left, padding_mode, hw):
-    return _forward(image, positions, top_left, padding_mode, hw), (image, positions, top_left)
+def _backward(options, arguments, cotangent):
+    return *by_platform(partial(_gradients, *options), *arguments, cotangent), None
 
 
-def _backward(padding_mode, hw, residuals, cotangent):
-    gradients = by_platform(partial(_gradients, padding_mode, hw), *residuals, cotangent)
-    return *gradients, None
-
-
-def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent):
+def _gradients(reading, sizes, schedule, image, positions, first, cotangent):
     if not schedule.reads_once:
         # Else XLA merges these gathers with the forward ones, and neither loop stays fused.
-        image, positions, top_left = lax.optimization_barrier((image, positions, top_left))
-    pixels = pixels_of(image, hw, schedule=schedule)
-    how = {"padding_mode": padding_mode, "hw": hw, "image_shape": image.shape[1:], "schedule": schedule}
+        image, positions, first = lax.optimization_barrier((image, positions, first))
+    pixels = pixels_of(image, sizes, reading, schedule=schedule)
+    how = {"reading": reading, "sizes": sizes, "image_shape": image.shape[1:], "schedule": schedule}
     slope, spread = (jax.vmap(partial(function, **how)) for function in (_slope, _spread))
 
     def add_part(start: Int[Array, ""], size: Size, gradients):
@@ -79,16 +74,19 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
         part, part_cotangent = (
             lax.dynamic_slice_in_dim(array, start, size, axis=1) for array in (positions, cotangent)
         )
-        slopes = slope(pixels, part, top_left, part_cotangent).astype(positions.dtype)
+        slopes = slope(pixels, part, first, part_cotangent).astype(positions.dtype)
         return (
-            spread(to_pixels, part, top_left, part_cotangent),
+            spread(to_pixels, part, first, part_cotangent),
             lax.dynamic_update_slice_in_dim(to_positions, slopes, start, axis=1),
         )
 
     dtype = wide_dtype(image, positions)
     to_pixels, to_positions = in_parts(
         add_part,
-        (zeros_to_add_to(image, hw, dtype, schedule=schedule), jnp.zeros_like(positions)),
+        (
+            zeros_to_add_to(image, sizes, reading, dtype, schedule=schedule),
+            jnp.zeros_like(positions),
+        ),
         length=positions.shape[1],
         bytes_each=2 * image.shape[0] * image.shape[-1] * dtype.itemsize,
         part_bytes=schedule.part_bytes,
@@ -100,124 +98,124 @@ def _gradients(padding_mode, hw, schedule, image, positions, top_left, cotangent
     return to_image.astype(image.dtype), to_positions
 
 
-_sample = jax.custom_vjp(_forward, nondiff_argnums=(3, 4))
-_sample.defvjp(_forward_with_residuals, _backward)
+_sample = with_backward_pass(_forward, _backward)
+
+# What other operations are made of: samples with zeros outside, and its transposes, without derivatives of
+# their own.
 
 
 def read(
     pixels: Float[Array, "b *pixels k"],
-    positions: Float[Array, "b n 2"],
+    positions: Float[Array, "b n d"],
     *,
-    image_shape: tuple[Size, Size, int],
+    image_shape: tuple[Size, ...],
 ) -> Float[Array, "b n c"]:
-    """The samples with zeros outside, without a backward pass of their own."""
-    one = partial(_read, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape)
+    """The samples."""
+    one = partial(_read, reading=Reading(), sizes=image_shape[:-1], image_shape=image_shape)
     return jax.vmap(one)(pixels, positions, None)
 
 
 def scatter(
     pixels: Float[Array, "b pixels k"],
-    positions: Float[Array, "b n 2"],
+    positions: Float[Array, "b n d"],
     values: Float[Array, "b n c"],
     *,
-    image_shape: tuple[Size, Size, int],
+    image_shape: tuple[Size, ...],
     schedule: Schedule,
 ) -> Float[Array, "b pixels k"]:
     """Adds `values` to `pixels` at real-valued positions: the transpose of `read` in its pixels."""
     one = partial(
-        _spread, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape, schedule=schedule
+        _spread, reading=Reading(), sizes=image_shape[:-1], image_shape=image_shape, schedule=schedule
     )
     return jax.vmap(one)(pixels, positions, None, values)
 
 
 def slope(
     pixels: Float[Array, "b *pixels k"],
-    positions: Float[Array, "b n 2"],
+    positions: Float[Array, "b n d"],
     cotangent: Float[Array, "b n c"],
     *,
-    image_shape: tuple[Size, Size, int],
+    image_shape: tuple[Size, ...],
     schedule: Schedule,
-) -> Float[Array, "b n 2"]:
+) -> Float[Array, "b n d"]:
     """The gradient of `read` in its positions."""
     one = partial(
-        _slope, padding_mode="zeros", hw=image_shape[:2], image_shape=image_shape, schedule=schedule
+        _slope, reading=Reading(), sizes=image_shape[:-1], image_shape=image_shape, schedule=schedule
     )
     return jax.vmap(one)(pixels, positions, None, cotangent)
 
 
 def _read(
     pixels: Float[Array, "*pixels k"],
-    positions: Float[Array, "n 2"],
-    top_left: Int[Array, "2"] | None,
+    positions: Float[Array, "n d"],
+    first: Int[Array, " d"] | None,
     *,
-    padding_mode: PaddingMode,
-    hw: tuple[Size, Size],
-    image_shape: tuple[Size, Size, int],
+    reading: Reading,
+    sizes: tuple[Size, ...],
+    image_shape: tuple[Size, ...],
 ) -> Float[Array, "n c"]:
-    """One image's samples, Jaderberg et al. 2015, Eq. 5."""
-    cells = cells_of(positions, hw, padding_mode)
-    y, x = cells
+    """One image's samples, Jaderberg et al. 2015, Eq. 3 (Eq. 5 for bilinear interpolation)."""
+    cells = cells_of(positions, sizes, reading)
     dtype = wide_dtype(pixels, positions)
-    corner = corners(pixels, cells, top_left, image_shape)
+    pixel_at = corners(pixels, cells, first, image_shape)
     total = jnp.zeros((), dtype)
-    for dy, dx in CORNERS:
-        # Unlike `weights` these are NaN where a coordinate is.
-        weight_y, weight_x = (hat(axis.distances[step]) for axis, step in ((y, dy), (x, dx)))
-        weight = (weight_y * weight_x).astype(dtype)[:, None]
-        total += weight * cells.where_read(dy, dx, corner(dy, dx)).astype(dtype)
+    for corner in cells.corners:
+        weight = cells.blend(corner).astype(dtype)[:, None]
+        total += weight * cells.where_read(corner, pixel_at(corner).astype(dtype))
     return total.astype(pixels.dtype)
 
 
 def _slope(
     pixels: Float[Array, "*pixels k"],
-    positions: Float[Array, "n 2"],
-    top_left: Int[Array, "2"] | None,
+    positions: Float[Array, "n d"],
+    first: Int[Array, " d"] | None,
     cotangent: Float[Array, "n c"],
     *,
-    padding_mode: PaddingMode,
-    hw: tuple[Size, Size],
-    image_shape: tuple[Size, Size, int],
+    reading: Reading,
+    sizes: tuple[Size, ...],
+    image_shape: tuple[Size, ...],
     schedule: Schedule,
-) -> Float[Array, "n 2"]:
+) -> Float[Array, "n d"]:
     """One image's gradient in the positions, Jaderberg et al. 2015, Eq. 7, summed over channels."""
-    cells = cells_of(positions, hw, padding_mode)
+    cells = cells_of(positions, sizes, reading)
     dtype = wide_dtype(pixels, positions)
-    corner = corners(pixels, cells, top_left, image_shape)
+    pixel_at = corners(pixels, cells, first, image_shape)
     weighted_sum = _weighted_sums if schedule.sums_first else _sum_of_weighted
-    return weighted_sum(cells, lambda dy, dx: corner(dy, dx).astype(dtype), cotangent.astype(dtype))
+    return weighted_sum(cells, lambda corner: pixel_at(corner).astype(dtype), cotangent.astype(dtype))
 
 
 def _weighted_sums(
-    cells: Cells, corner: Callable[[int, int], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
-) -> Float[Array, "n 2"]:
+    cells: Cells, pixel_at: Callable[[Corner], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
+) -> Float[Array, "n d"]:
     """Each corner is summed over channels, then weighted."""
-    products = [cotangent * corner(dy, dx) for dy, dx in CORNERS]
-    to_y = to_x = jnp.zeros((), cotangent.dtype)
-    for (dy, dx), total in zip(CORNERS, _sums(products), strict=True):
-        read = cells.where_read(dy, dx, total[:, None])[:, 0]
-        along_y, along_x = cells.slopes(dy, dx, total.dtype)
-        to_y, to_x = to_y + along_y * read, to_x + along_x * read
-    return jnp.stack([to_y, to_x], axis=-1)
+    products = [cotangent * pixel_at(corner) for corner in cells.corners]
+    gradient = [jnp.zeros((), cotangent.dtype)] * len(cells.axes)
+    for corner, total in zip(cells.corners, _sums(products), strict=True):
+        read = cells.where_read(corner, total[:, None])[:, 0]
+        slopes = cells.slopes(corner, total.dtype)
+        gradient = [so_far + slope * read for so_far, slope in zip(gradient, slopes, strict=True)]
+    return jnp.stack(gradient, axis=-1)
 
 
 def _sum_of_weighted(
-    cells: Cells, corner: Callable[[int, int], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
-) -> Float[Array, "n 2"]:
+    cells: Cells, pixel_at: Callable[[Corner], Float[Array, "n c"]], cotangent: Float[Array, "n c"]
+) -> Float[Array, "n d"]:
     """Corners are weighted in each channel, then summed over channels."""
     zero = jnp.zeros((), cotangent.dtype)
-    if cotangent.shape[-1] == 1:  # both derivatives as two channels
-        gradient = zero
-        for dy, dx in CORNERS:
-            along_y, along_x = (along[:, None] for along in cells.slopes(dy, dx, zero.dtype))
-            both = cells.where_read(dy, dx, jnp.tile(corner(dy, dx), (1, 2)))
-            gradient += _side_by_side(along_y, along_x) * both
-        return cotangent * gradient
-    to_y = to_x = zero
-    for dy, dx in CORNERS:
-        along_y, along_x = (along[:, None] for along in cells.slopes(dy, dx, zero.dtype))
-        value = cells.where_read(dy, dx, corner(dy, dx))
-        to_y, to_x = to_y + along_y * value, to_x + along_x * value
-    return jnp.stack(_sums([cotangent * to_y, cotangent * to_x]), axis=-1)
+    if cotangent.shape[-1] == 1 and len(cells.axes) == 2:  # both derivatives as two channels
+        both = zero
+        for corner in cells.corners:
+            along_y, along_x = (slope[:, None] for slope in cells.slopes(corner, zero.dtype))
+            both += _side_by_side(along_y, along_x) * cells.where_read(
+                corner, jnp.tile(pixel_at(corner), (1, 2))
+            )
+        return cotangent * both
+    gradient = [zero] * len(cells.axes)
+    for corner in cells.corners:
+        value = cells.where_read(corner, pixel_at(corner))
+        slopes = cells.slopes(corner, zero.dtype)
+        gradient = [so_far + slope[:, None] * value for so_far, slope in zip(gradient, slopes, strict=True)]
+    return jnp.stack(_sums([cotangent * along for along in gradient]), axis=-1)
 
 
 def _sums(arrays: Sequence[Float[Array, "n c"]]) -> Sequence[Float[Array, " n"]]:
@@ -233,43 +231,44 @@ def _sums(arrays: Sequence[Float[Array, "n c"]]) -> Sequence[Float[Array, " n"]]
 
 def _spread(
     pixels: Float[Array, "pixels k"],
-    positions: Float[Array, "n 2"],
-    top_left: Int[Array, "2"] | None,
+    positions: Float[Array, "n d"],
+    first: Int[Array, " d"] | None,
     values: Float[Array, "n c"],
     *,
-    padding_mode: PaddingMode,
-    hw: tuple[Size, Size],
-    image_shape: tuple[Size, Size, int],
+    reading: Reading,
+    sizes: tuple[Size, ...],
+    image_shape: tuple[Size, ...],
     schedule: Schedule,
 ) -> Float[Array, "pixels k"]:
     """Adds `values` to one image, Jaderberg et al. 2015, Eq. 6."""
-    cells = cells_of(positions, hw, padding_mode)
-    y, x = cells
+    cells = cells_of(positions, sizes, reading)
     values = values.astype(pixels.dtype)
 
-    def update(dy: int, dx: int) -> Float[Array, "n c"]:
-        weights = (y.weights[dy] * x.weights[dx]).astype(pixels.dtype)
-        return cells.where_read(dy, dx, weights[:, None] * values)
+    def update(corner: Corner) -> Float[Array, "n c"]:
+        weights = cells.weight(corner).astype(pixels.dtype)
+        return cells.where_read(corner, weights[:, None] * values)
 
-    def place(dy: int, dx: int) -> Int[Array, " n"]:
-        return index(cells, dy, dx, image_shape[1], top_left)
+    def place(corner: Corner) -> Int[Array, " n"]:
+        return index(cells, corner, image_shape[:-1], first)
 
     if pixels.shape[-1] != image_shape[-1]:  # packed
         weights, reads = (
-            jnp.stack([along_y[dy] * along_x[dx] for dy, dx in CORNERS], axis=-1)[..., None]
-            for along_y, along_x in ((y.weights, x.weights), (y.reads, x.reads))
+            jnp.stack([of_corner(corner) for corner in cells.corners], axis=-1)[..., None]
+            for of_corner in (cells.weight, cells.reads)
         )
-        values = pad_to(values, pixels.shape[-1] // len(CORNERS))[:, None]
+        values = pad_to(values, pixels.shape[-1] // len(cells.corners))[:, None]
         updates = jnp.where(reads, weights.astype(pixels.dtype) * values, 0)
         updates = updates.reshape(updates.shape[0], pixels.shape[-1])
-        return pixels.at[place(0, 0)].add(updates, mode="promise_in_bounds")
-    if schedule.scatters_runs and surely_less(1, hw[1]):  # a row may have a single pixel
-        for dy in (0, 1):
-            runs = _side_by_side(*(update(dy, dx)[:, None] for dx in (0, 1)))
-            pixels = lax.scatter_add(pixels, place(dy, 0)[:, None], runs, _RUNS, mode="promise_in_bounds")
-        return pixels
-    for dy, dx in CORNERS:
-        pixels = pixels.at[place(dy, dx)].add(update(dy, dx), mode="promise_in_bounds")
+        return pixels.at[place(cells.corners[0])].add(updates, mode="promise_in_bounds")
+    one_by_one = cells.corners
+    in_pairs = reading.method == "bilinear" and surely_less(1, sizes[-1])  # a row may have a single pixel
+    if schedule.scatters_runs and in_pairs:
+        one_by_one = []
+        for one, other in zip(cells.corners[::2], cells.corners[1::2], strict=True):
+            runs = _side_by_side(*(update(corner)[:, None] for corner in (one, other)))
+            pixels = lax.scatter_add(pixels, place(one)[:, None], runs, _RUNS, mode="promise_in_bounds")
+    for corner in one_by_one:
+        pixels = pixels.at[place(corner)].add(update(corner), mode="promise_in_bounds")
     return pixels
 
 

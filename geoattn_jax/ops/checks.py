@@ -73,12 +73,24 @@ def check_pair(function: str, name: str, pair: Sequence[Size], *, minimum: int) 
 
     Raises: ValueError showing what came.
     """
+    check_steps(function, name, pair, ("y", "x"), minimum=minimum)
+
+
+def check_steps(
+    function: str, name: str, steps: Sequence[Size], axes: Sequence[str], *, minimum: int
+) -> None:
+    """Checks that `steps` holds a whole number for each axis, each at least `minimum`.
+
+    Raises: ValueError showing what came.
+    """
     fits = (
-        isinstance(pair, Sequence)
-        and len(pair) == 2
-        and all(is_size(size) and not surely_less(size, minimum) for size in pair)
+        isinstance(steps, Sequence)
+        and len(steps) == len(axes)
+        and all(is_size(size) and not surely_less(size, minimum) for size in steps)
     )
     if not fits:
+        count = {2: "two", 3: "three"}[len(axes)]
         raise ValueError(
-            f"{function}: {name} must be two whole numbers (y, x), each at least {minimum}, got {pair!r}"
+            f"{function}: {name} must be {count} whole numbers ({', '.join(axes)}), each at least {minimum}, "
+            f"got {steps!r}"
         )

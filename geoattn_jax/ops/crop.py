@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.cells import sample
+from geoattn_jax.ops.cells import sample_at
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
-from geoattn_jax.ops.forward_mode import reverse_mode_only
+from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import rows_of
 from geoattn_jax.ops.placement import divided_alike, reshape
 from geoattn_jax.ops.platforms import by_platform
@@ -45,12 +45,9 @@ def sample_crop(
     image, top_left, coords = jnp.asarray(image), jnp.asarray(top_left), jnp.asarray(coords)
     check_window("sample_crop", image, top_left, crop_hw)
     check_array("sample_crop", "coords", coords, "b *s 2")
-    image, coords = reverse_mode_only(
-        "sample_crop", (image, coords), instead="geoattn_jax.ops.reference.bilinear_sample of the window"
-    )
     positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
     height, width = crop_hw
-    samples = sample(image, positions, "zeros", top_left, (height, width))
+    samples = sample_at(image, positions, Reading(), top_left, (height, width))
     return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
 
 

@@ -1,27 +1,10 @@
-"""Deformable convolution: a convolution whose taps are moved by offsets (Dai et al. 2017, Zhu et al. 2018).
+"""Deformable convolutions: the taps of their kernels are moved by offsets."""
 
-One loop over the taps of the kernel, forward and backward: sample the image where the tap looks, multiply
-by the tap's matrix, add. The matrix of all taps' samples, kh*kw times the image, is never built.
-"""
-
-import math
-from functools import partial
-
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from geoattn_jax.ops.cells import read, scatter, slope
-from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
-from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.parts import in_parts
-from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
-from geoattn_jax.ops.platforms import Schedule, by_platform
-from geoattn_jax.ops.precision import wide_dtype, widen
-from geoattn_jax.ops.sizes import Size, may_exceed
+from geoattn_jax.ops.conv_layout import Padding, resolve_layout
+from geoattn_jax.ops.taps import convolve
 
 
 def deform_conv2d(
@@ -40,8 +23,8 @@ def deform_conv2d(
 
     Without mask Eq. 1b of Shan & Atanasov 2017 (Dai et al. 2017, Eq. 2):
     y(p0) = sum_n w(p_n) x(p0 + p_n + dp_n); with mask Zhu et al. 2018, Eq. 1. Offsets of zero give
-    `lax.conv_general_dilated`. Differentiable in every array, in reverse mode to any order; forward mode is
-    left to `geoattn_jax.ops.reference.deform_conv2d`.
+    `lax.conv_general_dilated`. Differentiable in every array, in forward and in
+    reverse mode, to any order.
 
     Convention: offsets are (dy, dx) in pixels, y down, taps in row-major order; outside the image zeros are
     read. At an integer position the derivative is the right-hand one. A NaN offset makes its output NaN, and
@@ -60,8 +43,7 @@ def deform_conv2d(
       feature_group_count: into how many groups channels and outputs are divided.
 
     Returns: the output, in image's dtype.
-    Raises: ValueError if a rank, dtype or size does not fit the others; TypeError under forward-mode
-      differentiation.
+    Raises: ValueError if a rank, dtype or size does not fit the others.
 
     Example:
       >>> import jax.numpy as jnp
@@ -75,244 +57,76 @@ def deform_conv2d(
     image, offsets, kernel = (jnp.asarray(array) for array in (image, offsets, kernel))
     bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
     layout = resolve_layout(
-        image, offsets, kernel, bias, mask, strides, padding, kernel_dilation, feature_group_count
+        "deform_conv2d",
+        image,
+        offsets,
+        kernel,
+        bias,
+        mask,
+        strides,
+        padding,
+        kernel_dilation,
+        feature_group_count,
     )
-    image, offsets, kernel, mask = reverse_mode_only("deform_conv2d", (image, offsets, kernel, mask))
-    image, offsets, mask = divided_alike((image, offsets, mask))
-    image, offsets, kernel, mask = varying_alike((image, offsets, kernel, mask))
-    (b, h, w, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
-    images = _split(reshape(image, (b, h, w, g, cin // g)))
-    n, taps = math.prod(layout.output_hw), layout.taps
-    tap_offsets = _taps_first(reshape(offsets, (b, n, g, taps, 2)))
-    tap_mask = None if mask is None else _taps_first(reshape(mask, (b, n, g, taps, 1)))
-    matrices = jnp.moveaxis(kernel.reshape(taps, cin // f, f, kernel.shape[-1] // f), 2, 1)
-    output = _deform_conv(images, tap_offsets, tap_mask, matrices, layout)
-    output = reshape(output, (b, *layout.output_hw, kernel.shape[-1]))
-    return output if bias is None else output + bias
+    return convolve(image, offsets, kernel, bias, mask, layout)
 
 
-# In the place of a NaN position: nothing is read there.
-_OUTSIDE = -2
+def deform_conv3d(
+    volume: Float[Array, "b d h w cin"],
+    offsets: Float[Array, "b do ho wo g taps 3"],
+    kernel: Float[Array, "kd kh kw cin_per_group cout"],
+    bias: Float[Array, " cout"] | None = None,
+    *,
+    mask: Float[Array, "b do ho wo g taps"] | None = None,
+    strides: tuple[int, int, int] = (1, 1, 1),
+    padding: Padding = "SAME",
+    kernel_dilation: tuple[int, int, int] = (1, 1, 1),
+    feature_group_count: int = 1,
+) -> Float[Array, "b do ho wo cout"]:
+    """`deform_conv2d` of volumes, or of clips with time as their first axis.
 
-# What is below works on these arrays. Batch and offset groups share an axis, bg = b * g, because to the
-# sampler they are alike; n are the output pixels in a row, t some taps in a row; f, i, o are feature groups,
-# their inputs, outputs.
-#   images (bg, h, w, c), offsets (bg, taps, n, 2), mask (bg, taps, n, 1) or None, matrices (taps, f, i, o)
+    Dai et al. 2017, Eq. 2, and with mask Zhu et al. 2018, Eq. 1, with trilinear interpolation. Offsets of
+    zero give `lax.conv_general_dilated`. Differentiable in every array, in forward and in reverse mode, to
+    any order.
 
+    Convention: offsets are (dz, dy, dx) in voxels, taps in row-major order; outside the volume zeros are
+    read. Everything else as in `deform_conv2d`.
 
-def _convolve(images, offsets, mask, matrices, layout: ConvLayout) -> Float[Array, "b n f o"]:
-    return by_platform(partial(_output, layout), images, offsets, mask, matrices)
+    Args:
+      volume: float volumes, clips, or their feature maps.
+      offsets: where each tap is moved, for each output voxel and offset group, voxels; any float dtype.
+      kernel: weights in DHWIO order, in volume's dtype; cin_per_group is cin // feature_group_count.
+      bias: added to the output, in volume's dtype.
+      mask: weight of each tap, for each output voxel and offset group; any float dtype.
+      strides: step between output voxels (z, y, x), voxels.
+      padding: "SAME", "VALID", or ((front, back), (top, bottom), (left, right)) in voxels, not negative.
+      kernel_dilation: step between taps (z, y, x), voxels.
+      feature_group_count: into how many groups channels and outputs are divided.
 
+    Returns: the output, in volume's dtype.
+    Raises: ValueError if a rank, dtype or size does not fit the others.
 
-def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "b n f o"]:
-    """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
-    pixels = pixels_of(images, schedule=schedule)
-
-    def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "b n f o"]):
-        def add_taps(tap: Int[Array, ""], count: int, total: Float[Array, "b part f o"]):
-            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
-            positions = layout.positions(some_offsets, tap, start)
-            columns = _columns(_weigh(_read(pixels, positions, images.shape[1:]), some_mask), layout)
-            some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
-            return total + _product("btnfi,tfio->bnfo", columns, some_matrices)
-
-        total = zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output), beside=images)
-        total = _over_taps(add_taps, total, layout, schedule)
-        return lax.dynamic_update_slice_in_dim(output, total.astype(output.dtype), start, axis=1)
-
-    n, f, o = offsets.shape[2], matrices.shape[1], matrices.shape[3]
-    output = zeros((images.shape[0] // layout.offset_groups, n, f, o), images.dtype, beside=images)
-    return _over_pixels(add_part, output, images, matrices, layout, schedule)
-
-
-_deform_conv = jax.custom_vjp(_convolve, nondiff_argnums=(4,))
-
-
-def _deform_conv_forward(images, offsets, mask, matrices, layout):
-    return _convolve(images, offsets, mask, matrices, layout), (images, offsets, mask, matrices)
-
-
-def _deform_conv_backward(layout, residuals, cotangent):
-    return by_platform(partial(_gradients, layout), residuals, cotangent)
-
-
-def _gradients(layout, schedule, residuals, cotangent):
-    # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
-    # written to memory. Every tap is sampled once more, because the samples of all taps would take as many
-    # times the image's memory.
-    images, offsets, mask, matrices = lax.optimization_barrier(residuals)
-    cotangent = _drop_nan(cotangent, offsets, layout)
-    pixels, b = pixels_of(images, schedule=schedule), cotangent.shape[0]
-    # The sum over the batch is left to the end, where devices that divide the batch can take it once. A
-    # kernel larger than the images is summed at once, lest it take more memory than they.
-    sums_last = schedule.sums_batch_last or jax.device_count() > 1
-    sums_last = sums_last and not may_exceed(b * matrices.size, images.size)
-    taps_axis, to_matrix_terms = (1, "bfon,btnfi->btfoi") if sums_last else (0, "fobn,btnfi->tfoi")
-
-    def add_part(start: Int[Array, ""], size: Size, gradients):
-        part_cotangent = lax.dynamic_slice_in_dim(cotangent, start, size, axis=1)
-        # In the order of the product over pixels, once for all taps: it would turn it for every tap.
-        turned = (
-            jnp.moveaxis(part_cotangent, 1, 3) if sums_last else jnp.moveaxis(part_cotangent, (0, 1), (2, 3))
-        )
-        turned_cotangent = lax.optimization_barrier(turned)
-
-        def add_taps(tap: Int[Array, ""], count: int, gradients):
-            to_pixels, to_offsets, to_mask, to_matrices = gradients
-            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
-            positions = layout.positions(some_offsets, tap, start)
-            positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
-            samples = _read(pixels, positions, images.shape[1:])
-            columns = _columns(_weigh(samples, some_mask), layout)
-            before = lax.dynamic_slice_in_dim(to_matrices, tap, count, axis=taps_axis)
-            to_matrix = before + _product(to_matrix_terms, turned_cotangent, columns, before)
-            to_matrices = lax.dynamic_update_slice_in_dim(to_matrices, to_matrix, tap, axis=taps_axis)
-
-            some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
-            to_columns = _product("bnfo,tfio->btnfi", part_cotangent, some_matrices).astype(images.dtype)
-            grouped = (b, count, size, layout.offset_groups, samples.shape[-1])
-            to_columns = _split(reshape(to_columns, grouped))
-            if mask is not None:
-                to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
-                to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, tap, start, 0))
-            to_samples = _one_row(_weigh(to_columns, some_mask))
-            if not schedule.reads_once:
-                positions = lax.optimization_barrier(positions)
-            how = {"image_shape": images.shape[1:], "schedule": schedule}
-            to_positions = slope(pixels, _one_row(positions), to_samples, **how)
-            to_positions = reshape(to_positions, positions.shape)
-            to_offsets = lax.dynamic_update_slice(to_offsets, to_positions, (0, tap, start, 0))
-            to_pixels = scatter(to_pixels, _one_row(positions), to_samples, **how)
-            return to_pixels, to_offsets, to_mask, to_matrices
-
-        return _over_taps(add_taps, gradients, layout, schedule)
-
-    to_matrices = jnp.zeros_like(widen(jnp.swapaxes(matrices, -1, -2)))
-    if sums_last:
-        to_matrices = zeros((b, *to_matrices.shape), to_matrices.dtype, beside=images)
-    gradients = (
-        zeros_to_add_to(images, None, wide_dtype(images), schedule=schedule),
-        *jax.tree.map(lambda array: jnp.zeros_like(widen(array)), (offsets, mask)),
-        to_matrices,
-    )
-    gradients = _over_pixels(add_part, gradients, images, matrices, layout, schedule)
-    to_pixels, *others, to_matrices = gradients
-    if sums_last:
-        to_matrices = jnp.sum(to_matrices, axis=0)
-    gradients = image_of(to_pixels, images.shape), *others, jnp.swapaxes(to_matrices, -1, -2)
-    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), gradients, residuals)
-
-
-_deform_conv.defvjp(_deform_conv_forward, _deform_conv_backward)
-
-
-def _over_pixels(add_part, state, images, matrices, layout: ConvLayout, schedule: Schedule):
-    """Adds the parts that the output's pixels are divided into."""
-    _, f, i, o = matrices.shape
-    # What the samples or products of taps take for one pixel of all images.
-    bytes_of_tap = images.shape[0] * f * max(i, o) * wide_dtype(images).itemsize
-    taps = layout.taps if schedule.all_taps_at_once else 1
-    return in_parts(
-        add_part,
-        state,
-        length=math.prod(layout.output_hw),
-        bytes_each=taps * bytes_of_tap,
-        part_bytes=schedule.tap_bytes,
-    )
-
-
-def _over_taps(add_taps, state, layout: ConvLayout, schedule: Schedule):
-    """Adds all taps, together or one after the other."""
-    if schedule.all_taps_at_once:
-        return add_taps(jnp.asarray(0), layout.taps, state)
-    return lax.fori_loop(0, layout.taps, lambda tap, state: add_taps(tap, 1, state), state)
-
-
-def _slices(arrays, taps: tuple[Int[Array, ""], int], pixels: tuple[Int[Array, ""], Size]):
-    """Of arrays (bg, taps, n, ...) some taps and pixels, each given by the first and their number."""
-
-    def one(array: jax.Array) -> jax.Array:
-        array = lax.dynamic_slice_in_dim(array, *taps, axis=1)
-        return lax.dynamic_slice_in_dim(array, *pixels, axis=2)
-
-    return jax.tree.map(one, arrays)
-
-
-def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
-    """The pixels of one tap after those of another."""
-    bg, t, n, c = array.shape
-    return reshape(array, (bg, t * n, c))
-
-
-def _read(
-    pixels: Float[Array, "bg *pixels k"],
-    positions: Float[Array, "bg t n 2"],
-    image_shape: tuple[Size, Size, int],
-) -> Float[Array, "bg t n c"]:
-    samples = read(pixels, _one_row(positions), image_shape=image_shape)
-    return reshape(samples, (*positions.shape[:3], image_shape[-1]))
-
-
-def _taps_first(array: Float[Array, "b n g taps k"]) -> Float[Array, "bg taps n k"]:
-    """Moves the offset groups beside the batch and the taps before the pixels."""
-    b, n, g, taps, k = array.shape
-    return reshape(jnp.transpose(array, (0, 2, 3, 1, 4)), (b * g, taps, n, k))
-
-
-def _split(array: Float[Array, "b t n g c"]) -> Float[Array, "bg t n c"]:
-    """Moves the offset groups from beside the channels to beside the batch."""
-    array = jnp.moveaxis(array, -2, 1)
-    return reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
-
-
-def _columns(samples: Float[Array, "bg t n c"], layout: ConvLayout) -> Float[Array, "b t n f i"]:
-    """All channels side by side again, divided into feature groups."""
-    g, f = layout.offset_groups, layout.feature_groups
-    bg, t, n, c = samples.shape
-    samples = jnp.moveaxis(reshape(samples, (bg // g, g, t, n, c)), 1, 3)
-    return reshape(samples, (bg // g, t, n, f, g * c // f))
-
-
-def _weigh(samples: Float[Array, "bg t n c"], mask: Float[Array, "bg t n 1"] | None):
-    return samples if mask is None else samples * mask.astype(samples.dtype)
-
-
-def _product(subscripts: str, a: jax.Array, b: jax.Array, summed_like: jax.Array | None = None) -> jax.Array:
-    """A product for each feature group f, of one or more taps t, summed up in float32 or wider.
-
-    It is placed as `summed_like`, an array of the same axes, if that is given.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import deform_conv3d
+      >>> clip = jnp.arange(3.0).reshape(1, 3, 1, 1, 1)  # three frames of one pixel
+      >>> kernel = jnp.ones((1, 1, 1, 1, 1))
+      >>> offsets = jnp.zeros((1, 3, 1, 1, 1, 1, 3)).at[..., 0].set(0.5)  # half a frame later
+      >>> deform_conv3d(clip, offsets, kernel)[0, :, 0, 0, 0].tolist()
+      [0.5, 1.5, 1.0]
     """
-    first, second, result = subscripts.replace("->", ",").split(",")
-    # With an axis of one XLA would transpose the operands in memory first.
-    lone = [
-        axis
-        for axis in "ft"
-        if all(
-            array.shape[term.index(axis)] == 1 for term, array in ((first, a), (second, b)) if axis in term
-        )
-    ]
-    operands = [
-        jnp.squeeze(array, [term.index(axis) for axis in lone if axis in term])
-        for term, array in ((first, a), (second, b))
-    ]
-    axes = [result.index(axis) for axis in lone if axis in result]
-    product = jnp.einsum(
-        "".join(letter for letter in subscripts if letter not in lone),
-        *operands,
-        preferred_element_type=widen(a).dtype,
-        out_sharding=None if summed_like is None else sharding_of_sum(b, jnp.squeeze(summed_like, axes)),
+    volume, offsets, kernel = (jnp.asarray(array) for array in (volume, offsets, kernel))
+    bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
+    layout = resolve_layout(
+        "deform_conv3d",
+        volume,
+        offsets,
+        kernel,
+        bias,
+        mask,
+        strides,
+        padding,
+        kernel_dilation,
+        feature_group_count,
     )
-    return jnp.expand_dims(product, axes)
-
-
-def _drop_nan(
-    cotangent: Float[Array, "b n f o"], offsets: Float[Array, "bg taps n 2"], layout: ConvLayout
-) -> Float[Array, "b n f o"]:
-    """Zeros the cotangent of outputs that a NaN offset made NaN, lest it spoil all gradients."""
-    f, g = layout.feature_groups, layout.offset_groups
-    # Both kinds of groups divide the channels in order: feature group k overlaps offset groups first[k] to
-    # last[k] - 1.
-    first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
-    nan = reshape(jnp.isnan(offsets).any(axis=(1, 3)), (cotangent.shape[0], g, offsets.shape[2]))
-    spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
-    return jnp.where(spoiled[..., None], 0, cotangent)
+    return convolve(volume, offsets, kernel, bias, mask, layout)

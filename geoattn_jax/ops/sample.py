@@ -1,28 +1,72 @@
-"""Images read at real-valued positions, all channels at the same ones or each at its own."""
+"""Images and volumes read at real-valued positions, all channels at the same ones or each at its own."""
 
 import math
 from typing import get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.ops.cells import sample
+from geoattn_jax.ops.cells import sample_at
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape
-from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.padding import PaddingMode
+from geoattn_jax.ops.interpolation import Method, Reading
+from geoattn_jax.ops.padding import PaddingMode, ReflectAt
 from geoattn_jax.ops.placement import divided_alike, reshape
 from geoattn_jax.ops.precision import wide_dtype, widen
 from geoattn_jax.ops.sizes import Size
 
 
+def sample(
+    image: Float[Array, "b *sizes c"],
+    coords: Float[Array, "b *s d"],
+    *,
+    method: Method = "bilinear",
+    padding_mode: PaddingMode = "zeros",
+    reflect_at: ReflectAt = "edge",
+) -> Float[Array, "b *s c"]:
+    """Reads images or volumes at real-valued positions (Jaderberg et al. 2015, Eq. 3).
+
+    Differentiable in both arguments, in forward and in reverse mode, to any order.
+
+    Convention: coords are (y, x) in pixels for images (b, h, w, c), (z, y, x) for volumes (b, d, h, w, c);
+    pixel centres at integers. Where a derivative jumps, bilinearly at an integer coordinate, it is the
+    right-hand one; that in the position of a nearest pixel is zero. A NaN coordinate reads NaN and passes no
+    gradient. Infinitely far away "reflection" reads NaN, too.
+
+    Args:
+      image: pixels, any float dtype; the arithmetic is done in float32 or wider.
+      coords: where to read, pixels; positions may lie outside the image. Keep them in float32 or wider
+        beside a bfloat16 image: in bfloat16 a position beyond pixel 128 has no fraction left.
+      method: "nearest" (halfway between two pixels the even one), "bilinear" (in volumes trilinear), or
+        "bicubic" (Keys 1981 with a = -0.75, as in torch; in volumes along all three axes).
+      padding_mode: what lies outside, "zeros", "border" (the nearest edge pixel), or "reflection" (the
+        image's mirror images).
+      reflect_at: where "reflection" sets the mirrors, at the outer "edge" of the outermost pixels (each is
+        then seen twice in a row) or at their "centre"; these are torch's with align_corners False and True.
+
+    Returns: the samples, in image's dtype.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or an option is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import sample
+      >>> image = jnp.arange(6.0).reshape(1, 2, 3, 1)  # [[0, 1, 2], [3, 4, 5]]
+      >>> coords = jnp.array([[[0.0, 0.75], [0.0, 3.0]]])  # the second one a pixel behind the last
+      >>> sample(image, coords, method="nearest")[0, :, 0].tolist()
+      [1.0, 0.0]
+      >>> sample(image, coords, padding_mode="reflection", reflect_at="centre")[0, :, 0].tolist()
+      [0.75, 1.0]
+    """
+    return _checked_sample("sample", image, coords, Reading(method, padding_mode, reflect_at))
+
+
 def bilinear_sample(
     image: Float[Array, "b h w c"], coords: Float[Array, "b *s 2"], *, padding_mode: PaddingMode = "zeros"
 ) -> Float[Array, "b *s c"]:
-    """Reads `image` at real-valued positions (Jaderberg et al. 2015, Eq. 5).
+    """Reads `image` at real-valued positions (Jaderberg et al. 2015, Eq. 5): `sample` with its defaults.
 
-    Differentiable in both arguments, in reverse mode to any order; forward mode is left to
-    `geoattn_jax.ops.reference.bilinear_sample`.
+    Differentiable in both arguments, in forward and in reverse mode, to any order.
 
     Convention: coords are (y, x) in pixels, pixel centres at integers, y down. At an integer coordinate the
     derivative is the right-hand one. A NaN coordinate reads NaN and passes no gradient.
@@ -31,11 +75,11 @@ def bilinear_sample(
       image: pixels, any float dtype; the arithmetic is done in float32 or wider.
       coords: where to read, pixels; positions may lie outside the image. Keep them in float32 or wider
         beside a bfloat16 image: in bfloat16 a position beyond pixel 128 has no fraction left.
-      padding_mode: what lies outside, "zeros" or "border" (the nearest edge pixel).
+      padding_mode: what lies outside, "zeros", "border" (the nearest edge pixel) or "reflection" (at the
+        outer edge of the outermost pixels).
 
     Returns: the samples, in image's dtype.
-    Raises: ValueError if ranks, dtypes or batch sizes disagree, or padding_mode is unknown; TypeError under
-      forward-mode differentiation.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or padding_mode is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -45,20 +89,76 @@ def bilinear_sample(
       >>> bilinear_sample(image, coords)[0, :, 0].tolist()
       [4.5, 1.5, 0.0]
     """
+    check_image("bilinear_sample", jnp.asarray(image))
+    return _checked_sample("bilinear_sample", image, coords, Reading(padding_mode=padding_mode))
+
+
+def grid_sample(
+    image: Float[Array, "b *sizes c"],
+    grid: Float[Array, "b *s d"],
+    *,
+    method: Method = "bilinear",
+    padding_mode: PaddingMode = "zeros",
+    align_corners: bool = False,
+) -> Float[Array, "b *s c"]:
+    """`sample` with the grid of torch.nn.functional.grid_sample, for programs that come from there.
+
+    Only the channels' axis is another: here it is the last.
+
+    Convention: grid is normalized, (x, y) for images (b, h, w, c), (x, y, z) for volumes (b, d, h, w, c);
+    -1 and 1 are the outer edges of the outermost pixels, with `align_corners` their centres. Values and
+    gradients are torch's but where a derivative jumps: there it is the right-hand one, and torch's depends.
+
+    Args:
+      image: pixels, any float dtype.
+      grid: where to read, normalized. Keep it in float32 or wider.
+      method: "nearest", "bilinear" or "bicubic", torch's `mode`.
+      padding_mode: what lies outside, "zeros", "border" or "reflection" (at what -1 and 1 stand for).
+      align_corners: what -1 and 1 stand for.
+
+    Returns: the samples, in image's dtype.
+    Raises: ValueError if ranks, dtypes or batch sizes disagree, or an option is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import grid_sample
+      >>> image = jnp.arange(6.0).reshape(1, 2, 3, 1)  # [[0, 1, 2], [3, 4, 5]]
+      >>> corner_and_middle = jnp.array([[[1.0, -1.0], [0.0, 0.0]]])
+      >>> grid_sample(image, corner_and_middle, align_corners=True)[0, :, 0].tolist()
+      [2.0, 2.5]
+    """
+    image, grid = jnp.asarray(image), jnp.asarray(grid)
+    reading = Reading(method, padding_mode, "centre" if align_corners else "edge")
+    _check_sample("grid_sample", "grid", image, grid, reading)
+    grid = widen(grid)
+    sizes = jnp.stack([jnp.asarray(size - align_corners, grid.dtype) for size in image.shape[1:-1]])
+    coords = ((grid[..., ::-1] + 1) * sizes - (0 if align_corners else 1)) / 2
+    return _sample(image, coords, reading)
+
+
+def _checked_sample(function: str, image: ArrayLike, coords: ArrayLike, reading: Reading) -> jax.Array:
     image, coords = jnp.asarray(image), jnp.asarray(coords)
-    check_image("bilinear_sample", image)
-    own = "give every image of the batch its own coordinates, with (y, x) on the last axis"
-    check_array("bilinear_sample", "coords", coords, "b *s 2", own)
+    _check_sample(function, "coords", image, coords, reading)
+    return _sample(image, coords, reading)
+
+
+def _sample(image: jax.Array, coords: jax.Array, reading: Reading) -> jax.Array:
+    positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), coords.shape[-1]))
+    return reshape(sample_at(image, positions, reading), (*coords.shape[:-1], image.shape[-1]))
+
+
+def _check_sample(function: str, name: str, image: jax.Array, where: jax.Array, reading: Reading) -> None:
+    check_pixels(function, image)
+    axes = ("y, x", "z, y, x")[image.ndim - 4] if name == "coords" else ("x, y", "x, y, z")[image.ndim - 4]
+    own = f"give every image of the batch its own {name}, with ({axes}) on the last axis"
+    check_array(function, name, where, f"b *s {image.ndim - 2}", own)
     check_shape(
-        "bilinear_sample", "coords", coords, (image.shape[0], *coords.shape[1:-1], 2),
-        because=f"(y and x of each sample in each image of shape {image.shape})",
+        function, name, where, (image.shape[0], *where.shape[1:-1], image.ndim - 2),
+        because=f"(({axes}) of each sample in each image of shape {image.shape})",
         remedy=own,
     )  # fmt: skip
-    check_choice("bilinear_sample", "padding_mode", padding_mode, get_args(PaddingMode))
-    image, coords = reverse_mode_only("bilinear_sample", (image, coords))
-    positions = reshape(coords, (coords.shape[0], math.prod(coords.shape[1:-1]), 2))
-    samples = sample(image, positions, padding_mode)
-    return reshape(samples, (*coords.shape[:-1], image.shape[-1]))
+    for option, choices in (("method", Method), ("padding_mode", PaddingMode), ("reflect_at", ReflectAt)):
+        check_choice(function, option, getattr(reading, option), get_args(choices))
 
 
 def offset_resample(
@@ -77,7 +177,7 @@ def offset_resample(
       offsets: for each pixel and channel the way to where it is read, pixels.
 
     Returns: the resampled feature maps, in image's dtype.
-    Raises: ValueError if ranks, dtypes or shapes disagree; TypeError under forward-mode differentiation.
+    Raises: ValueError if ranks, dtypes or shapes disagree.
 
     Example:
       >>> import jax.numpy as jnp
@@ -96,12 +196,12 @@ def offset_resample(
         because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
         remedy=pairs,
     )  # fmt: skip
-    image, offsets = divided_alike(reverse_mode_only("offset_resample", (image, offsets)))
+    image, offsets = divided_alike((image, offsets))
     b, h, w, c = image.shape
     # Each channel becomes an image of its own.
     channels = reshape(jnp.moveaxis(image, -1, 1), (b * c, h, w, 1))
     positions = jnp.moveaxis(pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets), 3, 1)
-    samples = sample(channels, reshape(positions, (b * c, h * w, 2)), "border")
+    samples = sample_at(channels, reshape(positions, (b * c, h * w, 2)), Reading(padding_mode="border"))
     return jnp.moveaxis(reshape(samples, (b, c, h, w)), 1, -1)
 
 
@@ -118,5 +218,32 @@ def check_image(function: str, image: jax.Array) -> None:
     """
     missing = "give a single image a batch axis by image[None], a grey one a channel axis by image[..., None]"
     check_array(function, "image", image, "b h w c", missing)
-    if 0 in image.shape[1:3]:
-        raise ValueError(f"{function}: image must have at least one pixel, got shape {image.shape}")
+    _check_has_pixels(function, "image", image)
+
+
+def check_pixels(function: str, image: jax.Array) -> None:
+    """Checks that `image` is a batch of floating-point images or volumes that have pixels.
+
+    Raises: ValueError naming what came and what was expected.
+    """
+    if image.ndim == 5:
+        check_volume(function, "image", image)
+    else:
+        check_image(function, image)
+
+
+def check_volume(function: str, name: str, volume: jax.Array) -> None:
+    """Checks that `volume` is a batch of floating-point volumes, or clips, that have pixels.
+
+    Raises: ValueError naming what came and what was expected.
+    """
+    missing = (
+        f"give a single one a batch axis by {name}[None], a grey one a channel axis by {name}[..., None]"
+    )
+    check_array(function, name, volume, "b d h w c", missing)
+    _check_has_pixels(function, name, volume)
+
+
+def _check_has_pixels(function: str, name: str, image: jax.Array) -> None:
+    if 0 in image.shape[1:-1]:
+        raise ValueError(f"{function}: {name} must have at least one pixel, got shape {image.shape}")

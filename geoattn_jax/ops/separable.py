@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from geoattn_jax.ops.cells import sample
+from geoattn_jax.ops.backward_pass import with_backward_pass
+from geoattn_jax.ops.cells import sample_at
 from geoattn_jax.ops.checks import check_array, check_shape
 from geoattn_jax.ops.crop import check_window
-from geoattn_jax.ops.forward_mode import reverse_mode_only
-from geoattn_jax.ops.interpolation import neighbours_of
+from geoattn_jax.ops.interpolation import Reading, neighbours_of
 from geoattn_jax.ops.lookups import rows_of
 from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
-from geoattn_jax.ops.precision import wide_dtype
+from geoattn_jax.ops.precision import wide_dtype, widen
 from geoattn_jax.ops.sample import check_image
 from geoattn_jax.ops.sizes import Size, surely_less
 
@@ -61,38 +61,30 @@ def separable_sample(
             "separable_sample", name, axis, (image.shape[0], axis.shape[1]),
             because=f"({name} of each image of shape {image.shape})", remedy=own,
         )  # fmt: skip
-    image, rows, columns = reverse_mode_only(
-        "separable_sample", (image, rows, columns), instead="geoattn_jax.ops.reference.bilinear_sample"
-    )
     arguments = varying_alike(divided_alike((image, rows, columns, top_left)))
-    return _sample(*arguments, padding_mode, hw)
+    return _sample((Reading(padding_mode=padding_mode), hw), *arguments)
 
 
-def _forward(image, rows, columns, top_left, padding_mode, hw):
-    return by_platform(partial(_scheduled, padding_mode, hw), image, rows, columns, top_left)
+def _forward(options, *arguments):
+    return by_platform(partial(_scheduled, *options), *arguments)
 
 
-def _forward_with_residuals(image, rows, columns, top_left, padding_mode, hw):
-    return _forward(image, rows, columns, top_left, padding_mode, hw), (image, rows, columns, top_left)
+def _backward(options, arguments, cotangent):
+    return *by_platform(partial(_gradients, *options), *arguments, cotangent), None
 
 
-def _backward(padding_mode, hw, residuals, cotangent):
-    return *by_platform(partial(_gradients, padding_mode, hw), *residuals, cotangent), None
-
-
-def _gradients(padding_mode, hw, schedule, image, rows, columns, top_left, cotangent):
+def _gradients(reading, hw, schedule, image, rows, columns, top_left, cotangent):
     def samples(image, rows, columns):
-        return _scheduled(padding_mode, hw, schedule, image, rows, columns, top_left)
+        return _scheduled(reading, hw, schedule, image, rows, columns, top_left)
 
     return jax.vjp(samples, image, rows, columns)[1](cotangent)
 
 
-_sample = jax.custom_vjp(_forward, nondiff_argnums=(4, 5))
-_sample.defvjp(_forward_with_residuals, _backward)
+_sample = with_backward_pass(_forward, _backward)
 
 
 def _scheduled(
-    padding_mode: PaddingMode,
+    reading: Reading,
     hw: tuple[Size, Size],
     schedule: Schedule,
     image: Float[Array, "b h w c"],
@@ -102,10 +94,10 @@ def _scheduled(
 ) -> Float[Array, "b ho wo c"]:
     (b, height), width, channels = rows.shape, columns.shape[1], image.shape[-1]
     if schedule.reads_rows and surely_less(2 * channels * (height + width), height * width):  # fewer indices
-        one = partial(_by_axes, padding_mode=padding_mode, hw=hw)
+        one = partial(_by_axes, reading=reading, hw=hw)
         return jax.vmap(one)(image, rows, columns, top_left).astype(image.dtype)
     pairs = jnp.stack(jnp.broadcast_arrays(rows[:, :, None], columns[:, None]), axis=-1)
-    samples = sample(image, reshape(pairs, (b, height * width, 2)), padding_mode, top_left, hw)
+    samples = sample_at(image, reshape(pairs, (b, height * width, 2)), reading, top_left, hw)
     return reshape(samples, (b, height, width, channels))
 
 
@@ -115,13 +107,13 @@ def _by_axes(
     columns: Float[Array, " wo"],
     top_left: Int[Array, "2"] | None,
     *,
-    padding_mode: PaddingMode,
+    reading: Reading,
     hw: tuple[Size, Size],
 ) -> Float[Array, "ho wo c"]:
     """Jaderberg et al. 2015, Eq. 5, whose sum over pixels is one over rows of one over columns."""
     top, left = (None, None) if top_left is None else top_left
-    of_rows = _along_first(jnp.moveaxis(image, -1, 0), rows, top, hw[0], padding_mode)
-    samples = _along_first(of_rows.swapaxes(1, 2), columns, left, hw[1], padding_mode)
+    of_rows = _along_first(jnp.moveaxis(image, -1, 0), rows, top, hw[0], reading)
+    samples = _along_first(of_rows.swapaxes(1, 2), columns, left, hw[1], reading)
     # Not before, lest a row's NaN get into the gradient of every column.
     samples = jnp.where(jnp.isnan(columns)[:, None] | jnp.isnan(rows), jnp.nan, samples)
     return samples.transpose(2, 1, 0)
@@ -132,10 +124,10 @@ def _along_first(
     coordinate: Float[Array, " k"],
     start: Int[Array, ""] | None,
     size: Size,
-    padding_mode: PaddingMode,
+    reading: Reading,
 ) -> Float[Array, "c k m"]:
     """Reads rows of every plane: both neighbours of all of them by one gather, for one scatter backward."""
-    axis = neighbours_of(coordinate, size, padding_mode)
+    axis = neighbours_of(widen(coordinate), size, reading)
     pixels = jnp.stack(axis.pixels)
     if start is not None:
         pixels += start.astype(pixels.dtype)

@@ -161,7 +161,15 @@ def test_wrong_arguments_are_named(changed, said):
         separable_sample(**(arguments | window | changed))
 
 
-def test_forward_mode_names_the_way_that_works_instead():
-    arguments = jnp.ones((2, *IMAGE_HW, 3)), jnp.ones((2, 4)), jnp.ones((2, 5))
-    with pytest.raises(TypeError, match=r"^separable_sample: .*reference\.bilinear_sample"):
-        jax.jvp(separable_sample, arguments, arguments)
+@pytest.mark.parametrize("order", ["pairs", "rows"])
+def test_forward_mode(x64, order, request):
+    if order == "rows":
+        request.getfixturevalue("by_rows")
+    arguments = tuple(map(jnp.asarray, (normal(0, 2, *IMAGE_HW, 3), normal(1, 2, 20), normal(2, 2, 30))))
+    reference_at = partial(of_pairs, sample=reference.bilinear_sample)
+    for computed, expected in zip(
+        jax.jvp(jax.jit(separable_sample), arguments, arguments),
+        jax.jvp(reference_at, arguments, arguments),
+        strict=True,
+    ):
+        np.testing.assert_allclose(computed, expected, rtol=0, atol=1e-12)

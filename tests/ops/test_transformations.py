@@ -6,9 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inputs import OPERATIONS, PER_IMAGE, assert_close, compute, cotangent_of, loss_of, normal, on_device
+from inputs import (
+    OPERATIONS,
+    PER_IMAGE,
+    assert_close,
+    compute,
+    cotangent_of,
+    loss_of,
+    normal,
+    on_device,
+    positions,
+)
 
 from geoattn_jax import bilinear_sample
+from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import sample_crop
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -177,34 +188,75 @@ FORWARD_MODE = {
 
 @every_operation
 @pytest.mark.parametrize("mode", FORWARD_MODE.values(), ids=FORWARD_MODE.keys())
-def test_forward_mode_names_the_way_that_works_instead(operation, mode):
-    """Under whatever transformation: a tangent fails where it is computed, later than the function."""
-    arguments = on_device(operation.arguments(), jnp.float32)
-    name = operation.fast.func.__name__
-    with pytest.raises(TypeError, match=rf"^{name}: forward-mode .* geoattn_jax\.ops\.reference\.{name}"):
-        mode(lambda arguments: operation.fast(**arguments), arguments)
-
-
-def test_forward_mode_of_a_window_names_the_way_that_works_instead():
-    def function(coords):
-        return sample_crop(jnp.ones((1, 4, 5, 2)), jnp.ones((1, 2), jnp.int32), coords, crop_hw=(2, 3))
-
-    with pytest.raises(TypeError, match=r"^sample_crop: .*reference\.bilinear_sample of the window"):
-        jvp(jax.jit(function), jnp.ones((1, 3, 2)))
+def test_forward_mode(x64, operation, mode):
+    arguments = on_device(operation.arguments(batch=1))
+    computed, expected = (
+        mode(lambda arguments, function=function: function(**arguments), arguments)
+        for function in (operation.fast, operation.reference)
+    )
+    for one, other in zip(jax.tree.leaves(computed), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
 @every_operation
-def test_the_way_that_works_instead(x64, operation):
+def test_forward_mode_is_the_transpose_of_reverse_mode(x64, operation):
+    """With a tangent for one argument alone, too."""
+    arguments = on_device(operation.arguments())
+    output, gradient = compute(operation.fast, arguments)
+    cotangent = cotangent_of(output)
+    for name, array in arguments.items():
+        direction = jnp.asarray(normal(30, *array.shape))
+
+        def along(array, name=name):
+            return operation.fast(**{**arguments, name: array})
+
+        _, tangent = jax.jit(partial(jax.jvp, along))((array,), (direction,))
+        expected = jnp.vdot(gradient[name], direction)
+        np.testing.assert_allclose(jnp.vdot(tangent, cotangent), expected, rtol=1e-11)
+
+
+def along_by_forward(loss, arguments, direction):
+    return jax.jvp(loss, (arguments,), (direction,))[1]
+
+
+def along_by_reverse(loss, arguments, direction):
+    return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, jax.grad(loss)(arguments), direction))
+
+
+@every_operation
+@pytest.mark.parametrize("outer", [along_by_forward, along_by_reverse])
+def test_second_derivatives_through_forward_mode(x64, operation, outer):
+    """Reverse mode twice, and forward mode of it, are tested above."""
     arguments = on_device(operation.arguments())
 
-    def function(arguments):
-        return operation.reference(**arguments)
+    def second(function, arguments, direction):
+        first = partial(along_by_forward, loss_of(function), direction=direction)
+        return outer(first, arguments, direction)
 
-    output, tangent = jax.jit(partial(jax.jvp, function))((arguments,), (arguments,))
-    cotangent = cotangent_of(output)
-    _, gradient = compute(operation.reference, arguments)
-    both = jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient, arguments))
-    np.testing.assert_allclose(jnp.vdot(tangent, cotangent), both, rtol=1e-12)
+    computed, expected = (
+        jax.jit(partial(second, function))(arguments, arguments)
+        for function in (operation.fast, operation.reference)
+    )
+    np.testing.assert_allclose(computed, expected, rtol=1e-11)
+
+
+def test_forward_mode_of_a_window(x64):
+    image, coords = jnp.asarray(normal(0, 2, 6, 7, 2)), jnp.asarray(positions(1, 2, 3, hw=(4, 3)))
+    top_left = jnp.array([[1, 2], [0, 4]])
+
+    def read(image, coords):
+        return sample_crop(image, top_left, coords, crop_hw=(4, 3))
+
+    def read_window(image, coords):
+        windows = [image[b, y : y + 4, x : x + 3] for b, (y, x) in enumerate(np.asarray(top_left))]
+        return reference.bilinear_sample(jnp.stack(windows), coords)
+
+    for computed, expected in zip(
+        jvp(lambda both: jax.jit(read)(*both), (image, coords)),
+        jvp(lambda both: read_window(*both), (image, coords)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(computed, expected, rtol=0, atol=1e-12)
 
 
 def test_no_gradient_where_none_is_asked_for():
