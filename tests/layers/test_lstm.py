@@ -1,4 +1,4 @@
-"""VideoLSTM: equal to flax's cell and to torch's layer, to a loop under vmap, and to one of each video alone."""
+"""VideoLSTM: equal to flax's cell and to torch's layer, to loops over parameters and over videos."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ import pytest
 from exported import array, check_exported
 from jax import export
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from placements import PLACEMENTS, Subject, check_divided
+from placements import BATCH, PLACEMENTS, WHOLE, Subject, check_divided, run_divided
 from variables import normal, random_variables
 
 from geoattn_jax import VideoLSTM
@@ -18,6 +18,7 @@ from geoattn_jax import VideoLSTM
 UNITS, FEATURES = 3, 5
 INPUTS = normal(0, 4, 7, FEATURES)
 LENGTHS = np.array([4, 7, 1, 5])
+EIGHT = np.array([4, 7, 1, 0, 5, 2, 7, 3])  # videos, for four devices
 
 
 @pytest.mark.parametrize(("batch", "time"), [(4, 7), (4, 1), (1, 7)])
@@ -202,7 +203,7 @@ def assert_close(ours, theirs, tolerance):
 def test_padded_videos_equal_each_alone(x64, compiled_quickly):
     lengths = np.array([4, 7, 1, 0])
     variables, frames, state, _ = arguments()
-    alone = with_gradients(partial(one_by_one, lengths=lengths.tolist()), variables, frames, state, None)
+    alone = with_gradients(lambda *arrays: one_by_one(*arrays[:3], lengths), variables, frames, state, None)
     assert_close(with_gradients(padded, variables, frames, state, lengths), alone, 1e-12)
     for part, initial in zip(alone[0][1], state, strict=True):
         np.testing.assert_array_equal(part[3], initial[3])
@@ -276,25 +277,37 @@ def test_the_state_is_of_the_dtype_of_the_computation():
     assert {hidden.dtype, *(part.dtype for part in state)} == {jnp.dtype(jnp.bfloat16)}
 
 
-@pytest.mark.parametrize("placement", ["explicit", "auto", "shard_map", "shard_map of explicit"])
+def divided(variables, frames, state, lengths) -> Subject:
+    """Of the padded videos and the state; the parameters are on every device."""
+    return Subject(
+        lambda one, whole, lengths: padded(whole, *one, lengths), (frames, state), variables, lengths
+    )
+
+
+@pytest.mark.parametrize("placement", ["explicit", "auto", "shard_map"])
 def test_padded_videos_on_several_devices_equal_one(x64, compiled_quickly, placement):
-    check_divided(DIVIDED, PLACEMENTS[placement], jit=True)
+    check_divided(divided(*arguments(EIGHT)), PLACEMENTS[placement], jit=True)
 
 
-def divided() -> Subject:
-    """With a cell state of each video's own and a hidden one, a parameter, that all share."""
-    with jax.enable_x64(True):
-        variables, frames, (cell, hidden), lengths = arguments(np.array([4, 7, 1, 0, 5, 2, 7, 3]))
+@pytest.mark.parametrize("placement", ["explicit", "shard_map"])
+def test_several_devices_share_a_state(x64, compiled_quickly, placement):
+    """One that is a parameter, the same for all videos."""
+    variables, frames, (cell, hidden), lengths = arguments(EIGHT)
 
-    def function(divided, whole, lengths):
-        frames, cell = divided
-        variables, hidden = whole
-        return padded(variables, frames, (cell, jnp.broadcast_to(hidden, cell.shape)), lengths)
+    def shared(frames, whole, lengths):
+        variables, state = whole
+        state = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(frames), UNITS)), state)
+        return padded(variables, frames, state, lengths)
 
-    return Subject(function, (frames, cell), (variables, hidden[0]), lengths)
-
-
-DIVIDED = divided()
+    subject = Subject(shared, frames, (variables, (cell[0], hidden[0])), lengths)
+    results, _ = run_divided(
+        subject.outputs_and_gradients,
+        PLACEMENTS[placement],
+        (subject.divided, subject.whole, subject.constants),
+        (BATCH, WHOLE),
+        jit=True,
+    )
+    assert_close(results, subject.on_one_device, 1e-12)
 
 
 def test_exported_for_any_batch_and_time(compiled_quickly):
