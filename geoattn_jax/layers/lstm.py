@@ -156,15 +156,14 @@ class VideoLSTM(nn.Module):
         """The hidden state after each frame, and the last state."""
         shape = (projected.shape[0], self.units)
         if initial_state is None:
-            start = zeros(shape, projected.dtype, beside=projected)
-            initial_state = start, start
+            cell = hidden = zeros(shape, projected.dtype, beside=projected)
         else:
             _check_state(initial_state, shape)
-            initial_state = jax.tree.map(lambda part: jnp.asarray(part, projected.dtype), initial_state)
-        # The state goes in as it comes out; a learned one, for example, is the same on all devices.
-        initial_state, *steps = varying_alike(divided_alike((initial_state, projected, real)))
-        state, hidden = self.recurrent(initial_state, *steps)
-        return hidden, state
+            cell, hidden = (jnp.asarray(part, projected.dtype) for part in initial_state)
+        # A loop's state has one placement throughout; a learned one, for example, starts on every device.
+        state, projected, real = varying_alike(divided_alike(((cell, hidden), projected, real)))
+        last, hidden_states = self.recurrent(state, projected, real)
+        return hidden_states, last
 
 
 class _Recurrence(nn.Module):
@@ -225,9 +224,9 @@ def _check_frames(frames: Float[Array, "b t f"]) -> None:
 
 
 def _check_state(state: State, shape: tuple[Size, ...]) -> None:
-    if jax.tree.structure(state) != jax.tree.structure((0, 0)):
+    if jax.tree.map(jnp.ndim, state) != (2, 2):
         raise ValueError(
-            "VideoLSTM: initial_state must be a tuple (cell, hidden) of two arrays, "
+            "VideoLSTM: initial_state must be a tuple (cell, hidden) of two arrays (b, u), "
             f"got a {type(state).__name__} of shapes {jax.tree.map(jnp.shape, state)}; "
             "give what return_state=True returns as the state"
         )
