@@ -1,13 +1,20 @@
 """The recurrent layer over a video's frames."""
 
+from typing import Literal, TypeAlias, overload
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Integer
 
-from geoattn_jax.ops.checks import check_array
-from geoattn_jax.ops.placement import zeros
+from geoattn_jax.ops.checks import check_array, check_shape
+from geoattn_jax.ops.placement import divided_alike, varying_alike, zeros
+from geoattn_jax.ops.sizes import Size, surely_less
+
+Lengths: TypeAlias = Integer[Array, " b"] | Integer[np.ndarray, " b"]
+State: TypeAlias = tuple[Float[Array, "b u"], Float[Array, "b u"]]
 
 
 class VideoLSTM(nn.Module):
@@ -15,7 +22,7 @@ class VideoLSTM(nn.Module):
 
       f_t = sigmoid(W_f [h_{t-1}, x_t] + b_f)      c_t = f_t c_{t-1} + i_t g_t
       i_t = sigmoid(W_i [h_{t-1}, x_t] + b_i)      h_t = o_t tanh(c_t)
-      g_t = tanh(W_g [h_{t-1}, x_t] + b_g)         c_0 = h_0 = 0
+      g_t = tanh(W_g [h_{t-1}, x_t] + b_g)         c_0 = h_0 = 0, or `initial_state`
       o_t = sigmoid(W_o [h_{t-1}, x_t] + b_o)
 
     W x_t does not depend on the state: it is computed for all frames at once, before the scan over time, as
@@ -24,7 +31,8 @@ class VideoLSTM(nn.Module):
 
     Convention: parameters are `input/kernel` (f, 4u), `input/bias` (4u) and `recurrent/kernel` (u, 4u), the
     gates in the order i, f, g, o, as in Keras and torch. They start as in Keras: glorot-uniform, orthogonal,
-    and zero with a forget-gate bias of 1.
+    and zero with a forget-gate bias of 1. A state is the tuple (cell, hidden) = (c, h), as in flax; torch's
+    is (h, c).
 
     Attributes:
       units: size u of the hidden state.
@@ -34,9 +42,19 @@ class VideoLSTM(nn.Module):
     Example:
       >>> import jax
       >>> from geoattn_jax import VideoLSTM
+      >>> layer = VideoLSTM(units=8)
       >>> features = jax.random.normal(jax.random.key(0), (2, 10, 64))  # two videos of ten frames
-      >>> hidden, variables = VideoLSTM(units=8).init_with_output(jax.random.key(1), features)
+      >>> hidden, variables = layer.init_with_output(jax.random.key(1), features)
       >>> hidden.shape
+      (2, 10, 8)
+
+      Of the second video only four frames are real; where each ended, the next ten frames go on:
+
+      >>> lengths = jax.numpy.array([10, 4])
+      >>> hidden, state = layer.apply(variables, features, lengths=lengths, return_state=True)
+      >>> bool((hidden[1, 4:] == 0).all())
+      True
+      >>> layer.apply(variables, features, initial_state=state).shape
       (2, 10, 8)
     """
 
@@ -63,30 +81,89 @@ class VideoLSTM(nn.Module):
         )
         self.recurrent = recurrence(self.units, self.param_dtype)
 
-    def __call__(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t u"]:
+    @overload
+    def __call__(
+        self,
+        frames: Float[Array, "b t f"],
+        *,
+        lengths: Lengths | None = None,
+        initial_state: State | None = None,
+        return_state: Literal[False] = False,
+    ) -> Float[Array, "b t u"]: ...
+
+    @overload
+    def __call__(
+        self,
+        frames: Float[Array, "b t f"],
+        *,
+        lengths: Lengths | None = None,
+        initial_state: State | None = None,
+        return_state: Literal[True],
+    ) -> tuple[Float[Array, "b t u"], State]: ...
+
+    def __call__(
+        self,
+        frames: Float[Array, "b t f"],
+        *,
+        lengths: Lengths | None = None,
+        initial_state: State | None = None,
+        return_state: bool = False,
+    ) -> Float[Array, "b t u"] | tuple[Float[Array, "b t u"], State]:
         """Runs over time.
 
         Args:
-          inputs: features of each frame.
+          frames: features (b, t, f) of each frame.
+          lengths: whole numbers (b,) from 0 to t: how many frames of each video are real, all of them if
+            None. Those after them are padding: whatever they hold, NaN too, changes no value and no gradient,
+            their hidden states are zeros and their gradients are exactly zero.
+          initial_state: the tuple (c, h) of cell and hidden state before the first frame, (b, u) each, such
+            as `return_state` gives for the frames before; zeros if None. It is cast to the computation's
+            dtype.
+          return_state: whether to return the last state too.
 
-        Returns: the hidden state after each frame.
-        Raises: ValueError if units is not positive or inputs are not floating-point (b, t, f).
+        Returns: the hidden state after each frame, (b, t, u); with `return_state`, the tuple of these and of
+          the state (c, h) after each video's last real frame, (b, u) each. A video of length 0 keeps its
+          initial state.
+        Raises: ValueError if units is not positive, frames are not floating-point (b, t, f), lengths are not
+          whole numbers (b,) from 0 to t, or initial_state is not a tuple of two floating-point (b, u). Under
+          `jit` lengths are not known: there one below 0 counts as 0, one above t as t.
         """
-        return self.recur(self.project(inputs))
+        _check_frames(frames)
+        real = None
+        if lengths is not None:
+            frames, real = divided_alike((frames, _real_frames(lengths, frames)))
+            # Before the projection: its gradient multiplies the frames by zero, which keeps a NaN.
+            frames = jnp.where(real[..., None], frames, 0)
+        hidden, state = self._run(self.project(frames), real, initial_state)
+        return (hidden, state) if return_state else hidden
 
-    def project(self, inputs: Float[Array, "b t f"]) -> Float[Array, "b t gates"]:
+    def project(self, frames: Float[Array, "b t f"]) -> Float[Array, "b t gates"]:
         """The part of the gates that does not depend on the state, W x_t + b; `recur` adds the rest."""
-        check_array(
-            "VideoLSTM", "inputs", inputs, "b t f",
-            "flatten the features of each frame; give a single video a batch axis by inputs[None]",
-        )  # fmt: skip
-        return self.input(inputs)
+        _check_frames(frames)
+        return self.input(frames)
 
     def recur(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b t u"]:
         """The hidden state after each frame, from what `project` gives."""
-        start = zeros((projected.shape[0], self.units), projected.dtype, beside=projected)
-        _, hidden = self.recurrent((start, start), projected)
+        hidden, _ = self._run(projected)
         return hidden
+
+    def _run(
+        self,
+        projected: Float[Array, "b t gates"],
+        real: Bool[Array, "b t"] | None = None,
+        initial_state: State | None = None,
+    ) -> tuple[Float[Array, "b t u"], State]:
+        """The hidden state after each frame, and the last state."""
+        shape = (projected.shape[0], self.units)
+        if initial_state is None:
+            cell = hidden = zeros(shape, projected.dtype, beside=projected)
+        else:
+            _check_state(initial_state, shape)
+            cell, hidden = (jnp.asarray(part, projected.dtype) for part in initial_state)
+        # A loop's state has one placement throughout; a learned one, for example, starts on every device.
+        state, projected, real = varying_alike(divided_alike(((cell, hidden), projected, real)))
+        last, hidden_states = self.recurrent(state, projected, real)
+        return hidden_states, last
 
 
 class _Recurrence(nn.Module):
@@ -96,16 +173,71 @@ class _Recurrence(nn.Module):
     param_dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, state, projected):
+    def __call__(self, state, projected, real):
         cell, hidden = state
         kernel = self.param(
             "kernel", nn.initializers.orthogonal(), (self.units, 4 * self.units), self.param_dtype
         )
         gates = projected + hidden @ kernel.astype(hidden.dtype)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
-        cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
-        hidden = nn.sigmoid(o) * jnp.tanh(cell)
-        return (cell, hidden), hidden
+        next_cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
+        next_hidden = nn.sigmoid(o) * jnp.tanh(next_cell)
+        if real is None:
+            return (next_cell, next_hidden), next_hidden
+        real = real[:, None]
+        state = jnp.where(real, next_cell, cell), jnp.where(real, next_hidden, hidden)
+        return state, jnp.where(real, next_hidden, 0)
+
+
+def _real_frames(lengths: Lengths, frames: Float[Array, "b t f"]) -> Bool[Array, "b t"]:
+    """Which frames are real, from how many of each video are."""
+    batch, time, _ = frames.shape
+    check_shape(
+        "VideoLSTM", "lengths", lengths, (batch,),
+        because=f"(one for each video of frames of shape {frames.shape})",
+        remedy="give the number of real frames of each video",
+    )  # fmt: skip
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(
+            f"VideoLSTM: lengths must be whole numbers, got {lengths.dtype}; "
+            "convert them first, for example lengths.astype(jnp.int32)"
+        )
+    if not isinstance(lengths, jax.core.Tracer):
+        _check_lengths(np.asarray(lengths), time)
+    return jnp.arange(time, dtype=jnp.int32) < jnp.asarray(lengths, jnp.int32)[:, None]
+
+
+def _check_lengths(lengths: Integer[np.ndarray, " b"], time: Size) -> None:
+    for video, length in enumerate(lengths.tolist()):
+        if length < 0 or surely_less(time, length):
+            raise ValueError(
+                f"VideoLSTM: lengths must be from 0 to the {time} frames of each video, "
+                f"got {length} for video {video}; count the frames that are there"
+            )
+
+
+def _check_frames(frames: Float[Array, "b t f"]) -> None:
+    check_array(
+        "VideoLSTM", "frames", frames, "b t f",
+        "flatten the features of each frame; give a single video a batch axis by frames[None]",
+    )  # fmt: skip
+
+
+def _check_state(state: State, shape: tuple[Size, ...]) -> None:
+    if jax.tree.map(jnp.ndim, state) != (2, 2):
+        raise ValueError(
+            "VideoLSTM: initial_state must be a tuple (cell, hidden) of two arrays (b, u), "
+            f"got a {type(state).__name__} of shapes {jax.tree.map(jnp.shape, state)}; "
+            "give what return_state=True returns as the state"
+        )
+    for n, part in enumerate(state):
+        name = f"initial_state[{n}]"
+        check_array("VideoLSTM", name, part, "b u")
+        check_shape(
+            "VideoLSTM", name, part, shape,
+            because="(one row for each video, as wide as units)",
+            remedy="repeat a state that all videos share with jnp.broadcast_to",
+        )  # fmt: skip
 
 
 def _forget_gate_open(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, " n"]:
