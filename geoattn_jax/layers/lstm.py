@@ -192,6 +192,8 @@ class _Recurrence(nn.Module):
 def _real_frames(lengths: Lengths, frames: Float[Array, "b t f"]) -> Bool[Array, "b t"]:
     """Which frames are real, from how many of each video are."""
     batch, time, _ = frames.shape
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)
     check_shape(
         "VideoLSTM", "lengths", lengths, (batch,),
         because=f"(one for each video of frames of shape {frames.shape})",
