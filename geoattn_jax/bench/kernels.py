@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,9 @@ from jaxtyping import Array, Float
 from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Precision, Suite
 from geoattn_jax.ops import reference
-from geoattn_jax.ops.deform_conv import deform_conv2d
+from geoattn_jax.ops.deform_conv import deform_conv2d, deform_conv3d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
-from geoattn_jax.ops.sample import bilinear_sample, offset_resample
+from geoattn_jax.ops.sample import bilinear_sample, offset_resample, sample
 
 FORWARD, BOTH = "forward", "forward+backward"
 POSITIONS = ("positions", "offsets")  # the inputs that are float32 in every precision
@@ -27,7 +28,7 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "tf32": 3e-3, "bfloat16":
 
 METHOD = """\
 *forward+backward* returns the output and, for a given gradient of the output, the gradients with respect to
-all float inputs: image and positions (S1-S3), image, offsets and kernel (D1, D2), image and offsets (R1),
+all float inputs: image and positions (S1-S5), image, offsets and kernel (D1-D3), image and offsets (R1),
 image and kernel (plain convolution). Everything is float32, on the same random numbers.
 
 - `geoattn_jax` is this package's operation under `jax.jit`; *obvious gather* is
@@ -114,6 +115,30 @@ def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], the
     )
 
 
+def _bicubic(what: str, shape: tuple[int, ...]) -> Workload:
+    rotated = _sampling(what, shape, shape[1:3], partial(_rotations, zoom=1.0))
+    options = {"method": "bicubic", "padding_mode": "reflection"}
+    return replace(
+        rotated,
+        computes="bicubic sampling",
+        ours=partial(sample, **options),
+        obvious=partial(reference.sample, **options),
+        rivals=partial(torch_rivals.sampling, **options),
+    )
+
+
+def _trilinear(what: str, shape: tuple[int, ...]) -> Workload:
+    def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
+        batch, *sizes, channels = (2, 4, 5, 6, 3) if tiny else shape
+        moved = np.moveaxis(np.indices(sizes), 0, -1) + _normal(random, (batch, *sizes, 3))
+        return {
+            "image": _normal(random, (batch, *sizes, channels)),
+            "positions": _between_pixels(moved.astype(np.float32)),
+        }
+
+    return Workload(what, inputs, "trilinear sampling", sample, reference.sample, torch_rivals.sampling)
+
+
 def _rotations(
     random: np.random.Generator, batch: int, input_hw: tuple[int, int], *, zoom: float
 ) -> np.ndarray:
@@ -133,22 +158,25 @@ def _windows(random: np.random.Generator, batch: int, input_hw: tuple[int, int])
 
 
 def _deformable(what: str, shape: tuple[int, ...], size: int, features: int) -> Workload:
+    axes = len(shape) - 2
+
     def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
-        batch, height, width, channels = (2, 7, 6, 3) if tiny else shape
+        batch, *sizes, channels = (2, *(4, 7, 6)[-axes:], 3) if tiny else shape
         side = 3 if tiny else size
         return {
-            "image": _normal(random, (batch, height, width, channels)),
-            "offsets": _between_pixels(_normal(random, (batch, height, width, 1, side * side, 2))),
-            "kernel": _normal(random, (side, side, channels, features)) / side,
+            "image": _normal(random, (batch, *sizes, channels)),
+            "offsets": _between_pixels(_normal(random, (batch, *sizes, 1, side**axes, axes))),
+            "kernel": _normal(random, (*[side] * axes, channels, features)) / side,
         }
 
+    in_volumes = axes == 3
     return Workload(
         what,
         inputs,
         "deformable convolution",
-        deform_conv2d,
-        reference.deform_conv2d,
-        torch_rivals.deformable,
+        deform_conv3d if in_volumes else deform_conv2d,
+        reference.deform_conv3d if in_volumes else reference.deform_conv2d,
+        torch_rivals.none if in_volumes else torch_rivals.deformable,
     )
 
 
@@ -189,6 +217,14 @@ WORKLOADS = {
         "`bilinear_sample` of (8, 896, 896, 3) to 224x224, a window of that size: attention on a video frame",
         (8, 896, 896, 3), (224, 224), _windows,
     ),
+    "S4": _bicubic(
+        "`sample` of (16, 112, 112, 64) to the same size, bicubic with reflection, small rotations",
+        (16, 112, 112, 64),
+    ),
+    "S5": _trilinear(
+        "`sample` of (4, 16, 56, 56, 32) to the same size, trilinear, moved by 1 px: clips un-deformed",
+        (4, 16, 56, 56, 32),
+    ),
     "D1": _deformable(
         "`deform_conv2d` 3x3, (8, 56, 56, 64) to 64 channels, SAME, one offset group, offsets of 1 px",
         (8, 56, 56, 64), size=3, features=64,
@@ -196,6 +232,10 @@ WORKLOADS = {
     "D2": _deformable(
         "`deform_conv2d` 5x5, (32, 64, 64, 20) to 50 channels, SAME, one offset group, offsets of 1 px",
         (32, 64, 64, 20), size=5, features=50,
+    ),
+    "D3": _deformable(
+        "`deform_conv3d` 3x3x3, (2, 8, 28, 28, 32) to 32 channels, SAME, one offset group, offsets of 1 px",
+        (2, 8, 28, 28, 32), size=3, features=32,
     ),
     "R1": _resampling("`offset_resample` of (32, 64, 64, 20), offsets of 1 px", (32, 64, 64, 20)),
 }  # fmt: skip
@@ -278,10 +318,17 @@ def jax_contender(
     )
 
 
-def convolution(image: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c f"]) -> Float[Array, "b h w f"]:
+def convolution(
+    image: Float[Array, "b *sizes c"], kernel: Float[Array, "*ks c f"]
+) -> Float[Array, "b *sizes f"]:
     """Plain convolution, SAME."""
+    axes = "DHW"[-(image.ndim - 2) :]
     return lax.conv_general_dilated(
-        image, kernel, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        image,
+        kernel,
+        window_strides=(1,) * len(axes),
+        padding="SAME",
+        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from geoattn_jax.bench.suite import Contender, Precision
 
 GRID_SAMPLE = "torch grid_sample"
-CONVOLUTION = "torch conv2d"
+CONVOLUTION, CONVOLUTION_3D = "torch conv2d", "torch conv3d"
 DEFORMABLE = "torchvision deform_conv2d"
 
 
@@ -31,14 +31,30 @@ class Layout:
     gradient: Callable[[np.ndarray], np.ndarray]
 
 
-NCHW = Layout(lambda nhwc: nhwc.transpose(0, 3, 1, 2), lambda nchw: nchw.transpose(0, 2, 3, 1))
-OIHW = Layout(lambda hwio: hwio.transpose(3, 2, 0, 1), lambda oihw: oihw.transpose(2, 3, 1, 0))
+# Of volumes, too.
+NCHW = Layout(lambda nhwc: np.moveaxis(nhwc, -1, 1), lambda nchw: np.moveaxis(nchw, 1, -1))
+OIHW = Layout(
+    lambda hwio: np.moveaxis(hwio, (-1, -2), (0, 1)), lambda oihw: np.moveaxis(oihw, (0, 1), (-1, -2))
+)
 
 
-def sampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+def none(*_: Any) -> list[Contender]:
+    """PyTorch and torchvision have no such operation."""
+    return []
+
+
+def sampling(
+    inputs: dict[str, np.ndarray],
+    cotangent: np.ndarray | None,
+    *,
+    method: str = "bilinear",
+    padding_mode: str = "zeros",
+) -> list[Contender]:
     """`grid_sample` of `image` at `positions`."""
-    layouts = {"image": NCHW, "positions": normalized(inputs["image"].shape[1:3])}
-    return _grid_sample("bilinear sampling", inputs, layouts, NCHW, cotangent, padding_mode="zeros")
+    sizes = inputs["image"].shape[1:-1]
+    layouts = {"image": NCHW, "positions": normalized(sizes)}
+    computes = f"{method if len(sizes) == 2 else 'trilinear'} sampling"
+    return _grid_sample(computes, inputs, layouts, NCHW, cotangent, mode=method, padding_mode=padding_mode)
 
 
 def resampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
@@ -61,9 +77,9 @@ def resampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> l
     return _grid_sample(computes, inputs, layouts, own_image, cotangent, padding_mode="border")
 
 
-def normalized(input_hw: tuple[int, int]) -> Layout:
-    """(y, x) in pixels as (x, y) in [-1, 1] from outer edge to outer edge (`align_corners=False`)."""
-    size_xy = np.array(input_hw[::-1])
+def normalized(sizes: tuple[int, ...]) -> Layout:
+    """([z,] y, x) in pixels as (x, y[, z]) in [-1, 1], outer edge to outer edge (`align_corners=False`)."""
+    size_xy = np.array(sizes[::-1])
     return Layout(
         lambda positions: ((2.0 * positions[..., ::-1] + 1) / size_xy - 1).astype(np.float32),
         lambda gradient: (gradient * (2 / size_xy))[..., ::-1],
@@ -76,30 +92,34 @@ def _grid_sample(
     layouts: dict[str, Layout],
     output: Layout,
     cotangent: np.ndarray | None,
-    *,
-    padding_mode: str,
+    **options: str,
 ) -> list[Contender]:
     if not available("torch"):
         return []
     import torch
 
     def function(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.grid_sample(image, grid, padding_mode=padding_mode, align_corners=False)
+        return torch.nn.functional.grid_sample(image, grid, align_corners=False, **options)
 
     return [_contender(GRID_SAMPLE, computes, function, inputs, layouts, output, cotangent)]
 
 
 def convolution(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
-    """`conv2d` of `image` with `kernel`, SAME."""
+    """`conv2d` of `image` with `kernel`, or `conv3d` of a volume, SAME."""
     if not available("torch"):
         return []
     import torch
 
+    name, convolve = {
+        4: (CONVOLUTION, torch.nn.functional.conv2d),
+        5: (CONVOLUTION_3D, torch.nn.functional.conv3d),
+    }[inputs["image"].ndim]
+
     def function(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.conv2d(image, kernel, padding="same")
+        return convolve(image, kernel, padding="same")
 
     layouts = {"image": NCHW, "kernel": OIHW}
-    return [_contender(CONVOLUTION, "plain convolution", function, inputs, layouts, NCHW, cotangent)]
+    return [_contender(name, "plain convolution", function, inputs, layouts, NCHW, cotangent)]
 
 
 def deformable(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:

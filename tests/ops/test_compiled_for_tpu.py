@@ -57,7 +57,7 @@ def positions(*shape):
     return shape, "float32"
 
 
-IMAGE = (B, H, W, C)
+IMAGE, VOLUME = (B, H, W, C), (B, 4, 10, 9, C)
 TAPS = positions(B, H, W, 1, 9, 2)
 CASES = {
     "affine_grid": Case(
@@ -71,6 +71,18 @@ CASES = {
     "bilinear_sample of patches": Case(
         geoattn_jax.bilinear_sample, [(B, H, W, 48), positions(B, 12, 14, 2)]
     ),
+    **{
+        f"sample, {method} with {padding_mode}": Case(
+            partial(geoattn_jax.sample, method=method, padding_mode=padding_mode),
+            [IMAGE, positions(B, 12, 14, 2)],
+        )
+        for method, padding_mode in (("nearest", "border"), ("bilinear", "reflection"), ("bicubic", "zeros"))
+    },
+    "sample": Case(partial(geoattn_jax.sample, padding_mode="reflection"), [VOLUME, positions(B, 99, 3)]),
+    "grid_sample": Case(
+        partial(geoattn_jax.grid_sample, method="bicubic", padding_mode="border", align_corners=True),
+        [IMAGE, positions(B, 12, 14, 2)],
+    ),
     "offset_resample": Case(geoattn_jax.offset_resample, [IMAGE, positions(B, H, W, C, 2)]),
     "deform_conv2d": Case(geoattn_jax.deform_conv2d, [IMAGE, TAPS, (3, 3, C, 10)], parameters=[2]),
     "deform_conv2d with everything": Case(
@@ -80,6 +92,11 @@ CASES = {
         ),
         [IMAGE, positions(B, 12, W, 2, 6, 2), (3, 2, C // 2, 10), (10,), positions(B, 12, W, 2, 6)],
         parameters=[2, 3],
+    ),
+    "deform_conv3d": Case(
+        lambda volume, offsets, kernel, mask: geoattn_jax.deform_conv3d(volume, offsets, kernel, mask=mask),
+        [VOLUME, positions(B, 4, 10, 9, 2, 18, 3), (2, 3, 3, C, 10), positions(B, 4, 10, 9, 2, 18)],
+        parameters=[2],
     ),
     "offsets_from_torchvision": Case(
         partial(geoattn_jax.offsets_from_torchvision, kernel_size=(3, 2), offset_groups=2),
