@@ -161,3 +161,20 @@ def test_a_localizer_without_flat_features_is_named(unchecked):
     model = SpatialTransformer(nn.Conv(2, (3, 3)))
     with pytest.raises(ValueError, match=r"localizer must return features \(b, f\) = \(5, f\), got shape"):
         jax.eval_shape(model.init, KEY, IMAGE)
+
+
+def test_hessian_of_a_loss(x64):
+    """By forward mode over reverse mode, against differences of gradients; theta reads between the pixels."""
+    image, target = (jnp.asarray(normal(seed, 1, 9, 7, 2), jnp.float64) for seed in (0, 1))
+    theta = jnp.array([[0.61, 0.13, 0.07], [-0.09, 0.72, -0.05]])
+
+    @jax.jit
+    def loss(theta):
+        coords = affine_grid(theta[None], input_hw=(9, 7), output_hw=(5, 4))
+        return jnp.sum((bilinear_sample(image, coords) - target[:, :5, :4]) ** 2)
+
+    hessian = jax.hessian(loss)(theta).reshape(6, 6)
+    step, gradient = 1e-6, jax.grad(loss)
+    for row, direction in zip(hessian, jnp.eye(6).reshape(6, 2, 3), strict=True):
+        along = (gradient(theta + step * direction) - gradient(theta - step * direction)) / (2 * step)
+        np.testing.assert_allclose(row, along.ravel(), rtol=1e-6, atol=1e-6)

@@ -126,6 +126,22 @@ def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
 
 
+@pytest.mark.parametrize("placement", ["explicit", "auto", "shard_map", "shard_map of explicit"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_forward_mode(name, placement):
+    """Along the arguments themselves, with no exchange at all."""
+    subject = prepared(name)
+
+    def derivative(divided, whole, constants):
+        return jax.jvp(lambda *both: subject.function(*both, constants), (divided, whole), (divided, whole))
+
+    arguments = subject.divided, subject.whole, subject.constants
+    results, program = run_divided(derivative, PLACEMENTS[placement], arguments, BATCH, jit=True)
+    assert not collectives(program)
+    for result, expected in zip(results, jax.jit(derivative)(*arguments), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("axes", [AxisType.Auto, AxisType.Explicit])
 def test_the_gradient_of_a_kernel_is_added_up_once(axes):
     """Over eight devices; not for each tap, nor for each of the parts that so large an image is taken in."""
