@@ -9,7 +9,7 @@ from exported import array, check_exported, in_and_around
 from jax import export
 
 import geoattn_jax
-from geoattn_jax import affine_grid, bilinear_sample, crop_theta
+from geoattn_jax import affine_grid, bilinear_sample, crop_theta, deform_conv3d, grid_sample, sample
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.separable import separable_sample
@@ -45,6 +45,52 @@ def test_bilinear_sample_of_known_axes_and_of_any_number_of_positions(ops):
     }.items():
         sizes = [(3, 4), (1, 9)] if "," in symbols else [(6,), (1,)]
         check_exported(ops.bilinear_sample, arguments, sizes, symbols)
+
+
+@pytest.mark.parametrize(
+    ("method", "padding_mode", "reflect_at"),
+    [("nearest", "zeros", "edge"), ("bilinear", "reflection", "edge"), ("bicubic", "reflection", "centre")],
+)
+def test_sample(method, padding_mode, reflect_at):
+    options = {"method": method, "padding_mode": padding_mode, "reflect_at": reflect_at}
+
+    def arguments(b, h, w):
+        return array(0, b, h, w, 3), array(1, b, 4, 2, 2, like=in_and_around(5))
+
+    check_exported(partial(sample, **options), arguments, [(2, 5, 7), (1, 1, 4)], "b, h, w")
+
+
+def test_sample_of_volumes():
+    def arguments(b, d, h, w):
+        return array(0, b, d, h, w, 3), array(1, b, 6, 3, like=in_and_around(5))
+
+    function = partial(sample, padding_mode="border")
+    check_exported(function, arguments, [(2, 4, 5, 7), (1, 2, 1, 3)], "b, d, h, w")
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_grid_sample(align_corners):
+    def arguments(b, h, w):
+        return array(0, b, h, w, 3), array(1, b, 6, 2)
+
+    function = partial(grid_sample, padding_mode="reflection", align_corners=align_corners)
+    check_exported(function, arguments, [(2, 5, 7), (1, 2, 4)], "b, h, w")
+
+
+def test_deform_conv3d():
+    def arguments(b, d, h, w):
+        return (
+            array(0, b, d, h, w, 4),
+            array(1, b, d, h, w, 2, 8, 3),
+            array(2, 2, 2, 2, 4, 3),
+            array(3, 3),
+            array(4, b, d, h, w, 2, 8),
+        )
+
+    def function(volume, offsets, kernel, bias, mask):
+        return deform_conv3d(volume, offsets, kernel, bias, mask=mask)
+
+    check_exported(function, arguments, [(2, 3, 5, 4), (1, 1, 2, 3)], "b, d, h, w")
 
 
 @both_implementations
