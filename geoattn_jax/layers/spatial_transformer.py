@@ -11,7 +11,7 @@ from geoattn_jax.ops.checks import check_choice, check_pair
 from geoattn_jax.ops.grid import affine_grid, axis_aligned_grid
 from geoattn_jax.ops.padding import PaddingMode
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.sample import bilinear_sample, check_image
+from geoattn_jax.ops.sample import check_image, sample
 from geoattn_jax.ops.separable import separable_sample
 
 ThetaMode = Literal["affine", "attention", "translation"]
@@ -39,7 +39,8 @@ class SpatialTransformer(nn.Module):
       mode: which transformations theta can be, see above.
       start_scale: the side of the region at the start, as a fraction of the image's.
       align_corners: what -1 and 1 stand for, see `affine_grid`.
-      padding_mode: what lies outside the image, "zeros" or "border".
+      padding_mode: what lies outside the image, "zeros", "border" or "reflection" (at what -1 and 1 stand
+        for).
       kernel_init: initializer of the theta layer's kernel.
       bias_init: initializer of its bias; None for the centred region.
 
@@ -131,11 +132,15 @@ class SpatialTransformer(nn.Module):
         """The region that a theta of this mode stands for, in image's dtype; uses no parameters."""
         _, height, width, _ = image.shape
         sizes = {"input_hw": (height, width), "output_hw": self.output_hw or (height, width)}
+        outside: Any = {
+            "padding_mode": self.padding_mode,
+            "reflect_at": "centre" if self.align_corners else "edge",
+        }
         if self.mode == "affine":
             coords = affine_grid(theta, **sizes, align_corners=self.align_corners)
-            return bilinear_sample(image, coords, padding_mode=self.padding_mode)
+            return sample(image, coords, **outside)
         rows, columns = axis_aligned_grid(theta, **sizes, align_corners=self.align_corners)
-        return separable_sample(image, rows, columns, padding_mode=self.padding_mode)
+        return separable_sample(image, rows, columns, **outside)
 
     def _matrix(self, outputs: Float[Array, "b k"]) -> Float[Array, "b 2 3"]:
         if self.mode == "affine":

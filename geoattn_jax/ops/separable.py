@@ -16,7 +16,7 @@ from geoattn_jax.ops.checks import check_array, check_shape
 from geoattn_jax.ops.crop import check_window
 from geoattn_jax.ops.interpolation import Reading, neighbours_of
 from geoattn_jax.ops.lookups import rows_of
-from geoattn_jax.ops.padding import PaddingMode
+from geoattn_jax.ops.padding import PaddingMode, ReflectAt
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
@@ -30,17 +30,18 @@ def separable_sample(
     columns: Float[Array, "b wo"],
     *,
     padding_mode: PaddingMode = "zeros",
+    reflect_at: ReflectAt = "edge",
     top_left: Int[Array, "b 2"] | None = None,
     crop_hw: tuple[int, int] | None = None,
 ) -> Float[Array, "b ho wo c"]:
     """Reads `image` at every pair of a row and a column: by a theta without rotation and shear.
 
-    Equals `bilinear_sample` at the pairs, or `sample_crop` of a window, in values and gradients.
+    Equals `sample` at the pairs, or `sample_crop` of a window, in values and gradients.
 
     Args:
       image: pixels, any float dtype.
       rows, columns: y and x of where to read, pixels; see `grid.axis_aligned_grid`.
-      padding_mode: what lies outside.
+      padding_mode, reflect_at: what lies outside, as in `sample`.
       top_left, crop_hw: the first pixel and the size of the window of each image that is read, as in
         `sample_crop`; None for the whole image.
 
@@ -62,7 +63,7 @@ def separable_sample(
             because=f"({name} of each image of shape {image.shape})", remedy=own,
         )  # fmt: skip
     arguments = varying_alike(divided_alike((image, rows, columns, top_left)))
-    return _sample((Reading(padding_mode=padding_mode), hw), *arguments)
+    return _sample((Reading(padding_mode=padding_mode, reflect_at=reflect_at), hw), *arguments)
 
 
 def _forward(options, *arguments):

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from variables import normal, normal_init, random_variables
 
-from geoattn_jax import SpatialTransformer, affine_grid, bilinear_sample
+from geoattn_jax import SpatialTransformer, affine_grid, bilinear_sample, grid_sample
 
 IMAGE = normal(0, 5, 9, 7, 3)
 KEY = jax.random.key(0)
@@ -161,6 +161,26 @@ def test_a_localizer_without_flat_features_is_named(unchecked):
     model = SpatialTransformer(nn.Conv(2, (3, 3)))
     with pytest.raises(ValueError, match=r"localizer must return features \(b, f\) = \(5, f\), got shape"):
         jax.eval_shape(model.init, KEY, IMAGE)
+
+
+@pytest.mark.parametrize("mode", ["affine", "attention"])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_reflection_is_at_what_minus_one_and_one_stand_for(mode, align_corners):
+    model = SpatialTransformer(
+        Features(), output_hw=(6, 5), mode=mode, align_corners=align_corners, padding_mode="reflection"
+    )
+    scale, shift = 1.4, (0.5, -0.3)  # beyond the image on all sides
+    outputs = [scale, 0.0, shift[0], 0.0, scale, shift[1]] if mode == "affine" else [scale, *shift]
+    variables = with_theta_layer(random_variables(model, IMAGE), jnp.zeros((4, len(outputs))), outputs)
+    region, _ = jax.jit(model.apply)(variables, IMAGE)
+    y, x = (
+        np.linspace(-1, 1, size) if align_corners else (2 * np.arange(size) + 1) / size - 1 for size in (6, 5)
+    )
+    grid = scale * np.stack(np.meshgrid(x, y), axis=-1) + shift
+    expected = grid_sample(
+        IMAGE, jnp.asarray([grid] * 5, jnp.float32), padding_mode="reflection", align_corners=align_corners
+    )
+    np.testing.assert_allclose(region, expected, rtol=0, atol=1e-5)
 
 
 def test_hessian_of_a_loss(x64):
