@@ -32,6 +32,7 @@ def sample_at(
     reading: Reading,
     first: Int[Array, "b d"] | None = None,
     sizes: tuple[Size, ...] | None = None,
+    schedule: Schedule | None = None,
 ) -> Float[Array, "b n c"]:
     """The samples, with a backward pass of their own.
 
@@ -41,13 +42,15 @@ def sample_at(
       reading: how.
       first, sizes: the window of each image that is read, its first pixel and its sizes; positions are then
         the window's. None for the whole image.
+      schedule: where that is known already.
     """
     image, positions, first = varying_alike(divided_alike((image, positions, first)))
-    return _sample((reading, sizes or image.shape[1:-1]), image, positions, first)
+    return _sample((schedule, reading, sizes or image.shape[1:-1]), image, positions, first)
 
 
 def _forward(options, image, positions, first):
-    return by_platform(partial(_samples, *options), image, positions, first)
+    schedule, *others = options
+    return by_platform(partial(_samples, *others), image, positions, first, known=schedule)
 
 
 def _samples(reading, sizes, schedule, image, positions, first):
@@ -58,7 +61,8 @@ def _samples(reading, sizes, schedule, image, positions, first):
 
 
 def _backward(options, arguments, cotangent):
-    return *by_platform(partial(_gradients, *options), *arguments, cotangent), None
+    schedule, *others = options
+    return *by_platform(partial(_gradients, *others), *arguments, cotangent, known=schedule), None
 
 
 def _gradients(reading, sizes, schedule, image, positions, first, cotangent):

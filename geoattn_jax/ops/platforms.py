@@ -83,13 +83,16 @@ GPU = Schedule(
 )
 
 
-def by_platform(function: Callable[..., Result], *operands) -> Result:
+def by_platform(function: Callable[..., Result], *operands, known: Schedule | None = None) -> Result:
     """`function(schedule, *operands)` with the schedule of the platform that it is lowered for.
 
     Args:
       function: of a schedule and of arrays; it is traced once for each schedule.
       *operands: arrays, or trees of them.
+      known: the schedule, inside of what has one already: there the function is traced for it alone.
     """
+    if known is not None:
+        return function(known, *operands)
     return lax.platform_dependent(
         *operands, cpu=partial(function, CPU), tpu=partial(function, TPU), default=partial(function, GPU)
     )

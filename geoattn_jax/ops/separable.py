@@ -98,7 +98,8 @@ def _scheduled(
         one = partial(_by_axes, reading=reading, hw=hw)
         return jax.vmap(one)(image, rows, columns, top_left).astype(image.dtype)
     pairs = jnp.stack(jnp.broadcast_arrays(rows[:, :, None], columns[:, None]), axis=-1)
-    samples = sample_at(image, reshape(pairs, (b, height * width, 2)), reading, top_left, hw)
+    positions = reshape(pairs, (b, height * width, 2))
+    samples = sample_at(image, positions, reading, top_left, hw, schedule)
     return reshape(samples, (b, height, width, channels))
 
 
