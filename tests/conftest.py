@@ -40,15 +40,6 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.fixture
-def schedules_of_cpus():
-    """For tests of what is made of the operations, in which tracing takes longer than all else."""
-    import schedules  # and the package, whose checks have to be on before
-
-    with schedules.of_cpus():
-        yield
-
-
 @pytest.fixture(scope="session")
 def _programs(tmp_path_factory):
     return tmp_path_factory.mktemp("programs")

@@ -102,7 +102,7 @@ def test_equals_one_device(name, placement):
         check_divided(prepared(name), PLACEMENTS[placement], jit=True)
 
 
-@pytest.mark.usefixtures("compiled_once", "schedules_of_cpus")
+@pytest.mark.usefixtures("compiled_once")
 @pytest.mark.parametrize("placement", ["explicit", "shard_map"])
 @pytest.mark.parametrize("name", ["DeformConv", "SpatialTransformer", "CNNLSTM", "SSTN, resized"])
 def test_eagerly_too(name, placement):
