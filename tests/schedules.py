@@ -1,10 +1,17 @@
 """For tests of what is made of the operations: these are traced for a CPU, not for every platform."""
 
 import contextlib
+import importlib
+import pkgutil
 
 import pytest
 
-from geoattn_jax.ops import cells, crop, deform_conv, platforms, separable
+from geoattn_jax import ops
+from geoattn_jax.ops import platforms
+
+_MODULES = [
+    importlib.import_module(f"{ops.__name__}.{one.name}") for one in pkgutil.iter_modules(ops.__path__)
+]
 
 
 @contextlib.contextmanager
@@ -19,6 +26,7 @@ def of_cpus():
         return function(platforms.CPU, *operands)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (cells, crop, deform_conv, separable):
-            patch.setattr(module, "by_platform", by_platform)
+        for module in _MODULES:
+            if hasattr(module, "by_platform"):
+                patch.setattr(module, "by_platform", by_platform)
         yield
