@@ -1,5 +1,6 @@
 """Eight virtual CPU devices, strict dtype promotion, runtime shape checks on the whole package."""
 
+import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -11,6 +12,9 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# JAX makes many small objects while it traces: by default a tenth of the time goes into looking for cycles in
+# what is alive anyway.
+gc.set_threshold(50_000, 10, 10)
 jaxtyping.install_import_hook("geoattn_jax", "beartype.beartype")
 
 

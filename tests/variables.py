@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import schedules
 
 
 def normal(seed: int, *shape: int, dtype: Any = "float32") -> jax.Array:
@@ -23,7 +24,8 @@ def random_variables(
     model: nn.Module, *inputs: Any, seed: int = 2, scale: float = 0.3, **options: Any
 ) -> Any:
     """The model's variables, every one of them random, whatever they start from."""
-    shapes = jax.eval_shape(partial(model.init, **options), jax.random.key(0), *inputs)
+    with schedules.of_cpus():  # which have no part in the shapes
+        shapes = jax.eval_shape(partial(model.init, **options), jax.random.key(0), *inputs)
     leaves, structure = jax.tree.flatten(shapes)
     numbers = [scale * normal(seed + n, *leaf.shape, dtype=leaf.dtype) for n, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, numbers)

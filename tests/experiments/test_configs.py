@@ -29,10 +29,16 @@ AT_ONCE = 14  # clips are rendered; it divides all splits, so that each needs on
 NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _schedules():
+    """Of all platforms: every config's programs can be traced for each."""
+
+
 def of_experiments(*experiments):
     return [name for name in NAMES if tiny.load_config(name).experiment in experiments]
 
 
+@pytest.mark.no_cover  # each experiment's own tests measure its lines
 @pytest.mark.parametrize("name", of_experiments("two_stage", "end_to_end"))
 def test_two_steps(name, tmp_path):
     config = tiny.tiny_config(name)
@@ -46,6 +52,7 @@ def test_two_steps(name, tmp_path):
     assert set(cells) <= found
 
 
+@pytest.mark.no_cover  # each experiment's own tests measure its lines
 @pytest.mark.parametrize("name", sorted({*of_experiments("supervised_attention")} - {"sstn_paper_scale"}))
 def test_two_steps_of_attention(name, tmp_path, monkeypatch):
     monkeypatch.setattr(frames, "CLIPS_AT_ONCE", AT_ONCE)
@@ -59,6 +66,7 @@ def test_two_steps_of_attention(name, tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.no_cover  # each experiment's own tests measure its lines
 def test_two_steps_of_streams(tmp_path, monkeypatch):
     """On rendered clips."""
     monkeypatch.setattr(kitchen, "CLIPS_AT_ONCE", AT_ONCE)

@@ -257,6 +257,7 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.no_cover  # the lines are those of the tests above
 @pytest.mark.parametrize("at_call", range(1, 5))
 def test_killed_around_an_accepted_change_it_resumes(finished, tmp_path, monkeypatch, at_call):
     """Between any two changes of the folder."""

@@ -1,11 +1,13 @@
 """Layers and networks with their batch divided among devices in any way: equal to one device."""
 
+import contextlib
 from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import schedules
 from placements import PLACEMENTS, Subject, check_divided
 from variables import normal, random_variables
 
@@ -91,10 +93,13 @@ def prepared(name: str) -> Subject:
     return SUBJECTS[name]()
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_equals_one_device(name, placement):
-    check_divided(prepared(name), placement, jit=True)
+    """In the first three, programs are traced for all platforms, too."""
+    everywhere = placement in ("explicit", "auto", "shard_map")
+    with contextlib.nullcontext() if everywhere else schedules.of_cpus():
+        check_divided(prepared(name), PLACEMENTS[placement], jit=True)
 
 
 @pytest.mark.usefixtures("compiled_once")

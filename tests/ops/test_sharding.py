@@ -104,6 +104,7 @@ def mapped_operation(name: str) -> Subject:
     return Subject(mapped, grouped, subject.whole)
 
 
+@pytest.mark.no_cover  # likewise
 @every_placement
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_divided_axis_may_be_mapped(name, placement):

@@ -128,6 +128,7 @@ def test_accuracy_is_that_of_single_videos(monkeypatch):
     assert sum(expected.values()) > 0
 
 
+@pytest.mark.no_cover  # the lines are those of the uninterrupted run
 @pytest.mark.parametrize("at_call", [3, 8, 12])
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished, at_call):
     runs.assert_it_ends_as(finished, config(), tmp_path, endless_videos, "render_videos", at_call=at_call)

@@ -151,6 +151,7 @@ def test_models_start_from_the_same_checkpoint(finished, monkeypatch):
     assert not any(layer["kernel"] for layer in layers)
 
 
+@pytest.mark.no_cover  # the lines are those of the uninterrupted run
 @pytest.mark.parametrize(
     ("models", "module", "name", "at_call"),
     [

@@ -63,6 +63,7 @@ def features(workdir, split):
     return [(workdir / stream / RUN / f"features_{split}.npz").read_bytes() for stream in ("rgb", "flow")]
 
 
+@pytest.mark.no_cover  # the lines are those of the run before
 @pytest.mark.parametrize(
     "changes",
     [
@@ -81,6 +82,7 @@ def test_settings_of_what_comes_after_training_keep_trainings_and_features(once,
     assert (recorded["pooling"], recorded["svm_c"]) == (changed.pooling.to_dict(), changed.svm_c)
 
 
+@pytest.mark.no_cover  # the lines are those of the run before
 def test_more_runs_and_more_models_are_added(once, workdir):
     before = trainings(workdir), features(workdir, "train")
     more = config(once / "videos", runs=2, models=("sstn", "hard_coded"))

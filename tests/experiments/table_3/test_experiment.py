@@ -100,6 +100,7 @@ def test_a_row_is_the_mean_of_the_runs():
     assert (accuracy.mean, accuracy.std) == (0.5, 0.5)
 
 
+@pytest.mark.no_cover  # the lines are those of the uninterrupted run
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path, finished):
     in_the_middle_of_joint_training = StreamFrames, "training"
     runs.assert_it_ends_as(finished, config(), tmp_path, *in_the_middle_of_joint_training, at_call=6)
