@@ -1,5 +1,6 @@
 """Eight virtual CPU devices, strict dtype promotion, runtime shape checks on the whole package."""
 
+import contextlib
 import gc
 import os
 
@@ -9,6 +10,7 @@ import compilation
 import jax
 import jaxtyping
 import pytest
+import schedules
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -23,6 +25,14 @@ def let_compiled_programs_go():
     """After each module: kept to the end they take gigabytes in every worker."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _schedules(request):
+    """A module that is about the other platforms' says so by EVERY_PLATFORM = True."""
+    every = getattr(request.module, "EVERY_PLATFORM", False)
+    with contextlib.nullcontext() if every else schedules.of_cpus():
+        yield
 
 
 @pytest.fixture

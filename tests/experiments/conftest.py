@@ -3,7 +3,6 @@
 import compilation
 import jax
 import pytest
-import schedules
 
 from geoattn_jax.experiments.digits import pretraining
 from geoattn_jax.training import devices, loop
@@ -24,9 +23,3 @@ def _small(compiled):
             patch.setattr(module, "devices_at_work", lambda: tuple(jax.devices()[:1]))
         yield
         jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _schedules():
-    with schedules.of_cpus():
-        yield

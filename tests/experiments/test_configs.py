@@ -26,12 +26,8 @@ from geoattn_jax.training.step import check_loss
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 14  # clips are rendered; it divides all splits, so that each needs one program
+EVERY_PLATFORM = True  # every config's programs can be traced for each
 NAMES = sorted(path.stem for path in tiny.CONFIGS.glob("*.py"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _schedules():
-    """Of all platforms: every config's programs can be traced for each."""
 
 
 def of_experiments(*experiments):

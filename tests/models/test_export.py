@@ -21,6 +21,8 @@ from geoattn_jax.models.stn_lenet import Localizer, STNLeNet
 from geoattn_jax.models.vgg import VGGF
 from geoattn_jax.models.video_classifier import VideoClassifier
 
+EVERY_PLATFORM = True
+
 # The networks' lines are measured by the tests of each; to measure them here too takes two fifths more time.
 pytestmark = [pytest.mark.usefixtures("compiled_quickly"), pytest.mark.no_cover]
 

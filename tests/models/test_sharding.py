@@ -23,6 +23,8 @@ from geoattn_jax.models.stn_lenet import Localizer, STNLeNet
 from geoattn_jax.models.vgg import VGG16, VGGF, VGGM
 from geoattn_jax.models.video_classifier import VideoClassifier
 
+EVERY_PLATFORM = True
+
 # The same lines are run, and their coverage measured, by the tests of each layer and network and by those of
 # the divided operations; to measure it here too takes a quarter more time.
 pytestmark = [pytest.mark.usefixtures("x64", "compiled_quickly"), pytest.mark.no_cover]

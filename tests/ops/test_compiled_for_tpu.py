@@ -18,6 +18,8 @@ from geoattn_jax.bench.compiled.programs import lower_op
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.separable import separable_sample
 
+EVERY_PLATFORM = True
+
 MISSING = target.why_missing("tpu")
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no compiler for TPUs: {MISSING}")
 

@@ -14,6 +14,8 @@ from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.separable import separable_sample
 
+EVERY_PLATFORM = True
+
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 both_implementations = pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from jax import export
 from geoattn_jax.ops import platforms
 from geoattn_jax.ops.crop import max_pool_crop
 
+EVERY_PLATFORM = True
+
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 

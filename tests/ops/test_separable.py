@@ -14,6 +14,8 @@ from geoattn_jax.ops.crop import sample_crop
 from geoattn_jax.ops.grid import axis_aligned_grid
 from geoattn_jax.ops.separable import separable_sample
 
+EVERY_PLATFORM = True
+
 IMAGE_HW, CROP_HW = (9, 11), (6, 7)
 TOP_LEFT = jnp.array([[0, 0], [3, 4]])  # the image's first and last windows
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

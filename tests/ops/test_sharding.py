@@ -26,6 +26,8 @@ from geoattn_jax.layers import local_response_norm, max_pool
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 from geoattn_jax.ops.separable import separable_sample
 
+EVERY_PLATFORM = True
+
 pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
 every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
 HW, CROP_HW = (9, 8), (6, 5)

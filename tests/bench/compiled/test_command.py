@@ -13,6 +13,8 @@ from geoattn_jax.bench.__main__ import main, write_report
 from geoattn_jax.bench.compiled import compilation, programs, report, target
 from geoattn_jax.bench.compiled.programs import Compilation, Workload
 
+EVERY_PLATFORM = True
+
 
 def row(**changes):
     return {

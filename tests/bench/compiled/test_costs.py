@@ -10,6 +10,8 @@ from geoattn_jax.bench.compiled import hlo
 from geoattn_jax.bench.compiled.costs import costs, uses_float64
 from geoattn_jax.bench.compiled.flops import product_flops
 
+EVERY_PLATFORM = True
+
 CYCLES = 'backend_config={{"window_config":{{"estimated_cycles":"{}"}}}}'.format
 TEXT = f"""\
 %sum (a: f32[], b: f32[]) -> f32[] {{

@@ -7,6 +7,8 @@ import pytest
 from geoattn_jax.bench.compiled import hlo
 from geoattn_jax.bench.compiled.costs import costs
 
+EVERY_PLATFORM = True
+
 STATE = "(s32[], s32[9,2], f32[40], s32[])"
 LOOP = """\
 %body (p: {state}) -> {state} {{

@@ -12,6 +12,8 @@ from geoattn_jax.bench.compiled import hlo, target
 from geoattn_jax.bench.compiled.costs import costs
 from geoattn_jax.bench.compiled.programs import lower_op
 
+EVERY_PLATFORM = True
+
 MISSING = target.why_missing("tpu")
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no compiler for TPUs: {MISSING}")
 

@@ -10,6 +10,8 @@ from geoattn_jax.bench.compiled.costs import costs
 from geoattn_jax.bench.compiled.flops import product_flops
 from geoattn_jax.bench.compiled.programs import WORKLOADS
 
+EVERY_PLATFORM = True
+
 KERNELS = kernels.WORKLOADS
 STEPS = ("lenet", "stn", "dcn", "deform", "rounds", "sstn")
 
