@@ -1,6 +1,7 @@
 """Geometric attention for video: differentiable sampling, deformable convolution, spatial transformers."""
 
 from geoattn_jax.layers import ConvOffset2D, DeformConv, SpatialTransformer, VideoLSTM
+from geoattn_jax.ops.deform_attention import deform_attention
 from geoattn_jax.ops.deform_conv import deform_conv2d, deform_conv3d
 from geoattn_jax.ops.from_torchvision import mask_from_torchvision, offsets_from_torchvision
 from geoattn_jax.ops.grid import affine_grid, crop_theta
@@ -14,6 +15,7 @@ __all__ = [
     "affine_grid",
     "bilinear_sample",
     "crop_theta",
+    "deform_attention",
     "deform_conv2d",
     "deform_conv3d",
     "grid_sample",

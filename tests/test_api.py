@@ -25,6 +25,7 @@ SIGNATURES = {
         "(image, offsets, kernel, bias=None, *, mask=None, strides=(1, 1), padding='SAME', "
         "kernel_dilation=(1, 1), feature_group_count=1)"
     ),
+    "deform_attention": "(values, locations, weights, *, level_shapes)",
     "offset_resample": "(image, offsets)",
     "offsets_from_torchvision": "(offset_nchw, *, kernel_size, offset_groups)",
     "mask_from_torchvision": "(mask_nchw, *, kernel_size, offset_groups)",
