@@ -1,7 +1,7 @@
 """Multi-scale deformable attention: each query reads a few points of every level, and weighs them.
 
-One loop over parts of the queries, forward and backward: sample each level where the queries look, weigh,
-add. The samples of all queries are never side by side.
+One loop over parts of the queries and their points, forward and backward: sample each level where the queries
+look, weigh, add. The samples of all queries are never side by side.
 """
 
 import math
@@ -33,7 +33,7 @@ def deform_attention(
     locations: Float[Array, "b queries heads levels points 2"],
     weights: Float[Array, "b queries heads levels points"],
     *,
-    level_shapes: Sequence[tuple[int, int]],
+    level_shapes: Sequence[tuple[Size, Size]],
 ) -> Float[Array, "b queries heads_c"]:
     """Weighted sums of what each query reads at a few points of every level of a feature pyramid.
 
@@ -71,7 +71,7 @@ def deform_attention(
     levels = _checked(values, locations, weights, level_shapes)
     values, locations, weights = varying_alike(divided_alike((values, locations, weights)))
     (b, queries, heads), c = locations.shape[:3], values.shape[-1]
-    sums = _attend(levels, _split(values), _split(locations), _split(weights))
+    sums = _attend(levels, _heads_first(values), _points_first(locations), _points_first(weights))
     return reshape(jnp.moveaxis(reshape(sums, (b, heads, queries, c)), 1, 2), (b, queries, heads * c))
 
 
@@ -133,8 +133,8 @@ def _checked(values, locations, weights, level_shapes) -> LevelShapes:
 _OUTSIDE = -1
 
 # What is below works on these arrays. Batch and heads share an axis, bh = b * heads, because to the sampler
-# they are alike; n are the queries.
-#   values (bh, pixels, c), locations (bh, n, levels, points, 2), weights (bh, n, levels, points)
+# they are alike; n are the queries, t some points in a row.
+#   values (bh, pixels, c), locations (bh, points, n, levels, 2), weights (bh, points, n, levels)
 
 
 def _forward(levels: LevelShapes, values, locations, weights) -> Float[Array, "bh n c"]:
@@ -142,19 +142,24 @@ def _forward(levels: LevelShapes, values, locations, weights) -> Float[Array, "b
 
 
 def _output(levels, schedule, values, locations, weights) -> Float[Array, "bh n c"]:
-    """Eq. 3 of Zhu et al. 2021, for some queries at a time."""
+    """Eq. 3 of Zhu et al. 2021 for some queries at a time, and some points at a time."""
     images = _images(levels, values)
     pixels = [pixels_of(image, image.shape[1:-1], Reading(), schedule=schedule) for image in images]
 
     def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "bh n c"]):
-        total = jnp.zeros((), wide_dtype(values))
-        for level, image in enumerate(images):
-            some, some_weights = _slices((locations, weights), level, start, size)
-            samples = _read(pixels[level], _positions(some, image), image)
-            total += jnp.sum(widen(samples) * some_weights.astype(total.dtype)[..., None], axis=2)
+        def add_points(point: Int[Array, ""], count: int, total: Float[Array, "bh part c"]):
+            some, some_weights = _slices((locations, weights), (point, count), (start, size))
+            for level, image in enumerate(images):
+                samples = _read(pixels[level], _positions(some, level, image), image)
+                weight = some_weights[..., level, None].astype(total.dtype)
+                total += jnp.sum(weight * samples.astype(total.dtype), axis=1)
+            return total
+
+        total = zeros((output.shape[0], size, output.shape[2]), wide_dtype(values), beside=values)
+        total = _over_points(add_points, total, locations, schedule)
         return lax.dynamic_update_slice_in_dim(output, total.astype(output.dtype), start, axis=1)
 
-    shape = (*locations.shape[:2], values.shape[-1])
+    shape = (locations.shape[0], locations.shape[2], values.shape[-1])
     return _over_queries(add_part, zeros(shape, values.dtype, beside=values), values, locations, schedule)
 
 
@@ -166,30 +171,35 @@ def _gradients(levels, schedule, arguments, cotangent):
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
     # written to memory.
     values, locations, weights = lax.optimization_barrier(arguments)
-    cotangent = jnp.where(jnp.isnan(locations).any(axis=(2, 3, 4))[..., None], 0, cotangent)
+    cotangent = jnp.where(jnp.isnan(locations).any(axis=(1, 3, 4))[..., None], 0, cotangent)
     locations = jnp.where(jnp.isnan(locations), _OUTSIDE, locations)
-    images = _images(levels, values)
+    images, dtype = _images(levels, values), wide_dtype(values)
     pixels = [pixels_of(image, image.shape[1:-1], Reading(), schedule=schedule) for image in images]
-    dtype = wide_dtype(values)
 
     def add_part(start: Int[Array, ""], size: Size, gradients):
-        to_images, to_locations, to_weights = gradients
-        to_images = list(to_images)
-        part_cotangent = lax.dynamic_slice_in_dim(cotangent, start, size, axis=1)[:, :, None].astype(dtype)
-        for level, image in enumerate(images):
-            some, some_weights = _slices((locations, weights), level, start, size)
-            positions = _positions(some, image)
-            to_weight = jnp.sum(part_cotangent * widen(_read(pixels[level], positions, image)), axis=-1)
-            to_samples = _one_row(part_cotangent * some_weights.astype(dtype)[..., None])
-            if not schedule.reads_once:
-                positions = lax.optimization_barrier(positions)
-            how = {"image_shape": image.shape[1:], "schedule": schedule}
-            to_positions = slope(pixels[level], _one_row(positions), to_samples, **how)
-            to_location = reshape(to_positions, positions.shape) * _sizes(image, to_positions.dtype)
-            to_images[level] = scatter(to_images[level], _one_row(positions), to_samples, **how)
-            to_locations = _update(to_locations, to_location, level, start)
-            to_weights = _update(to_weights, to_weight, level, start)
-        return to_images, to_locations, to_weights
+        part_cotangent = lax.dynamic_slice_in_dim(cotangent, start, size, axis=1)[:, None].astype(dtype)
+
+        def add_points(point: Int[Array, ""], count: int, gradients):
+            to_images, to_locations, to_weights = gradients
+            to_images, some_to_locations, some_to_weights = list(to_images), [], []
+            some, some_weights = _slices((locations, weights), (point, count), (start, size))
+            for level, image in enumerate(images):
+                positions = _positions(some, level, image)
+                samples = _read(pixels[level], positions, image).astype(dtype)
+                some_to_weights.append(jnp.sum(part_cotangent * samples, axis=-1))
+                to_samples = _one_row(part_cotangent * some_weights[..., level, None].astype(dtype))
+                if not schedule.reads_once:
+                    positions = lax.optimization_barrier(positions)
+                how = {"image_shape": image.shape[1:], "schedule": schedule}
+                to_positions = slope(pixels[level], _one_row(positions), to_samples, **how)
+                to_positions = reshape(to_positions, positions.shape)
+                some_to_locations.append(to_positions * _sizes(image, to_positions.dtype))
+                to_images[level] = scatter(to_images[level], _one_row(positions), to_samples, **how)
+            to_locations = _update(to_locations, jnp.stack(some_to_locations, axis=3), point, start)
+            to_weights = _update(to_weights, jnp.stack(some_to_weights, axis=3), point, start)
+            return to_images, to_locations, to_weights
+
+        return _over_points(add_points, gradients, locations, schedule)
 
     gradients = (
         [zeros_to_add_to(image, image.shape[1:-1], Reading(), dtype, schedule=schedule) for image in images],
@@ -207,20 +217,34 @@ _attend = with_backward_pass(_forward, _backward)
 
 def _over_queries(add_part, state, values, locations, schedule: Schedule):
     """Adds the parts that the queries are divided into."""
-    bh, _, c = values.shape
+    bh, points, n, levels, _ = locations.shape
+    samples = levels * (points if schedule.all_taps_at_once else 1)
     return in_parts(
         add_part,
         state,
-        length=locations.shape[1],
-        bytes_each=bh * locations.shape[3] * c * wide_dtype(values).itemsize,
-        part_bytes=schedule.part_bytes,
+        length=n,
+        bytes_each=bh * samples * values.shape[-1] * wide_dtype(values).itemsize,
+        part_bytes=schedule.tap_bytes,
     )
 
 
-def _split(array: Float[Array, "b n heads *rest"]) -> Float[Array, "bh n *rest"]:
+def _over_points(add_points, state, locations, schedule: Schedule):
+    """Adds all points, together or one after the other."""
+    points = locations.shape[1]
+    if schedule.all_taps_at_once:
+        return add_points(jnp.asarray(0), points, state)
+    return lax.fori_loop(0, points, lambda point, state: add_points(point, 1, state), state)
+
+
+def _heads_first(array: Float[Array, "b n heads *rest"]) -> Float[Array, "bh n *rest"]:
     """Moves the heads beside the batch."""
     array = jnp.moveaxis(array, 2, 1)
     return reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
+
+
+def _points_first(array: Float[Array, "b n heads levels points *d"]) -> Float[Array, "bh points n levels *d"]:
+    """Moves the heads beside the batch and the points before the queries."""
+    return jnp.moveaxis(_heads_first(array), 3, 1)
 
 
 def _images(levels: LevelShapes, values: Float[Array, "bh pixels c"]) -> list[Float[Array, "bh h w c"]]:
@@ -237,34 +261,35 @@ def _sizes(image: Float[Array, "bh h w c"], dtype: jnp.dtype) -> Float[Array, "2
 
 
 def _positions(
-    locations: Float[Array, "bh n points 2"], image: Float[Array, "bh h w c"]
-) -> Float[Array, "bh n points 2"]:
-    """The locations in pixels."""
-    locations = widen(locations)
+    locations: Float[Array, "bh t n levels 2"], level: int, image: Float[Array, "bh h w c"]
+) -> Float[Array, "bh t n 2"]:
+    """The locations in one level in pixels."""
+    locations = widen(locations[..., level, :])
     return locations * _sizes(image, locations.dtype) - 0.5
 
 
-def _slices(arrays, level: int, start: Int[Array, ""], size: Size):
-    """Of arrays (bh, n, levels, ...) one level and some queries."""
-    return [lax.dynamic_slice_in_dim(array[:, :, level], start, size, axis=1) for array in arrays]
+def _slices(arrays, points: tuple[Int[Array, ""], int], queries: tuple[Int[Array, ""], Size]):
+    """Of arrays (bh, points, n, ...) some points and queries, each given by the first and their number."""
+    arrays = [lax.dynamic_slice_in_dim(array, *points, axis=1) for array in arrays]
+    return [lax.dynamic_slice_in_dim(array, *queries, axis=2) for array in arrays]
 
 
-def _update(array: jax.Array, part: jax.Array, level: int, start: Int[Array, ""]) -> jax.Array:
+def _update(array: jax.Array, part: jax.Array, point: Int[Array, ""], query: Int[Array, ""]) -> jax.Array:
     """Puts what `_slices` takes."""
-    part = jnp.expand_dims(part.astype(array.dtype), 2)
-    return lax.dynamic_update_slice(array, part, (0, start, level, *[0] * (array.ndim - 3)))
+    first = (0, point, query, *[0] * (array.ndim - 3))
+    return lax.dynamic_update_slice(array, part.astype(array.dtype), first)
 
 
-def _one_row(array: Float[Array, "bh n points k"]) -> Float[Array, "bh n_points k"]:
-    """The points of one query after those of another."""
-    bh, n, points, k = array.shape
-    return reshape(array, (bh, n * points, k))
+def _one_row(array: Float[Array, "bh t n k"]) -> Float[Array, "bh tn k"]:
+    """The queries of one point after those of another."""
+    bh, t, n, k = array.shape
+    return reshape(array, (bh, t * n, k))
 
 
 def _read(
     pixels: Float[Array, "bh *pixels k"],
-    positions: Float[Array, "bh n points 2"],
+    positions: Float[Array, "bh t n 2"],
     image: Float[Array, "bh h w c"],
-) -> Float[Array, "bh n points c"]:
+) -> Float[Array, "bh t n c"]:
     samples = read(pixels, _one_row(positions), image_shape=image.shape[1:])
     return reshape(samples, (*positions.shape[:-1], image.shape[-1]))

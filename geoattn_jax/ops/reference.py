@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.interpolation import Method
 from geoattn_jax.ops.padding import PaddingMode, ReflectAt
+from geoattn_jax.ops.sizes import Size
 
 
 def bilinear_sample(
@@ -178,7 +179,7 @@ def deform_attention(
     locations: Float[Array, "b queries heads levels points 2"],
     weights: Float[Array, "b queries heads levels points"],
     *,
-    level_shapes: Sequence[tuple[int, int]],
+    level_shapes: Sequence[tuple[Size, Size]],
 ) -> Float[Array, "b queries heads_c"]:
     """What `geoattn_jax.deform_attention` computes: the samples of all queries, one level at a time."""
     b, _, heads, c = values.shape

@@ -116,11 +116,11 @@ def test_a_divided_axis_may_be_mapped(name, placement):
 def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     """Positions made from nothing, for instance, which know of no mesh."""
     subject = operation(name)
-    where = OPERATIONS[name].where
+    where, what = OPERATIONS[name].where, OPERATIONS[name].what
     one = subject.divided.pop(where)[:1]
 
     def function(divided, whole, constants):
-        batch = divided["image"].shape[0]
+        batch = divided[what].shape[0]
         return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
 
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
