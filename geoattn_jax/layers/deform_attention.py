@@ -180,7 +180,7 @@ class DeformAttention(nn.Module):
             padding_mask.shape != features.shape[:2] or padding_mask.dtype != jnp.bool_
         ):
             raise ValueError(
-                f"DeformAttention: padding_mask must be bool of shape {features.shape[:2]}, one for each "
-                f"pixel of features {features.shape}, got {padding_mask.dtype} of shape {padding_mask.shape}; "
+                f"DeformAttention: padding_mask must be bool of shape {features.shape[:2]}, one for "
+                f"each pixel of features, got {padding_mask.dtype} of shape {padding_mask.shape}; "
                 f"give True for pixels of padding"
             )

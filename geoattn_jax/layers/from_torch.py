@@ -126,8 +126,8 @@ def deform_conv_params(
     def conv(name: str, given: StateDict, outputs: int) -> tuple[np.ndarray, np.ndarray]:
         found = _arrays(function, name, given, {"weight"}, may={"bias"})
         bias = found.get("bias", np.zeros(outputs, found["weight"].dtype))
-        _shape_checked(function, f"{name}'s weight", found["weight"], (outputs, *inputs), because)
-        _shape_checked(function, f"{name}'s bias", bias, (outputs,), because)
+        _shape_checked(function, f"{name}.weight", found["weight"], (outputs, *inputs), because)
+        _shape_checked(function, f"{name}.bias", bias, (outputs,), because)
         return found["weight"], bias
 
     if branch is not None:
@@ -182,4 +182,6 @@ def _rank_checked(function: str, name: str, array: np.ndarray, axes: str) -> np.
 def _shape_checked(
     function: str, name: str, array: np.ndarray, expected: tuple[int, ...], because: str
 ) -> None:
-    check_shape(function, name, array, expected, because, "check the layer's sizes")
+    remedy = "give the tensor as torch's layer holds it, and check the numbers that its size follows from"
+    check_shape(function, name, array, expected, because, remedy)
+    check_array(function, name, array, " ".join(["n"] * array.ndim), remedy)

@@ -276,7 +276,7 @@ def _slices(arrays, points: tuple[Int[Array, ""], int], queries: tuple[Int[Array
 
 def _update(array: jax.Array, part: jax.Array, point: Int[Array, ""], query: Int[Array, ""]) -> jax.Array:
     """Puts what `_slices` takes."""
-    first = (0, point, query, *[0] * (array.ndim - 3))
+    first = [jnp.asarray(0), point, query] + [jnp.asarray(0)] * (array.ndim - 3)
     return lax.dynamic_update_slice(array, part.astype(array.dtype), first)
 
 

@@ -75,8 +75,8 @@ def offsets_and_mask_from_dcnv2(
       kernel_size: height and width of the kernel.
       offset_groups: number of offset groups.
 
-    Returns: the offsets in the order (batch, y, x, group, tap, (dy, dx)), and the mask in the order (batch, y,
-      x, group, tap).
+    Returns: the offsets in the order (batch, y, x, group, tap, (dy, dx)), the mask in the order (batch, y, x,
+      group, tap).
     Raises: ValueError if the channels are not those of kernel_size and offset_groups.
 
     Example:
@@ -91,7 +91,7 @@ def offsets_and_mask_from_dcnv2(
         "offsets_and_mask_from_dcnv2", "branch_nchw", branch_nchw, kernel_size, offset_groups, (3,)
     )
     b, ho, wo, groups, taps, _ = in_rows.shape
-    offsets, mask = jnp.split(in_rows.reshape(b, ho, wo, -1), [2 * groups * taps], axis=-1)
+    offsets, mask = jnp.split(in_rows.reshape(b, ho, wo, 3 * groups * taps), [2 * groups * taps], axis=-1)
     return (
         offsets.reshape(b, ho, wo, groups, taps, 2),
         jax.nn.sigmoid(mask).reshape(b, ho, wo, groups, taps),
