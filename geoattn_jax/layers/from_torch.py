@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Set
 from typing import Any, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from geoattn_jax.ops.checks import check_array, check_shape
 
@@ -25,7 +26,7 @@ def deform_attention_params(
       state_dict: weight and bias of `sampling_offsets`, `attention_weights`, `value_proj`, `output_proj`.
       num_heads, num_levels, num_points: as of the module.
 
-    Returns: the parameters, as NumPy arrays of their own dtype.
+    Returns: the parameters.
     Raises: ValueError naming an entry that is missing, unknown or of another shape.
 
     Example:
@@ -68,7 +69,7 @@ def deform_attention_params(
                 array.reshape(points, 2, *array.shape[1:])[:, ::-1].reshape(array.shape)
                 for array in (weight, bias)
             )
-        params[name] = {"kernel": weight.T, "bias": bias}
+        params[name] = {"kernel": jnp.asarray(weight.T), "bias": jnp.asarray(bias)}
     return params
 
 
@@ -96,7 +97,7 @@ def deform_conv_params(
       offset_groups: number of offset groups.
       feature_group_count: number of groups of the deformable convolution (torch's `groups`).
 
-    Returns: the parameters, as NumPy arrays of their own dtype.
+    Returns: the parameters.
     Raises: ValueError naming an entry that is missing, unknown or of another shape.
 
     Example:
@@ -138,10 +139,13 @@ def deform_conv_params(
         parts = [_with_mask(*pair) for pair in pairs]
     elif offset is not None:
         parts = list(conv("offset", offset, 2 * taps))
-    params = {"kernel": _hwio(weight), "offset": {"kernel": _hwio(parts[0]), "bias": parts[1]}}
+    params: Params = {
+        "kernel": _hwio(weight),
+        "offset": {"kernel": _hwio(parts[0]), "bias": jnp.asarray(parts[1])},
+    }
     if "bias" in arrays:
         _shape_checked(function, "bias", arrays["bias"], weight.shape[:1], f"(weight {weight.shape})")
-        params["bias"] = arrays["bias"]
+        params["bias"] = jnp.asarray(arrays["bias"])
     return params
 
 
@@ -152,8 +156,8 @@ def _with_mask(offsets: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return both.reshape(3 * taps, *rest)
 
 
-def _hwio(oihw: Float[np.ndarray, "o i h w"]) -> Float[np.ndarray, "h w i o"]:
-    return oihw.transpose(2, 3, 1, 0)
+def _hwio(oihw: Float[np.ndarray, "o i h w"]) -> Float[Array, "h w i o"]:
+    return jnp.asarray(oihw.transpose(2, 3, 1, 0))
 
 
 def _arrays(

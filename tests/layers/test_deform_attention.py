@@ -51,9 +51,8 @@ def test_starts_with_a_direction_for_each_head_and_equal_weights():
     # Around the reference point on a square, beginning on the right and, as y points down, going down.
     around = np.array([[0, 1], [1, 1], [1, 0], [1, -1], [0, -1], [-1, -1], [-1, 0], [-1, 1]])
     for level, point in np.ndindex(2, 3):
-        moved = (locations[:, :, :, level, point] - POINTS[:, :, None, level]) * jnp.array(
-            LEVEL_SHAPES[level]
-        )
+        size = jnp.array(LEVEL_SHAPES[level], "float32")
+        moved = (locations[:, :, :, level, point] - POINTS[:, :, None, level]) * size
         np.testing.assert_allclose(moved, np.broadcast_to(around * (point + 1), moved.shape), atol=1e-5)
     params = variables["params"]
     for name in ("value_proj", "output_proj"):
@@ -82,7 +81,8 @@ def test_padding_is_read_as_zeros():
     output = apply(variables, QUERIES, POINTS, spoiled, padding_mask=padding)
 
     # The same values by a projection that tells padding by a feature of its own.
-    marked = jnp.concatenate([jnp.where(padding[..., None], 0, FEATURES), ~padding[..., None]], axis=-1)
+    inside = (~padding[..., None]).astype(jnp.float32)
+    marked = jnp.concatenate([FEATURES * inside, inside], axis=-1)
     projection = variables["params"]["value_proj"]
     kernel = jnp.concatenate([projection["kernel"], projection["bias"][None]])
     value_proj = {"kernel": kernel, "bias": jnp.zeros_like(projection["bias"])}
