@@ -253,8 +253,8 @@ WORKLOADS = {
     ),
     "R1": _resampling("`offset_resample` of (32, 64, 64, 20), offsets of 1 px", (32, 64, 64, 20)),
     "A1": _attention(
-        "`deform_attention` of the four levels of an 800x1066 image, as many queries as pixels, 8 heads of 32 "
-        "channels, 4 points: the encoder of Deformable DETR",
+        "`deform_attention` of the four levels of an 800x1066 image, as many queries as pixels, 8 heads of "
+        "32 channels, 4 points: the encoder of Deformable DETR",
     ),
 }  # fmt: skip
 

@@ -104,7 +104,9 @@ def test_dcnv2s_branch_is_what_the_layer_makes_of_it(x64):
     output = deform_conv2d(
         jnp.asarray(IMAGE), offsets, params["kernel"], params["bias"], mask=mask, **options
     )
-    np.testing.assert_allclose(output, layer.apply({"params": params}, IMAGE), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        output, layer.apply({"params": params}, jnp.asarray(IMAGE)), rtol=0, atol=1e-12
+    )
 
 
 COUNTS = {"num_heads": 3, "num_levels": 2, "num_points": 2}

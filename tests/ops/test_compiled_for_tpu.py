@@ -81,6 +81,10 @@ CASES = {
         [IMAGE, positions(B, 12, W, 2, 6, 2), (3, 2, C // 2, 10), (10,), positions(B, 12, W, 2, 6)],
         parameters=[2, 3],
     ),
+    "deform_attention": Case(
+        partial(geoattn_jax.deform_attention, level_shapes=((12, 14), (6, 7))),
+        [(B, 12 * 14 + 6 * 7, 2, C), positions(B, 30, 2, 2, 4, 2), positions(B, 30, 2, 2, 4)],
+    ),
     "offsets_from_torchvision": Case(
         partial(geoattn_jax.offsets_from_torchvision, kernel_size=(3, 2), offset_groups=2),
         [positions(B, 24, H, W)],
@@ -88,6 +92,14 @@ CASES = {
     "mask_from_torchvision": Case(
         partial(geoattn_jax.mask_from_torchvision, kernel_size=(3, 2), offset_groups=2),
         [positions(B, 12, H, W)],
+    ),
+    "offsets_and_mask_from_dcnv2": Case(
+        # Their sum, for a case has one output.
+        lambda branch: sum(
+            one.sum(axis=(-2, -1))
+            for one in geoattn_jax.offsets_and_mask_from_dcnv2(branch, kernel_size=(3, 2), offset_groups=2)
+        ),
+        [positions(B, 36, H, W)],
     ),
     "sample_crop": Case(
         lambda frames, top_left, coords: sample_crop(frames, top_left, coords, crop_hw=(16, 16)),
