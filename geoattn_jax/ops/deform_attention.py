@@ -63,9 +63,9 @@ def deform_attention(
       >>> values = jnp.array([0.0, 1.0, 2.0, 3.0, 10.0]).reshape(1, 5, 1, 1)
       >>> level_shapes = ((1, 4), (1, 1))  # a row of four pixels, and a single pixel
       >>> locations = jnp.full((1, 1, 1, 2, 1, 2), 0.5)  # one query, one head: the middle of both levels
-      >>> weights = jnp.array([0.8, 0.2]).reshape(1, 1, 1, 2, 1)
-      >>> deform_attention(values, locations, weights, level_shapes=level_shapes).round(4).tolist()
-      [[[3.2]]]
+      >>> weights = jnp.array([0.75, 0.25]).reshape(1, 1, 1, 2, 1)
+      >>> deform_attention(values, locations, weights, level_shapes=level_shapes).tolist()
+      [[[3.625]]]
     """
     values, locations, weights = (jnp.asarray(array) for array in (values, locations, weights))
     levels = _checked(values, locations, weights, level_shapes)
