@@ -81,7 +81,9 @@ def _operation(
     return Operation(*implementations, arguments, where, what)
 
 
-LEVEL_SHAPES = ((4, 8), (1, 2))  # powers of two: locations of whole positions are exact
+LEVEL_SHAPES = (
+    (4, 8),
+)  # powers of two: locations of whole positions are exact; of one level, to compile less
 
 OPERATIONS = {
     "bilinear_sample-zeros": _operation(

@@ -87,7 +87,7 @@ def test_equals_one_device(name, placement):
 @pytest.mark.no_cover  # the lines are those under jit
 @pytest.mark.usefixtures("compiled_once")
 @every_placement
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "deform_attention"])  # takes long
 def test_eagerly_too(name, placement):
     check_divided(prepared(name), placement, jit=False)
 
