@@ -39,6 +39,7 @@ class Operation:
     oracle: Callable
     arguments: Callable[..., dict[str, np.ndarray]]  # of batch
     where: str  # the argument that says where to read; its last axis is (y, x)
+    what: str  # the argument that is read
 
 
 def _sampling_arguments(batch: int = 3) -> dict[str, np.ndarray]:
@@ -59,12 +60,30 @@ def _deform_arguments(batch: int = 3) -> dict[str, np.ndarray]:
     }
 
 
-def _operation(name: str, arguments: Callable[..., dict], where: str, **options) -> Operation:
+def _attention_arguments(batch: int = 3) -> dict[str, np.ndarray]:
+    shape = (batch, 5, 2, len(LEVEL_SHAPES), 3)
+    # Positions off the kinks, as fractions of their level.
+    levels = [positions(level, *shape[:3], 3, hw=hw) for level, hw in enumerate(LEVEL_SHAPES)]
+    fractions = [(level + 0.5) / hw for level, hw in zip(levels, LEVEL_SHAPES, strict=True)]
+    return {
+        "values": normal(0, batch, sum(h * w for h, w in LEVEL_SHAPES), 2, 3),
+        "locations": np.stack(fractions, axis=3),
+        "weights": np.random.default_rng(4).uniform(0.2, 1.8, size=shape),
+    }
+
+
+def _operation(
+    name: str, arguments: Callable[..., dict], where: str, what: str = "image", **options
+) -> Operation:
     implementations = (
         partial(getattr(module, name), **options) for module in (geoattn_jax, reference, oracles)
     )
-    return Operation(*implementations, arguments, where)
+    return Operation(*implementations, arguments, where, what)
 
+
+LEVEL_SHAPES = (
+    (4, 8),
+)  # powers of two: locations of whole positions are exact; of one level, to compile less
 
 OPERATIONS = {
     "bilinear_sample-zeros": _operation(
@@ -78,10 +97,13 @@ OPERATIONS = {
         "deform_conv2d", _deform_arguments, "offsets",
         strides=(2, 1), padding=((2, 0), (0, 0)), feature_group_count=2,
     ),
+    "deform_attention": _operation(
+        "deform_attention", _attention_arguments, "locations", "values", level_shapes=LEVEL_SHAPES
+    ),
 }  # fmt: skip
 
 # The arguments whose leading axis is the batch.
-PER_IMAGE = {"image", "coords", "offsets", "mask"}
+PER_IMAGE = {"image", "coords", "offsets", "mask", "values", "locations", "weights"}
 
 
 def on_device(arguments: dict[str, np.ndarray], dtype=jnp.float64) -> dict[str, jax.Array]:

@@ -146,6 +146,29 @@ def deform_conv2d(
     return output
 
 
+def deform_attention(
+    values: np.ndarray,
+    locations: np.ndarray,
+    weights: np.ndarray,
+    *,
+    level_shapes: tuple[tuple[int, int], ...],
+) -> np.ndarray:
+    batch, _, heads, channels = values.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    output = np.zeros((batch, queries, heads * channels))
+    for b, query, head, channel in np.ndindex(batch, queries, heads, channels):
+        total, first = 0.0, 0
+        for level, (height, width) in enumerate(level_shapes):
+            plane = values[b, first : first + height * width, head, channel].reshape(height, width)
+            for point in range(points):
+                y, x = (float(value) for value in locations[b, query, head, level, point])
+                sample = read(plane, y * height - 0.5, x * width - 0.5)
+                total += float(weights[b, query, head, level, point]) * sample
+            first += height * width
+        output[b, query, head * channels + channel] = total
+    return output
+
+
 def trajectory_similarity(clip: np.ndarray, kind: str, sigma: float = 1.0) -> np.ndarray:
     """S of one clip (t, d) (Liu et al. 2019, Eq. 3)."""
     num_frames, features = clip.shape

@@ -25,8 +25,10 @@ SIGNATURES = {
         "(image, offsets, kernel, bias=None, *, mask=None, strides=(1, 1), padding='SAME', "
         "kernel_dilation=(1, 1), feature_group_count=1)"
     ),
+    "deform_attention": "(values, locations, weights, *, level_shapes)",
     "offset_resample": "(image, offsets)",
     "offsets_from_torchvision": "(offset_nchw, *, kernel_size, offset_groups)",
+    "offsets_and_mask_from_dcnv2": "(branch_nchw, *, kernel_size, offset_groups)",
     "mask_from_torchvision": "(mask_nchw, *, kernel_size, offset_groups)",
 }
 
@@ -92,7 +94,9 @@ def test_annotations(name):
         assert parameter.annotation is not inspect.Parameter.empty, parameter.name
     first = next(iter(signature.parameters.values()))
     assert is_array(first.annotation), f"{first.name} is the first operand: annotate its axes"
-    assert is_array(signature.return_annotation), "annotate the result's axes"
+    result = signature.return_annotation
+    results = typing.get_args(result) if typing.get_origin(result) is tuple else [result]
+    assert all(is_array(one) for one in results), "annotate the result's axes"
 
 
 @every_function

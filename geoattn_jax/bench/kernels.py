@@ -14,12 +14,13 @@ from jaxtyping import Array, Float
 from geoattn_jax.bench import torch_rivals
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Precision, Suite
 from geoattn_jax.ops import reference
+from geoattn_jax.ops.deform_attention import LevelShapes, deform_attention
 from geoattn_jax.ops.deform_conv import deform_conv2d, deform_conv3d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample, sample
 
 FORWARD, BOTH = "forward", "forward+backward"
-POSITIONS = ("positions", "offsets")  # the inputs that are float32 in every precision
+POSITIONS = ("positions", "offsets", "locations")  # the inputs that are float32 in every precision
 
 # In which precision JAX multiplies on an accelerator.
 MULTIPLIED: dict[Precision, str] = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
@@ -29,7 +30,8 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "tf32": 3e-3, "bfloat16":
 METHOD = """\
 *forward+backward* returns the output and, for a given gradient of the output, the gradients with respect to
 all float inputs: image and positions (S1-S5), image, offsets and kernel (D1-D3), image and offsets (R1),
-image and kernel (plain convolution). Everything is float32, on the same random numbers.
+values, locations and weights (A1), image and kernel (plain convolution). Everything is float32, on the same
+random numbers.
 
 - `geoattn_jax` is this package's operation under `jax.jit`; *obvious gather* is
   `geoattn_jax.ops.reference`, the same operation written plainly and differentiated by JAX.
@@ -58,6 +60,7 @@ GOALS = {
         Goal(1 / 9, torch_rivals.DEFORMABLE, "9 times its speed"),
         Goal(100.0, measure="temporary MiB"),
     ],
+    ("A1", BOTH): [Goal(1.0, torch_rivals.GRID_SAMPLE)],
 }
 
 # On a GPU, in every precision.
@@ -195,6 +198,54 @@ def _resampling(what: str, shape: tuple[int, ...]) -> Workload:
     )
 
 
+# Of an 800x1066 image at strides of 8, 16, 32 and 64 pixels.
+DETR_LEVELS = ((100, 134), (50, 67), (25, 34), (13, 17))
+TINY_LEVELS = ((5, 7), (3, 4))
+
+
+def _attention(what: str) -> Workload:
+    """Every pixel of every level asks, and looks around its own place in all of them."""
+
+    def inputs(random: np.random.Generator, tiny: bool) -> dict[str, np.ndarray]:
+        levels = TINY_LEVELS if tiny else DETR_LEVELS
+        heads, points, channels = (2, 3, 5) if tiny else (8, 4, 32)
+        grids = [np.stack(np.meshgrid(*map(_centres, hw), indexing="ij"), axis=-1) for hw in levels]
+        own = np.concatenate([grid.reshape(-1, 2) for grid in grids])
+        shape = (1, len(own), heads, len(levels), points)
+        sizes = np.array(levels, np.float32)[:, None]
+        positions = own[:, None, None, None] * sizes - 0.5 + 2 * _normal(random, (*shape, 2))
+        weights = np.exp(_normal(random, shape))
+        return {
+            "values": _normal(random, (1, len(own), heads, channels)),
+            "locations": ((_between_pixels(positions) + 0.5) / sizes).astype(np.float32),
+            "weights": weights / weights.sum(axis=(-2, -1), keepdims=True),
+        }
+
+    def attend(values: jax.Array, locations: jax.Array, weights: jax.Array) -> jax.Array:
+        return deform_attention(values, locations, weights, level_shapes=_levels_of(values))
+
+    def attend_plainly(values: jax.Array, locations: jax.Array, weights: jax.Array) -> jax.Array:
+        return reference.deform_attention(values, locations, weights, level_shapes=_levels_of(values))
+
+    def rivals(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> list[Contender]:
+        return torch_rivals.attention(inputs, cotangent, level_shapes=_levels_of(inputs["values"]))
+
+    return Workload(what, inputs, "deformable attention", attend, attend_plainly, rivals)
+
+
+def _centres(size: int) -> np.ndarray:
+    return (np.arange(size, dtype=np.float32) + 0.5) / size
+
+
+def _levels_of(values: jax.Array | np.ndarray) -> LevelShapes:
+    (levels,) = (
+        levels
+        for levels in (DETR_LEVELS, TINY_LEVELS)
+        if sum(height * width for height, width in levels) == values.shape[1]
+    )
+    return levels
+
+
 def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return random.standard_normal(shape, dtype=np.float32)
 
@@ -238,6 +289,10 @@ WORKLOADS = {
         (2, 8, 28, 28, 32), size=3, features=32,
     ),
     "R1": _resampling("`offset_resample` of (32, 64, 64, 20), offsets of 1 px", (32, 64, 64, 20)),
+    "A1": _attention(
+        "`deform_attention` of the four levels of an 800x1066 image, as many queries as pixels, 8 heads of "
+        "32 channels, 4 points: the encoder of Deformable DETR",
+    ),
 }  # fmt: skip
 
 
@@ -337,7 +392,7 @@ def minimum_bytes(inputs: dict[str, np.ndarray], output: np.ndarray, mode: str) 
 
     Of an image larger than the output (a crop) the forward pass need not read all; its gradient is whole.
     """
-    image = inputs["image"].nbytes
+    image = inputs["values" if "values" in inputs else "image"].nbytes
     others = sum(array.nbytes for array in inputs.values()) - image + output.nbytes
     forward = others + min(image, output.nbytes)
     return forward if mode == FORWARD else forward + others + image

@@ -77,6 +77,44 @@ def resampling(inputs: dict[str, np.ndarray], cotangent: np.ndarray | None) -> l
     return _grid_sample(computes, inputs, layouts, own_image, cotangent, padding_mode="border")
 
 
+def attention(
+    inputs: dict[str, np.ndarray], cotangent: np.ndarray | None, *, level_shapes: Sequence[tuple[int, int]]
+) -> list[Contender]:
+    """`grid_sample` of each level of `values` at `locations`, then the sum weighed by `weights`."""
+    if not available("torch"):
+        return []
+    import torch
+
+    ends = np.cumsum([height * width for height, width in level_shapes]).tolist()
+
+    def function(values: torch.Tensor, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        (b, heads, c, _), (queries, points) = values.shape, weights.shape[3:]
+        sums = []
+        for level, ((height, width), end) in enumerate(zip(level_shapes, ends, strict=True)):
+            image = values[..., end - height * width : end].reshape(b * heads, c, height, width)
+            places = grid[:, :, level].reshape(b * heads, queries, points, 2)
+            samples = torch.nn.functional.grid_sample(image, places, align_corners=False)
+            weight = weights[:, :, level].reshape(b * heads, 1, queries, points)
+            sums.append((samples * weight).sum(-1))
+        return torch.stack(sums).sum(0).reshape(b, heads * c, queries)
+
+    to_grid = normalized((1, 1))
+    layouts = {
+        "values": Layout(lambda bphc: bphc.transpose(0, 2, 3, 1), lambda bhcp: bhcp.transpose(0, 3, 1, 2)),
+        "locations": Layout(
+            lambda locations: to_grid.values(locations - 0.5).transpose(0, 2, 3, 1, 4, 5),
+            lambda grids: to_grid.gradient(grids).transpose(0, 3, 1, 2, 4, 5),
+        ),
+        "weights": Layout(
+            lambda weights: weights.transpose(0, 2, 3, 1, 4), lambda weights: weights.transpose(0, 3, 1, 2, 4)
+        ),
+    }
+    channels_first = Layout(lambda bqc: bqc.transpose(0, 2, 1), lambda bcq: bcq.transpose(0, 2, 1))
+    return [
+        _contender(GRID_SAMPLE, "deformable attention", function, inputs, layouts, channels_first, cotangent)
+    ]
+
+
 def normalized(sizes: tuple[int, ...]) -> Layout:
     """([z,] y, x) in pixels as (x, y[, z]) in [-1, 1], outer edge to outer edge (`align_corners=False`)."""
     size_xy = np.array(sizes[::-1])

@@ -1,7 +1,8 @@
-"""The arrays of torchvision.ops.deform_conv2d in the order of `deform_conv2d`'s."""
+"""The arrays of torch's deformable convolutions in the order of `deform_conv2d`'s."""
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -56,6 +57,45 @@ def mask_from_torchvision(
       (2, 7, 8, 2, 9)
     """
     return _from_torchvision("mask_from_torchvision", "mask_nchw", mask_nchw, kernel_size, offset_groups, ())
+
+
+def offsets_and_mask_from_dcnv2(
+    branch_nchw: Float[Array, "b channels ho wo"], *, kernel_size: tuple[int, int], offset_groups: int
+) -> tuple[Float[Array, "b ho wo g taps 2"], Float[Array, "b ho wo g taps"]]:
+    """Turns the output of DCNv2's one convolution for both into `deform_conv2d`'s `offsets` and `mask`.
+
+    Programs with modulated deformable convolutions (Zhu et al. 2018), EDVR's among them, divide that output
+    into three equal shares: the first two, one after the other, are torchvision's `offset`, and the sigmoid
+    of the third is its `mask`.
+
+    Convention: offsets are (dy, dx) in pixels, taps in row-major order.
+
+    Args:
+      branch_nchw: the convolution's output, with 3 * offset_groups * kh * kw channels, before any sigmoid.
+      kernel_size: height and width of the kernel.
+      offset_groups: number of offset groups.
+
+    Returns: the offsets in the order (batch, y, x, group, tap, (dy, dx)), the mask in the order (batch, y, x,
+      group, tap).
+    Raises: ValueError if the channels are not those of kernel_size and offset_groups.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from geoattn_jax import offsets_and_mask_from_dcnv2
+      >>> branch = jnp.zeros((2, 54, 7, 8))
+      >>> offsets, mask = offsets_and_mask_from_dcnv2(branch, kernel_size=(3, 3), offset_groups=2)
+      >>> offsets.shape, mask.shape, mask.max().item()
+      ((2, 7, 8, 2, 9, 2), (2, 7, 8, 2, 9), 0.5)
+    """
+    in_rows = _from_torchvision(
+        "offsets_and_mask_from_dcnv2", "branch_nchw", branch_nchw, kernel_size, offset_groups, (3,)
+    )
+    b, ho, wo, groups, taps, _ = in_rows.shape
+    offsets, mask = jnp.split(in_rows.reshape(b, ho, wo, 3 * groups * taps), [2 * groups * taps], axis=-1)
+    return (
+        offsets.reshape(b, ho, wo, groups, taps, 2),
+        jax.nn.sigmoid(mask).reshape(b, ho, wo, groups, taps),
+    )
 
 
 def _from_torchvision(function, name, array, kernel_size, offset_groups, last_axes):

@@ -5,7 +5,7 @@ and to check them. Unlike the fast ones, they let a NaN position spoil the gradi
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from geoattn_jax.ops.conv_layout import ConvLayout, Padding, resolve_layout
 from geoattn_jax.ops.interpolation import Method
 from geoattn_jax.ops.padding import PaddingMode, ReflectAt
+from geoattn_jax.ops.sizes import Size
 
 
 def bilinear_sample(
@@ -171,3 +172,26 @@ def _convolve(
         kernel.reshape(taps, cin_per_group, f, cout // f),
     ).reshape(b, *layout.output_sizes, cout)
     return output if bias is None else output + bias
+
+
+def deform_attention(
+    values: Float[Array, "b pixels heads c"],
+    locations: Float[Array, "b queries heads levels points 2"],
+    weights: Float[Array, "b queries heads levels points"],
+    *,
+    level_shapes: Sequence[tuple[Size, Size]],
+) -> Float[Array, "b queries heads_c"]:
+    """What `geoattn_jax.deform_attention` computes: the samples of all queries, one level at a time."""
+    b, _, heads, c = values.shape
+    ends = [
+        sum(height * width for height, width in level_shapes[: level + 1])
+        for level in range(len(level_shapes))
+    ]
+    output = jnp.zeros((), values.dtype)
+    for level, ((height, width), end) in enumerate(zip(level_shapes, ends, strict=True)):
+        images = values[:, end - height * width : end].reshape(b, height, width, heads, c)
+        size = jnp.stack([jnp.asarray(side, locations.dtype) for side in (height, width)])
+        of_heads = jax.vmap(sample, in_axes=(3, 2), out_axes=2)
+        samples = of_heads(images, locations[:, :, :, level] * size - 0.5)
+        output += jnp.einsum("bnhpc,bnhp->bnhc", samples, weights[:, :, :, level].astype(values.dtype))
+    return output.reshape(b, -1, heads * c)

@@ -84,7 +84,7 @@ def test_the_command_keeps_a_complete_record(tmp_path, capsys):
 
 def test_an_unknown_workload_is_answered_with_the_known_ones(caplog):
     assert main(["kernels", "--only", "S1,Q7"]) == 1
-    assert "--only: no workload 'Q7'; there are S1, S2, S3, S4, S5, D1, D2, D3, R1" in caplog.text
+    assert "--only: no workload 'Q7'; there are S1, S2, S3, S4, S5, D1, D2, D3, R1, A1" in caplog.text
 
 
 def test_no_rounds_are_refused(caplog):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import geoattn_jax
@@ -52,6 +53,11 @@ class Case:
 
 def pooled(frames, top_left):
     return max_pool_crop(frames, top_left, crop_hw=(16, 16), window=4)
+
+
+def both_from_dcnv2(branch):
+    offsets, mask = geoattn_jax.offsets_and_mask_from_dcnv2(branch, kernel_size=(3, 2), offset_groups=2)
+    return jnp.concatenate([offsets, mask[..., None]], axis=-1)
 
 
 def positions(*shape):
@@ -100,6 +106,10 @@ CASES = {
         [VOLUME, positions(B, 4, 10, 9, 2, 18, 3), (2, 3, 3, C, 10), positions(B, 4, 10, 9, 2, 18)],
         parameters=[2],
     ),
+    "deform_attention": Case(
+        partial(geoattn_jax.deform_attention, level_shapes=((12, 14), (6, 7))),
+        [(B, 12 * 14 + 6 * 7, 2, C), positions(B, 30, 2, 2, 4, 2), positions(B, 30, 2, 2, 4)],
+    ),
     "offsets_from_torchvision": Case(
         partial(geoattn_jax.offsets_from_torchvision, kernel_size=(3, 2), offset_groups=2),
         [positions(B, 24, H, W)],
@@ -107,6 +117,10 @@ CASES = {
     "mask_from_torchvision": Case(
         partial(geoattn_jax.mask_from_torchvision, kernel_size=(3, 2), offset_groups=2),
         [positions(B, 12, H, W)],
+    ),
+    "offsets_and_mask_from_dcnv2": Case(
+        both_from_dcnv2,
+        [positions(B, 36, H, W)],
     ),
     "sample_crop": Case(
         lambda frames, top_left, coords: sample_crop(frames, top_left, coords, crop_hw=(16, 16)),

@@ -8,9 +8,11 @@ from geoattn_jax import (
     affine_grid,
     bilinear_sample,
     crop_theta,
+    deform_attention,
     deform_conv2d,
     mask_from_torchvision,
     offset_resample,
+    offsets_and_mask_from_dcnv2,
     offsets_from_torchvision,
 )
 
@@ -26,7 +28,12 @@ RIGHT = {
         "image": (2, 5, 7, 4), "offsets": (2, 5, 7, 2, 6, 2), "kernel": (3, 2, 4, 6), "bias": (6,),
         "mask": (2, 5, 7, 2, 6),
     },
+    deform_attention: {
+        "values": (2, 17, 3, 5), "locations": (2, 4, 3, 2, 6, 2), "weights": (2, 4, 3, 2, 6),
+        "level_shapes": ((3, 5), (1, 2)),
+    },
     offsets_from_torchvision: {"offset_nchw": (2, 24, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
+    offsets_and_mask_from_dcnv2: {"branch_nchw": (2, 36, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
     mask_from_torchvision: {"mask_nchw": (2, 12, 4, 5), "kernel_size": (3, 2), "offset_groups": 2},
 }  # fmt: skip
 ARRAYS = {
@@ -38,8 +45,12 @@ ARRAYS = {
     "kernel",
     "bias",
     "mask",
+    "values",
+    "locations",
+    "weights",
     "offset_nchw",
     "mask_nchw",
+    "branch_nchw",
 }
 
 
@@ -114,6 +125,26 @@ BAD = [
     (deform_conv2d, {"strides": (1,)}, ["strides", "(1,)", "two"]),
     (deform_conv2d, {"strides": (0, 1)}, ["strides", "(0, 1)", "1"]),
     (deform_conv2d, {"kernel_dilation": (1, 0)}, ["kernel_dilation", "(1, 0)", "1"]),
+    (deform_attention, {"values": (2, 17, 15)}, ["values", "(2, 17, 15)", "b, pixels, heads, c"]),
+    (deform_attention, {"values": whole_numbers(2, 17, 3, 5)}, ["values", "int32", "floating"]),
+    (deform_attention, {"values": (2, 16, 3, 5)}, ["values", "17 pixels", "got 16", "((3, 5), (1, 2))"]),
+    (deform_attention, {"locations": (2, 4, 72)}, ["locations", "(2, 4, 72)", "levels, points, 2)"]),
+    (deform_attention, {"locations": whole_numbers(2, 4, 3, 2, 6, 2)}, ["locations", "int32", "floating"]),
+    *(
+        (deform_attention, {"locations": shape}, ["locations", str(shape), "(2, 4, 3, 2, 6, 2)"])
+        for shape in ((1, 4, 3, 2, 6, 2), (2, 4, 5, 2, 6, 2), (2, 4, 3, 1, 6, 2), (2, 4, 3, 2, 6, 3))
+    ),
+    (deform_attention, {"weights": (2, 4, 36)}, ["weights", "(2, 4, 36)", "levels, points)"]),
+    (deform_attention, {"weights": whole_numbers(2, 4, 3, 2, 6)}, ["weights", "int32", "floating"]),
+    (deform_attention, {"weights": (2, 5, 3, 2, 6)}, ["weights", "(2, 5, 3, 2, 6)", "(2, 4, 3, 2, 6)"]),
+    (deform_attention, {"level_shapes": ()}, ["level_shapes", "()", "each level"]),
+    (deform_attention, {"level_shapes": (17,)}, ["level_shapes", "(17,)", "(height, width)"]),
+    (deform_attention, {"level_shapes": ((3, 5), (2,))}, ["level_shapes", "((3, 5), (2,))", "pair"]),
+    (
+        deform_attention,
+        {"level_shapes": ((3, 5), (0, 2))},
+        ["level_shapes", "((3, 5), (0, 2))", "at least 1"],
+    ),
     (
         offsets_from_torchvision,
         {"offset_nchw": (24, 4, 5)},
@@ -123,6 +154,7 @@ BAD = [
     (offsets_from_torchvision, {"kernel_size": (3,)}, ["kernel_size", "(3,)", "two"]),
     (mask_from_torchvision, {"mask_nchw": (12, 4, 5)}, ["mask_nchw", "(12, 4, 5)", "mask_nchw[None]"]),
     (mask_from_torchvision, {"mask_nchw": (2, 24, 4, 5)}, ["mask_nchw", "(2, 24, 4, 5)", "12"]),
+    (offsets_and_mask_from_dcnv2, {"branch_nchw": (2, 24, 4, 5)}, ["branch_nchw", "(2, 24, 4, 5)", "36"]),
     (mask_from_torchvision, {"offset_groups": 3}, ["mask_nchw", "(2, 12, 4, 5)", "18"]),
 ]
 

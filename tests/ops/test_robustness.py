@@ -74,8 +74,9 @@ def test_nan_positions_give_nan_there_and_only_there(x64, operation):
 
 
 def of_nan_positions(operation, replaced) -> dict[str, np.ndarray]:
-    """Which gradients are compared: all but those of the NaN positions themselves and their mask."""
-    return {operation.where: ~replaced, "mask": ~replaced.any(axis=-1)}
+    """Which gradients are compared: all but those of the NaN positions themselves and their weights."""
+    weighed = ~replaced.any(axis=-1)
+    return {operation.where: ~replaced, "mask": weighed, "weights": weighed}
 
 
 @every_operation
@@ -151,6 +152,8 @@ def largest_output(arguments: dict[str, jax.Array]) -> float:
     """What no output can exceed: every sample at the brightest pixel, every term positive."""
     scale = {name: np.abs(np.asarray(array, np.float64)) for name, array in arguments.items()}
     weights = scale["kernel"].sum(axis=(0, 1, 2)).max() if "kernel" in scale else 1.0
+    if "weights" in scale:
+        return scale["values"].max() * scale["weights"].sum(axis=(-2, -1)).max()
     return (
         scale["image"].max() * weights * scale.get("mask", np.ones(1)).max()
         + scale.get("bias", np.zeros(1)).max()
@@ -158,9 +161,13 @@ def largest_output(arguments: dict[str, jax.Array]) -> float:
 
 
 def roundings(arguments: dict[str, jax.Array]) -> int:
-    """How many roundings in a row an output may see: the weights, the sum of four, then the sum over taps."""
-    taps = np.prod(arguments["kernel"].shape[:3]) if "kernel" in arguments else 1
-    return 8 + int(taps)
+    """How many roundings in a row an output may see: the weights, the sum of four, then the sum over taps.
+
+    Or over the points of all levels.
+    """
+    terms = arguments["kernel"].shape[:3] if "kernel" in arguments else ()
+    terms = arguments["weights"].shape[-2:] if "weights" in arguments else terms
+    return 8 + int(np.prod(terms))
 
 
 @every_operation
@@ -199,7 +206,7 @@ def test_gradients_in_low_precision(x64, operation, dtype):
     output, gradient = compute(operation.fast, arguments)
     cotangent = cotangent_of(output).astype(jnp.float64)
     exact, magnitude = exact_gradients(operation, exact_arguments, cotangent)
-    for name in ("image", "kernel"):
+    for name in (operation.what, "kernel"):
         if name in arguments:
             terms = output.size / output.shape[-1]
             bound = (

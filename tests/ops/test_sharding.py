@@ -89,7 +89,7 @@ def test_equals_one_device(name, placement):
 @pytest.mark.no_cover  # the lines are those under jit
 @pytest.mark.usefixtures("compiled_once")
 @every_placement
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "deform_attention"])  # takes long
 def test_eagerly_too(name, placement):
     check_divided(prepared(name), placement, jit=False)
 
@@ -119,11 +119,11 @@ def test_a_divided_axis_may_be_mapped(name, placement):
 def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     """Positions made from nothing, for instance, which know of no mesh."""
     subject = operation(name)
-    where = OPERATIONS[name].where
+    where, what = OPERATIONS[name].where, OPERATIONS[name].what
     one = subject.divided.pop(where)[:1]
 
     def function(divided, whole, constants):
-        batch = divided["image"].shape[0]
+        batch = divided[what].shape[0]
         return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
 
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)

@@ -47,7 +47,7 @@ def test_gradients_equal_the_references(x64, operation):
 @pytest.mark.parametrize("mapped", ["all", "positions", "image"])
 def test_vmap_equals_a_loop(x64, operation, mapped):
     single = operation.arguments()
-    names = {"all": single.keys(), "positions": {operation.where}, "image": {"image"}}[mapped]
+    names = {"all": single.keys(), "positions": {operation.where}, "image": {operation.what}}[mapped]
     arguments = on_device(
         {
             name: np.stack([array, array[::-1], -array]) if name in names else array
