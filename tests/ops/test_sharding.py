@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inputs import OPERATIONS, PER_IMAGE, normal, on_device, positions
+from inputs import (
+    ALL_OPERATIONS,
+    OPERATIONS,
+    PER_IMAGE,
+    TRILINEAR,
+    VOLUMES_CONV,
+    normal,
+    on_device,
+    positions,
+)
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from placements import (
     BATCH,
@@ -33,9 +42,9 @@ HW, CROP_HW = (9, 8), (6, 5)
 
 def operation(name: str) -> Subject:
     """An operation with its images, positions and masks divided, its kernel and bias whole."""
-    arguments = on_device(OPERATIONS[name].arguments(batch=8))
+    arguments = on_device(ALL_OPERATIONS[name].arguments(batch=8))
     return Subject(
-        lambda divided, whole, _: OPERATIONS[name].fast(**divided, **whole),
+        lambda divided, whole, _: ALL_OPERATIONS[name].fast(**divided, **whole),
         {name: array for name, array in arguments.items() if name in PER_IMAGE},
         {name: array for name, array in arguments.items() if name not in PER_IMAGE},
     )
@@ -75,13 +84,16 @@ SUBJECTS = {
 @cache
 def prepared(name: str) -> Subject:
     """One for all tests, which is run on one device once."""
-    return SUBJECTS[name]()
+    return SUBJECTS[name]() if name in SUBJECTS else operation(name)
 
 
-@every_placement
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize(
+    ("name", "placement"),
+    [(name, placement) for name in SUBJECTS for placement in PLACEMENTS]
+    + [(TRILINEAR, "explicit"), (TRILINEAR, "shard_map"), (VOLUMES_CONV, "explicit")],
+)
 def test_equals_one_device(name, placement):
-    check_divided(prepared(name), placement, jit=True)
+    check_divided(prepared(name), PLACEMENTS[placement], jit=True)
 
 
 @pytest.mark.no_cover  # the lines are those under jit
@@ -117,11 +129,11 @@ def test_a_divided_axis_may_be_mapped(name, placement):
 def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     """Positions made from nothing, for instance, which know of no mesh."""
     subject = operation(name)
-    where = OPERATIONS[name].where
+    where = ALL_OPERATIONS[name].where
     one = subject.divided.pop(where)[:1]
 
     def function(divided, whole, constants):
-        batch = divided["image"].shape[0]
+        batch = divided[ALL_OPERATIONS[name].image].shape[0]
         return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
 
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
