@@ -5,42 +5,89 @@ Arrays and conventions are those of the public functions; nothing here is fast o
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
 
 
-def read(plane: np.ndarray, y: float, x: float, padding_mode: str = "zeros") -> float:
-    """One channel (h, w) of an image, read at one position (Jaderberg et al. 2015, Eq. 5)."""
-    height, width = plane.shape
-    if math.isnan(y) or math.isnan(x):
+def read(
+    plane: np.ndarray,
+    position: Sequence[float],
+    method: str = "bilinear",
+    padding_mode: str = "zeros",
+    reflect_at: str = "edge",
+) -> float:
+    """One channel of an image (h, w) or a volume (d, h, w), read at one position.
+
+    Jaderberg et al. 2015, Eq. 3; with a kernel that is 1 at the nearest pixel, Eq. 5, or Keys 1981, Eq. 4.
+    """
+    if any(math.isnan(x) or (math.isinf(x) and padding_mode == "reflection") for x in position):
         return math.nan
-    if padding_mode == "border":
-        y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
-    elif not (-1 <= y < height and -1 <= x < width):
-        return 0.0  # a pixel or more away from every pixel's centre; no pixel is touched
-    top, left = math.floor(y), math.floor(x)
+    axes = [
+        taps(x, size, method, padding_mode, reflect_at) for x, size in zip(position, plane.shape, strict=True)
+    ]
     total = 0.0
-    for row, column in itertools.product((top, top + 1), (left, left + 1)):
-        if 0 <= row < height and 0 <= column < width:
-            total += (1 - abs(y - row)) * (1 - abs(x - column)) * float(plane[row, column])
+    for pixel in itertools.product(*axes):
+        place = tuple(index for index, _ in pixel)
+        if all(0 <= index < size for index, size in zip(place, plane.shape, strict=True)):
+            total += math.prod(weight for _, weight in pixel) * float(plane[place])
     return total
 
 
-def bilinear_sample(image: np.ndarray, coords: np.ndarray, *, padding_mode: str = "zeros") -> np.ndarray:
+def taps(x: float, size: int, method: str, padding_mode: str, reflect_at: str) -> list[tuple[int, float]]:
+    """The pixels, and their weights, that a coordinate is read from along an axis of `size` pixels."""
+    if padding_mode != "reflection":
+        x = min(max(x, -3.0), size + 2.0)  # beyond, nothing changes any more
+    if method == "bicubic":  # here the place of each pixel is padded
+        around = range(math.floor(x) - 1, math.floor(x) + 3)
+        return [
+            (round(padded(index, size, padding_mode, reflect_at)), keys_kernel(x - index)) for index in around
+        ]
+    x = padded(x, size, padding_mode, reflect_at)
+    if method == "nearest":
+        return [(round(x), 1.0)]  # halfway it rounds to the even one
+    return [(index, 1 - abs(x - index)) for index in (math.floor(x), math.floor(x) + 1)]
+
+
+def padded(x: float, size: int, padding_mode: str, reflect_at: str) -> float:
+    """Where a coordinate is read along an axis of `size` pixels."""
+    if padding_mode == "zeros":
+        return x
+    if padding_mode == "reflection":
+        first, last = (-0.5, size - 0.5) if reflect_at == "edge" else (0, size - 1)
+        # The mirrors' images repeat, each time once as the image is and once turned around.
+        x = (x - first) % (2 * (last - first)) + first if last > first else first
+        x = x if x <= last else 2 * last - x
+    return min(max(x, 0), size - 1)
+
+
+def keys_kernel(distance: float) -> float:
+    """Keys 1981, Eq. 4, with a = -3/4."""
+    a, s = -0.75, abs(distance)
+    if s <= 1:
+        return (a + 2) * s**3 - (a + 3) * s**2 + 1
+    return a * s**3 - 5 * a * s**2 + 8 * a * s - 4 * a
+
+
+def sample(image: np.ndarray, coords: np.ndarray, **options: str) -> np.ndarray:
     samples = np.empty((*coords.shape[:-1], image.shape[-1]))
     for index in np.ndindex(coords.shape[:-1]):
-        y, x = (float(value) for value in coords[index])
+        position = [float(x) for x in coords[index]]
         for channel in range(image.shape[-1]):
-            samples[(*index, channel)] = read(image[index[0], :, :, channel], y, x, padding_mode)
+            samples[(*index, channel)] = read(image[index[0], ..., channel], position, **options)
     return samples
+
+
+def bilinear_sample(image: np.ndarray, coords: np.ndarray, *, padding_mode: str = "zeros") -> np.ndarray:
+    return sample(image, coords, padding_mode=padding_mode)
 
 
 def offset_resample(image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     samples = np.empty(image.shape)
     for b, y, x, channel in np.ndindex(image.shape):
         dy, dx = (float(value) for value in offsets[b, y, x, channel])
-        samples[b, y, x, channel] = read(image[b, :, :, channel], y + dy, x + dx, "border")
+        samples[b, y, x, channel] = read(image[b, :, :, channel], (y + dy, x + dx), padding_mode="border")
     return samples
 
 
@@ -68,21 +115,27 @@ def affine_grid(
     return grid
 
 
+Pads = str | tuple[tuple[int, int], ...]
+
+
 def explicit_padding(
-    input_hw: tuple[int, int],
-    kernel_hw: tuple[int, int],
+    sizes: tuple[int, ...],
+    kernel_sizes: tuple[int, ...],
     *,
-    strides: tuple[int, int] = (1, 1),
-    padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME",
-    kernel_dilation: tuple[int, int] = (1, 1),
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The pixels added ((top, bottom), (left, right)) by "SAME", "VALID" or as given."""
+    strides: tuple[int, ...] | None = None,
+    padding: Pads = "SAME",
+    kernel_dilation: tuple[int, ...] | None = None,
+) -> tuple[tuple[int, int], ...]:
+    """The pixels added before and after along each axis by "SAME", "VALID" or as given."""
+    ones = (1,) * len(sizes)
     if padding == "VALID":
-        return (0, 0), (0, 0)
+        return ((0, 0),) * len(sizes)
     if padding != "SAME":
         return padding
     pairs = []
-    for size, taps, stride, dilation in zip(input_hw, kernel_hw, strides, kernel_dilation, strict=True):
+    for size, taps, stride, dilation in zip(
+        sizes, kernel_sizes, strides or ones, kernel_dilation or ones, strict=True
+    ):
         outputs = math.ceil(size / stride)
         total = max((outputs - 1) * stride + (taps - 1) * dilation + 1 - size, 0)
         pairs.append((total // 2, total - total // 2))
@@ -90,21 +143,22 @@ def explicit_padding(
 
 
 def output_size(
-    input_hw: tuple[int, int],
-    kernel_hw: tuple[int, int],
+    sizes: tuple[int, ...],
+    kernel_sizes: tuple[int, ...],
     *,
-    strides: tuple[int, int] = (1, 1),
-    padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME",
-    kernel_dilation: tuple[int, int] = (1, 1),
-) -> tuple[int, int]:
-    """Height and width of a convolution's output: one for each place where the dilated kernel fits."""
+    strides: tuple[int, ...] | None = None,
+    padding: Pads = "SAME",
+    kernel_dilation: tuple[int, ...] | None = None,
+) -> tuple[int, ...]:
+    """The sizes of a convolution's output: one pixel for each place where the dilated kernel fits."""
+    ones = (1,) * len(sizes)
     pads = explicit_padding(
-        input_hw, kernel_hw, strides=strides, padding=padding, kernel_dilation=kernel_dilation
+        sizes, kernel_sizes, strides=strides, padding=padding, kernel_dilation=kernel_dilation
     )
     return tuple(
         len(range(0, size + sum(pad) - (taps - 1) * dilation, stride))
         for size, pad, taps, stride, dilation in zip(
-            input_hw, pads, kernel_hw, strides, kernel_dilation, strict=True
+            sizes, pads, kernel_sizes, strides or ones, kernel_dilation or ones, strict=True
         )
     )
 
@@ -116,34 +170,44 @@ def deform_conv2d(
     bias: np.ndarray | None = None,
     *,
     mask: np.ndarray | None = None,
-    strides: tuple[int, int] = (1, 1),
-    padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME",
-    kernel_dilation: tuple[int, int] = (1, 1),
+    strides: tuple[int, ...] | None = None,
+    padding: Pads = "SAME",
+    kernel_dilation: tuple[int, ...] | None = None,
     feature_group_count: int = 1,
 ) -> np.ndarray:
-    batch, height, width, channels = image.shape
-    kernel_height, kernel_width, group_channels, features = kernel.shape
+    """Of an image, or in the same way of a volume."""
+    batch, *sizes, channels = image.shape
+    *kernel_sizes, group_channels, features = kernel.shape
+    ones = (1,) * len(sizes)
+    strides, kernel_dilation = strides or ones, kernel_dilation or ones
     geometry = {"strides": strides, "padding": padding, "kernel_dilation": kernel_dilation}
-    (pad_top, _), (pad_left, _) = explicit_padding((height, width), kernel.shape[:2], **geometry)
-    rows, columns = output_size((height, width), kernel.shape[:2], **geometry)
-    channels_per_offset_group = channels // offsets.shape[3]
+    pads = explicit_padding(sizes, kernel_sizes, **geometry)
+    channels_per_offset_group = channels // offsets.shape[-3]
     features_per_group = features // feature_group_count
 
-    output = np.zeros((batch, rows, columns, features))
-    for b, row, column, feature in np.ndindex(output.shape):
+    output = np.zeros((batch, *output_size(sizes, kernel_sizes, **geometry), features))
+    for b, *pixel, feature in np.ndindex(output.shape):
         total = 0.0 if bias is None else float(bias[feature])
-        for i, j, k in np.ndindex(kernel_height, kernel_width, group_channels):
-            channel = feature // features_per_group * group_channels + k
-            offset_group = channel // channels_per_offset_group
-            tap = i * kernel_width + j
-            dy, dx = (float(value) for value in offsets[b, row, column, offset_group, tap])
-            y = row * strides[0] - pad_top + i * kernel_dilation[0] + dy
-            x = column * strides[1] - pad_left + j * kernel_dilation[1] + dx
-            sample = read(image[b, :, :, channel], y, x)
-            weight = 1.0 if mask is None else float(mask[b, row, column, offset_group, tap])
-            total += float(kernel[i, j, k, feature]) * weight * sample
-        output[b, row, column, feature] = total
+        for tap, tap_place in enumerate(np.ndindex(*kernel_sizes)):
+            for k in range(group_channels):
+                channel = feature // features_per_group * group_channels + k
+                tap_of_group = (b, *pixel, channel // channels_per_offset_group, tap)
+                position = [
+                    pixel[axis] * strides[axis]
+                    - pads[axis][0]
+                    + tap_place[axis] * kernel_dilation[axis]
+                    + float(offsets[tap_of_group][axis])
+                    for axis in range(len(sizes))
+                ]
+                value = read(image[b, ..., channel], position)
+                weight = 1.0 if mask is None else float(mask[tap_of_group])
+                total += float(kernel[(*tap_place, k, feature)]) * weight * value
+        output[(b, *pixel, feature)] = total
     return output
+
+
+def deform_conv3d(volume: np.ndarray, *others: np.ndarray, **options) -> np.ndarray:
+    return deform_conv2d(volume, *others, **options)
 
 
 def deform_attention(

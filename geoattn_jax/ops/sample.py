@@ -31,8 +31,8 @@ def sample(
 
     Convention: coords are (y, x) in pixels for images (b, h, w, c), (z, y, x) for volumes (b, d, h, w, c);
     pixel centres at integers. Where a derivative jumps, bilinearly at an integer coordinate, it is the
-    right-hand one; that in the position of a nearest pixel is zero. A NaN coordinate reads NaN and passes no
-    gradient. Infinitely far away "reflection" reads NaN, too.
+    right-hand one, with "reflection" that at the mirrored coordinate. That in the position of a nearest pixel
+    is zero. A NaN coordinate reads NaN and passes no gradient; so does an infinite one with "reflection".
 
     Args:
       image: pixels, any float dtype; the arithmetic is done in float32 or wider.
@@ -107,7 +107,8 @@ def grid_sample(
 
     Convention: grid is normalized, (x, y) for images (b, h, w, c), (x, y, z) for volumes (b, d, h, w, c);
     -1 and 1 are the outer edges of the outermost pixels, with `align_corners` their centres. Values and
-    gradients are torch's but where a derivative jumps: there it is the right-hand one, and torch's depends.
+    gradients are torch's but at the first pixel of an axis, where a derivative jumps: there torch's is zero
+    with "border" and "reflection", and here that of `sample`.
 
     Args:
       image: pixels, any float dtype.

@@ -5,7 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from inputs import OPERATIONS, PER_IMAGE, compute, cotangent_of, normal, on_device
+from inputs import (
+    ATTENTION,
+    BICUBIC,
+    PER_IMAGE,
+    TRILINEAR,
+    compute,
+    cotangent_of,
+    every_operation,
+    normal,
+    on_device,
+)
 
 import geoattn_jax
 from geoattn_jax import bilinear_sample, deform_conv2d
@@ -14,7 +24,6 @@ from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 
 pytestmark = pytest.mark.usefixtures("x64")
-every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 both_modes = pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 bad_pixels = pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 HW = (4, 8)  # powers of two: normalized positions are exact
@@ -86,13 +95,12 @@ def test_as_the_loops(ops, padding_mode, bad):
         np.testing.assert_allclose(samples, expected, rtol=0, atol=1e-12)
 
 
-@every_operation
-@bad_pixels
+@every_operation(BICUBIC, TRILINEAR, ATTENTION, bad=[np.nan, np.inf, -np.inf])
 def test_what_is_read_elsewhere_keeps_its_value_and_gradient(operation, bad):
-    """A row of the first image is bad, and the loss hides the outputs that it spoils."""
+    """A row (or slice) of the first image is bad, and the loss hides the outputs that it spoils."""
     arguments = operation.arguments()
-    spoiled = {**arguments, operation.what: arguments[operation.what].copy()}
-    spoiled[operation.what][0, -2, :, 0] = bad
+    spoiled = {**arguments, operation.image: arguments[operation.image].copy()}
+    spoiled[operation.image][0, -2, ..., 0] = bad
     output, _ = compute(operation.fast, on_device(spoiled))
     expected = operation.oracle(**spoiled)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-12)
@@ -110,7 +118,7 @@ def test_what_is_read_elsewhere_keeps_its_value_and_gradient(operation, bad):
     computed, expected = gradients(operation.fast, spoiled), gradients(operation.reference, arguments)
     # In the first image, positions and masks get zero times the bad pixels, as a convolution's kernel does.
     for name in PER_IMAGE & arguments.keys():
-        rest = np.s_[:] if name == operation.what else np.s_[1:]
+        rest = np.s_[:] if name == operation.image else np.s_[1:]
         np.testing.assert_allclose(
             computed[name][rest], expected[name][rest], rtol=0, atol=1e-12, err_msg=name
         )
@@ -151,14 +159,14 @@ def test_a_mask_of_zero_still_reads(bad):
         assert np.isnan(function(image, offsets, kernel, mask=mask)).all()
 
 
-@every_operation
+@every_operation(TRILINEAR, ATTENTION)
 def test_a_bad_cotangent_spoils_only_pixels_that_were_read(operation):
     """The gradient of one row of outputs is NaN: the image's becomes so in the pixels around it."""
     arguments = operation.arguments()
     arguments[operation.where] = np.clip(arguments[operation.where], 0, 0.1)
     output, vjp = jax.vjp(
-        lambda image: operation.fast(**{**on_device(arguments), operation.what: image}),
-        jnp.asarray(arguments[operation.what]),
+        lambda image: operation.fast(**{**on_device(arguments), operation.image: image}),
+        jnp.asarray(arguments[operation.image]),
     )
     cotangent = jnp.ones_like(output).at[1, 0].set(jnp.nan)
     (gradient,) = vjp(cotangent)

@@ -1,4 +1,4 @@
-"""deform_conv2d and the converters from torchvision's layout: values and gradients."""
+"""deform_conv2d, deform_conv3d and the converters from torchvision's layout: values and gradients."""
 
 from functools import cache, partial
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from inputs import normal, off_kinks, on_device
+from inputs import assert_close, normal, off_kinks, on_device
 from jax import lax
 from jax.test_util import check_grads
 
@@ -189,3 +189,72 @@ def test_mask_from_torchvision(kernel_size):
     np.testing.assert_array_equal(converted, mask)
     (gradient,) = jax.vjp(convert, jnp.asarray(stacked))[1](converted)
     np.testing.assert_array_equal(gradient, stacked)
+
+
+# Volumes ------------------------------------------------------------
+
+# kernel's sizes, channels of volume and output, offset groups, then options.
+VOLUMES = {
+    "plain": ((3, 1, 2), 2, 3, 1, {}),
+    "strides, dilation, padding": (
+        (2, 2, 1), 2, 1, 1,
+        {"strides": (2, 1, 3), "kernel_dilation": (1, 2, 1), "padding": ((2, 0), (0, 1), (1, 1))},
+    ),
+    "offset groups across weight groups": (
+        (1, 2, 2), 6, 4, 3, {"feature_group_count": 2, "padding": "VALID"},
+    ),
+}  # fmt: skip
+
+
+def draw_volume(geometry) -> tuple[dict[str, np.ndarray], dict]:
+    """As `draw`."""
+    sizes, (kernel_sizes, channels, features, offset_groups, options) = (3, 4, 5), geometry
+    outputs = oracles.output_size(sizes, kernel_sizes, **conv_options(options))
+    taps = int(np.prod(kernel_sizes))
+    arguments = {
+        "volume": normal(0, 2, *sizes, channels),
+        "offsets": off_kinks(1, 2, *outputs, offset_groups, taps, 3, low=-2, high=2),
+        "kernel": normal(2, *kernel_sizes, channels // options.get("feature_group_count", 1), features),
+        "bias": normal(3, features),
+        "mask": np.random.default_rng(4).uniform(0, 2, size=(2, *outputs, offset_groups, taps)),
+    }
+    return arguments, options
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("geometry", VOLUMES.values(), ids=VOLUMES.keys())
+def test_volumes(geometry):
+    """The loops, lax's convolution where no offset is, and the reference's gradients."""
+    arguments, options = draw_volume(geometry)
+    expected = oracles.deform_conv3d(**arguments, **options)
+    both = {}
+    for ops in (geoattn_jax, reference):
+
+        @jax.jit
+        def value_and_gradients(arguments, ops=ops):
+            output, vjp = jax.vjp(lambda arguments: ops.deform_conv3d(**arguments, **options), arguments)
+            return output, vjp(jnp.cos(jnp.arange(output.size, dtype=output.dtype)).reshape(output.shape))[0]
+
+        both[ops] = value_and_gradients(on_device(arguments))
+        np.testing.assert_allclose(both[ops][0], expected, rtol=0, atol=1e-12)
+
+        still = {**arguments, "offsets": 0 * arguments["offsets"], "mask": 0 * arguments["mask"] + 1}
+        convolved = lax.conv_general_dilated(
+            arguments["volume"], arguments["kernel"],
+            window_strides=options.get("strides", (1, 1, 1)),
+            padding=options.get("padding", "SAME"),
+            rhs_dilation=options.get("kernel_dilation", (1, 1, 1)),
+            feature_group_count=options.get("feature_group_count", 1),
+            dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        )  # fmt: skip
+        output, _ = value_and_gradients(on_device(still))
+        np.testing.assert_allclose(output, convolved + arguments["bias"], rtol=0, atol=1e-12)
+    assert_close(both[geoattn_jax][1], both[reference][1])
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_volumes_without_bias_and_mask():
+    arguments, options = draw_volume(VOLUMES["plain"])
+    del arguments["bias"], arguments["mask"]
+    output = jax.jit(partial(geoattn_jax.deform_conv3d, **options))(**on_device(arguments))
+    np.testing.assert_allclose(output, oracles.deform_conv3d(**arguments, **options), rtol=0, atol=1e-12)

@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import (
+    ATTENTION,
+    BICUBIC,
     OPERATIONS,
+    TRILINEAR,
+    VOLUMES_CONV,
     assert_close,
     compute,
     cotangent_of,
+    every_operation,
     normal,
     on_device,
     positions,
@@ -18,28 +23,28 @@ from inputs import (
 
 from geoattn_jax import deform_conv2d, offset_resample
 
-every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-LOW_PRECISION = [jnp.float32, jnp.float16, jnp.bfloat16]
+LOW_PRECISION = [jnp.bfloat16, jnp.float16, jnp.float32]
 
 
 # Extreme positions ------------------------------------------------------------
 
 
 def with_scattered(operation, values) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The operation's arguments with some positions' y, x or both replaced by each of values; and which."""
+    """The operation's arguments, some positions replaced by values along one axis or all; and which."""
     arguments = operation.arguments()
     where = arguments[operation.where] = arguments[operation.where].copy()
-    flat = where.reshape(-1, 2)
+    every_axis = list(range(where.shape[-1]))
+    flat = where.reshape(-1, len(every_axis))
     replaced = np.zeros_like(flat, bool)
     for index, value in enumerate(values):
-        for case, axes in enumerate(([0], [1], [0, 1])):
+        for case, axes in enumerate((*every_axis, every_axis)):
             row = (7 + 10 * index + 3 * case) % len(flat)
             flat[row, axes] = value
             replaced[row, axes] = True
     return arguments, replaced.reshape(where.shape)
 
 
-@every_operation
+@every_operation(TRILINEAR, VOLUMES_CONV, ATTENTION)
 @pytest.mark.parametrize("value", [1e6, -1e6, 1e20, -1e20, np.inf, -np.inf])
 def test_far_positions_read_the_outside_and_get_no_gradient(x64, operation, value):
     arguments, replaced = with_scattered(operation, [value])
@@ -53,8 +58,7 @@ def test_far_positions_read_the_outside_and_get_no_gradient(x64, operation, valu
     assert_close(gradient, expected)
 
 
-@every_operation
-@pytest.mark.parametrize("dtype", LOW_PRECISION)
+@every_operation(TRILINEAR, VOLUMES_CONV, ATTENTION, dtype=LOW_PRECISION)
 def test_far_positions_in_low_precision(operation, dtype):
     arguments, _ = with_scattered(operation, [3e4, -3e4, np.inf, -np.inf])
     output, gradients = compute(operation.fast, on_device(arguments, dtype))
@@ -63,7 +67,7 @@ def test_far_positions_in_low_precision(operation, dtype):
         assert jnp.isfinite(gradient).all(), name
 
 
-@every_operation
+@every_operation(BICUBIC, TRILINEAR, VOLUMES_CONV, ATTENTION)
 def test_nan_positions_give_nan_there_and_only_there(x64, operation):
     arguments, _ = with_scattered(operation, [np.nan])
     expected = operation.oracle(**arguments)
@@ -79,15 +83,15 @@ def of_nan_positions(operation, replaced) -> dict[str, np.ndarray]:
     return {operation.where: ~replaced, "mask": weighed, "weights": weighed}
 
 
-@every_operation
-@pytest.mark.parametrize(
-    "hide",
-    [
-        lambda output: jnp.sum(jnp.where(jnp.isnan(output), 0.0, output) ** 2),
+@every_operation(
+    BICUBIC,
+    TRILINEAR,
+    ATTENTION,
+    hide={
+        "where": lambda output: jnp.sum(jnp.where(jnp.isnan(output), 0.0, output) ** 2),
         # Not nansum(output**2): its derivative is NaN before it reaches the operation.
-        lambda output: jnp.nansum(output * cotangent_of(output)),
-    ],
-    ids=["where", "nansum"],
+        "nansum": lambda output: jnp.nansum(output * cotangent_of(output)),
+    },
 )
 def test_a_loss_that_hides_nan_outputs_has_the_gradient_of_the_others(x64, operation, hide):
     arguments, replaced = with_scattered(operation, [np.nan])
@@ -105,7 +109,7 @@ def test_a_loss_that_hides_nan_outputs_has_the_gradient_of_the_others(x64, opera
     assert_close(gradient, expected, where=of_nan_positions(operation, replaced))
 
 
-@every_operation
+@every_operation(BICUBIC, TRILINEAR, VOLUMES_CONV, ATTENTION)
 def test_a_gradient_through_nan_outputs_stays_finite_elsewhere(x64, operation):
     arguments, replaced = with_scattered(operation, [np.nan])
     _, gradient = compute(operation.fast, on_device(arguments))
@@ -134,7 +138,7 @@ def test_images_of_one_row_or_column(x64, hw):
         assert_close(gradient, expected_gradient)
 
 
-@every_operation
+@every_operation(BICUBIC, TRILINEAR, VOLUMES_CONV, ATTENTION)
 def test_empty_batch(operation):
     arguments = on_device(operation.arguments(batch=0), jnp.float32)
     expected_shape = (0, *operation.oracle(**operation.arguments(batch=1)).shape[1:])
@@ -148,30 +152,34 @@ def test_empty_batch(operation):
 # Dtypes ------------------------------------------------------------
 
 
-def largest_output(arguments: dict[str, jax.Array]) -> float:
-    """What no output can exceed: every sample at the brightest pixel, every term positive."""
+def largest_output(operation, arguments: dict[str, jax.Array]) -> float:
+    """What no output can exceed: every sample as bright as the brightest can be, every term positive."""
     scale = {name: np.abs(np.asarray(array, np.float64)) for name, array in arguments.items()}
-    weights = scale["kernel"].sum(axis=(0, 1, 2)).max() if "kernel" in scale else 1.0
     if "weights" in scale:
         return scale["values"].max() * scale["weights"].sum(axis=(-2, -1)).max()
+    weights = np.ones(1)
+    if "kernel" in scale:
+        weights = scale["kernel"].reshape(-1, scale["kernel"].shape[-1]).sum(axis=0)
     return (
-        scale["image"].max() * weights * scale.get("mask", np.ones(1)).max()
+        operation.overshoot
+        * scale[operation.image].max()
+        * weights.max()
+        * scale.get("mask", np.ones(1)).max()
         + scale.get("bias", np.zeros(1)).max()
     )
 
 
-def roundings(arguments: dict[str, jax.Array]) -> int:
-    """How many roundings in a row an output may see: the weights, the sum of four, then the sum over taps.
+def roundings(operation, arguments: dict[str, jax.Array]) -> int:
+    """How many roundings in a row an output may see: the weights, the sum of pixels, the sum over taps,
+    or over points."""
+    pixels = operation.weights ** arguments[operation.where].shape[-1]
+    taps = np.prod(arguments["kernel"].shape[:-1]) if "kernel" in arguments else 1
+    if "weights" in arguments:
+        taps = np.prod(arguments["weights"].shape[-2:])
+    return 2 * pixels + int(taps)
 
-    Or over the points of all levels.
-    """
-    terms = arguments["kernel"].shape[:3] if "kernel" in arguments else ()
-    terms = arguments["weights"].shape[-2:] if "weights" in arguments else terms
-    return 8 + int(np.prod(terms))
 
-
-@every_operation
-@pytest.mark.parametrize("dtype", [*LOW_PRECISION, jnp.float64])
+@every_operation(BICUBIC, TRILINEAR, VOLUMES_CONV, ATTENTION, dtype=[*LOW_PRECISION, jnp.float64])
 def test_float_in_same_float_out(x64, operation, dtype):
     arguments = on_device(operation.arguments(), dtype)
     output, gradients = compute(operation.fast, arguments)
@@ -180,7 +188,9 @@ def test_float_in_same_float_out(x64, operation, dtype):
         assert gradient.dtype == dtype, name
 
     exact = operation.oracle(**{name: np.asarray(array, np.float64) for name, array in arguments.items()})
-    bound = roundings(arguments) * float(jnp.finfo(dtype).eps) * largest_output(arguments)
+    bound = (
+        roundings(operation, arguments) * float(jnp.finfo(dtype).eps) * largest_output(operation, arguments)
+    )
     np.testing.assert_allclose(output.astype(jnp.float64), exact, rtol=0, atol=bound)
 
 
@@ -197,8 +207,7 @@ def exact_gradients(operation, arguments, cotangent):
     return gradient(arguments, cotangent), gradient(positive, jnp.abs(cotangent))
 
 
-@every_operation
-@pytest.mark.parametrize("dtype", LOW_PRECISION)
+@every_operation(TRILINEAR, ATTENTION, dtype=LOW_PRECISION)
 def test_gradients_in_low_precision(x64, operation, dtype):
     """The image's and the kernel's: sums of as many terms as there are outputs, in absolute value."""
     arguments = on_device(operation.arguments(), dtype)
@@ -206,17 +215,19 @@ def test_gradients_in_low_precision(x64, operation, dtype):
     output, gradient = compute(operation.fast, arguments)
     cotangent = cotangent_of(output).astype(jnp.float64)
     exact, magnitude = exact_gradients(operation, exact_arguments, cotangent)
-    for name in (operation.what, "kernel"):
+    for name in (operation.image, "kernel"):
         if name in arguments:
             terms = output.size / output.shape[-1]
             bound = (
-                (terms + roundings(arguments)) * float(jnp.finfo(dtype).eps) * float(magnitude[name].max())
+                (terms + roundings(operation, arguments))
+                * float(jnp.finfo(dtype).eps)
+                * float(magnitude[name].max())
             )
             error = np.abs(gradient[name].astype(jnp.float64) - exact[name])
             assert error.max() <= bound, name
 
 
-@every_operation
+@every_operation(TRILINEAR, ATTENTION)
 def test_a_bfloat16_image_with_float32_positions(operation):
     arguments = on_device(operation.arguments(), jnp.bfloat16)
     arguments[operation.where] = jnp.asarray(operation.arguments()[operation.where], jnp.float32)
@@ -226,7 +237,11 @@ def test_a_bfloat16_image_with_float32_positions(operation):
         name: array.dtype for name, array in arguments.items()
     }
     exact = operation.oracle(**{name: np.asarray(array, np.float64) for name, array in arguments.items()})
-    bound = roundings(arguments) * float(jnp.finfo(jnp.bfloat16).eps) * largest_output(arguments)
+    bound = (
+        roundings(operation, arguments)
+        * float(jnp.finfo(jnp.bfloat16).eps)
+        * largest_output(operation, arguments)
+    )
     np.testing.assert_allclose(output.astype(jnp.float32), exact, rtol=0, atol=bound)
 
 

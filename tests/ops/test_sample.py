@@ -1,5 +1,6 @@
-"""bilinear_sample and offset_resample: values and gradients."""
+"""sample, bilinear_sample, grid_sample and offset_resample: values and gradients."""
 
+import itertools
 from functools import partial
 
 import jax
@@ -11,7 +12,7 @@ from inputs import normal, off_kinks, positions
 from jax.test_util import check_grads
 
 import geoattn_jax
-from geoattn_jax import bilinear_sample, offset_resample
+from geoattn_jax import bilinear_sample, grid_sample, offset_resample, sample
 from geoattn_jax.ops import reference
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -20,6 +21,15 @@ both_implementations = pytest.mark.parametrize(
     "ops", [geoattn_jax, reference], ids=["geoattn_jax", "reference"]
 )
 sizes = pytest.mark.parametrize("hw", [(5, 7), (1, 6), (4, 1), (1, 1)], ids=str)
+METHODS = ("nearest", "bilinear", "bicubic")
+PADDINGS = {
+    "zeros": {"padding_mode": "zeros"},
+    "border": {"padding_mode": "border"},
+    "mirrors at edges": {"padding_mode": "reflection", "reflect_at": "edge"},
+    "mirrors at centres": {"padding_mode": "reflection", "reflect_at": "centre"},
+}
+every_method = pytest.mark.parametrize("method", METHODS)
+every_padding = pytest.mark.parametrize("padding", PADDINGS.values(), ids=PADDINGS.keys())
 STEP = 0.25  # exact in binary, and a quarter pixel to the right of an integer the function is a line
 
 
@@ -179,3 +189,184 @@ def test_offset_resample_is_bilinear_sample_channel_by_channel():
         )
         resampled = offset_resample(image, offsets)[..., channel, None]
         np.testing.assert_allclose(resampled, expected, rtol=0, atol=1e-12)
+
+
+# sample: other methods, other paddings, volumes ------------------------------------------------------------
+
+
+def special_positions(sizes: tuple[int, ...]) -> np.ndarray:
+    """Whole, half and other positions inside and up to three images away, and far ones: (n, d)."""
+    rng = np.random.default_rng(0)
+    axes = []
+    for size in sizes:
+        halves = np.arange(-3 * size - 3, 4 * size + 3, 0.5)
+        far = [1e6, -1e6, 1e6 + 0.5, -1e6 - 0.25]
+        axes.append(np.concatenate([halves, halves + rng.uniform(0.1, 0.4, len(halves)), far]))
+    count = 2 * max(len(axis) for axis in axes)
+    return np.stack([rng.permutation(np.resize(axis, count)) for axis in axes], axis=-1)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@every_padding
+@every_method
+@pytest.mark.parametrize("volumes", [False, True], ids=["images", "volumes"])
+def test_sample_equals_the_loops(volumes, method, padding):
+    both = [jax.jit(partial(ops.sample, method=method, **padding)) for ops in (geoattn_jax, reference)]
+    for sizes in [(2, 1, 3)] if volumes else [(3, 5), (1, 4), (1, 1)]:
+        image, coords = normal(0, 1, *sizes, 2), special_positions(sizes)[None]
+        expected = oracles.sample(image, coords, method=method, **padding)
+        assert np.isfinite(expected).all()
+        for compiled in both:
+            samples = compiled(jnp.asarray(image), jnp.asarray(coords))
+            np.testing.assert_allclose(samples, expected, rtol=0, atol=1e-12)
+
+
+@every_padding
+@every_method
+def test_far_and_nan_positions(method, padding):
+    """Infinitely far away there are no mirror images; NaN is nowhere. Neither spoils others' gradients."""
+    image = jnp.asarray(normal(0, 1, 3, 4, 1))
+    values = np.array([np.inf, -np.inf, np.nan, 1e20, -1e20])
+    odd = [position for value in values for position in ([value, 1.3], [0.7, value], [value, value])]
+    coords = jnp.asarray(np.array([[*odd, *([0.6, 2.2] for _ in odd)]]))
+
+    @jax.jit
+    def gradients(image, coords):
+        samples, vjp = jax.vjp(partial(sample, method=method, **padding), image, coords)
+        return samples, *vjp(jnp.ones_like(samples))
+
+    samples, to_image, to_coords = gradients(image, coords)
+    expected = oracles.sample(np.asarray(image), np.asarray(coords), method=method, **padding)
+    known = np.ones(coords.shape[1], bool)
+    if padding["padding_mode"] == "reflection":
+        # Rounding decides which mirror image is that far away.
+        known = ~(np.isfinite(coords[0]) & (np.abs(coords[0]) > 1e9)).any(axis=-1)
+        assert (np.abs(samples[0, ~known]) <= 1.375**2 * np.abs(image).max()).all()
+    np.testing.assert_allclose(samples[:, known], expected[:, known], rtol=0, atol=1e-12)
+    nowhere = np.isnan(expected).any(axis=-1)
+    assert nowhere.any()
+    np.testing.assert_array_equal(to_coords[nowhere], 0)
+    far = ~(np.abs(coords[:, known]) < 10)
+    # Bicubic slopes of equal pixels add up to zero but for rounding.
+    np.testing.assert_allclose(to_coords[:, known][far], 0, rtol=0, atol=1e-15)
+
+    _, _, in_place = gradients(image, jnp.full_like(coords, jnp.array([0.6, 2.2])))
+    np.testing.assert_array_equal(to_coords[:, len(odd) :], in_place[:, len(odd) :])
+    read_alone, weights = gradients(image, jnp.where(nowhere[..., None], 50.0, coords))[:2]
+    assert np.isfinite(read_alone).all()
+    if padding["padding_mode"] == "zeros":
+        np.testing.assert_allclose(to_image, weights, rtol=0, atol=1e-12)
+    assert np.isfinite(to_image).all()
+
+
+@every_padding
+@every_method
+def test_nan_pixels_count_only_where_they_are_read(method, padding):
+    """One pixel of each image is bad: as in the loops, on and between all pixels."""
+    sizes = (3, 2)
+    count = sizes[0] * sizes[1]
+    image = normal(0, count, *sizes, 1)
+    image.reshape(count, count)[np.arange(count), np.arange(count)] = np.nan
+    coords = np.stack(
+        [np.array(list(itertools.product(np.arange(-2, 5, 0.5), np.arange(-2, 4, 0.5))))] * count
+    )
+    expected = oracles.sample(image, coords, method=method, **padding)
+    assert np.isnan(expected).any(axis=(1, 2)).all()
+    assert np.isfinite(expected).any(axis=(1, 2)).all()
+    for ops in (geoattn_jax, reference):
+        compiled = jax.jit(partial(ops.sample, method=method, **padding))
+        np.testing.assert_allclose(compiled(image, coords), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0), (2, 3, 1)], ids=str)
+def test_samples_have_the_shape_of_their_coordinates(shape):
+    for method, sizes in (("nearest", (3, 4)), ("bicubic", (3, 4)), ("bilinear", (2, 3, 4))):
+        image, coords = jnp.ones((2, *sizes, 3)), jnp.ones((2, *shape, len(sizes)))
+        samples = jax.jit(partial(sample, method=method, padding_mode="border"))(image, coords)
+        np.testing.assert_allclose(samples, np.ones((2, *shape, 3)), rtol=0, atol=1e-14)
+
+
+@every_method
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32])
+def test_samples_in_low_precision(method, dtype):
+    """Of positions of float32: the error is that of one rounding to the image's dtype, and of float32."""
+    image = jnp.asarray(normal(0, 1, 4, 5, 2), dtype)
+    coords = jnp.asarray(positions(1, 1, 30, hw=(4, 5)), jnp.float32)
+    read = jax.jit(partial(sample, method=method, padding_mode="reflection"))
+    samples, vjp = jax.vjp(read, image, coords)
+    assert samples.dtype == dtype
+    exact = oracles.sample(
+        np.asarray(image, np.float64), np.asarray(coords), method=method, padding_mode="reflection"
+    )
+    bound = 2 * (float(jnp.finfo(dtype).eps) + 30 * float(jnp.finfo(jnp.float32).eps)) * np.abs(exact).max()
+    np.testing.assert_allclose(np.asarray(samples, np.float64), exact, rtol=0, atol=bound)
+    to_image, to_coords = vjp(jnp.ones_like(samples))
+    assert (to_image.dtype, to_coords.dtype) == (dtype, jnp.float32)
+    assert np.isfinite(np.asarray(to_image, np.float64)).all()
+    assert np.isfinite(to_coords).all()
+
+
+GRADIENTS = {
+    "nearest, mirrors at centres": ("nearest", "mirrors at centres", (3, 4)),
+    "bilinear, mirrors at edges": ("bilinear", "mirrors at edges", (3, 4)),
+    "bicubic, mirrors at edges": ("bicubic", "mirrors at edges", (3, 4)),
+    "trilinear, mirrors at edges": ("bilinear", "mirrors at edges", (2, 3, 4)),
+}
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize(("method", "padding", "sizes"), GRADIENTS.values(), ids=GRADIENTS.keys())
+def test_sample_gradients(method, padding, sizes):
+    """First and second order, in both modes; a third of a pixel off whole and half positions."""
+    rng = np.random.default_rng(1)
+    corners = np.stack([rng.integers(-2 * size, 2 * size, size=(1, 5)) for size in sizes], axis=-1)
+    coords = corners + rng.choice([0.2, 0.3, 0.7, 0.8], size=corners.shape)
+    function = jax.jit(partial(sample, method=method, **PADDINGS[padding]))
+    arguments = jnp.asarray(normal(0, 1, *sizes, 2)), jnp.asarray(coords)
+    check_grads(function, arguments, order=2, modes=["fwd", "rev"])
+
+
+def test_a_nearest_pixel_has_no_slope():
+    coords = jnp.asarray(positions(0, 1, 20, hw=(4, 5)))
+    image = jnp.asarray(normal(1, 1, 4, 5, 2))
+    gradient = jax.grad(lambda coords: sample(image, coords, method="nearest").sum())(coords)
+    np.testing.assert_array_equal(gradient, 0)
+
+
+@every_padding
+def test_at_whole_and_half_positions_the_derivative_is_the_right_hand_one(padding):
+    """In a mirror image that at the mirrored coordinate, the other way around in every second of them."""
+    image = jnp.asarray(normal(0, 1, 1, 4, 1))
+    x = np.arange(-6, 10, 0.5)
+    mirrored, way, mode = x, np.ones_like(x), padding["padding_mode"]
+    if mode == "reflection":
+        first, span = (-0.5, 4) if padding["reflect_at"] == "edge" else (0, 3)
+        turns, rest = np.divmod(x - first, span)
+        way = np.where(turns % 2 == 0, 1.0, -1.0)
+        mirrored, mode = first + np.where(way > 0, rest, span - rest), "border"
+
+    def positions_of(x):
+        return jnp.asarray(np.stack([np.zeros_like(x), x], axis=-1)[None])
+
+    border_or_zeros = partial(sample, image, padding_mode=mode)
+    difference = border_or_zeros(positions_of(mirrored + STEP)) - border_or_zeros(positions_of(mirrored))
+    expected = way * difference[0, :, 0] / STEP
+    for ops in (geoattn_jax, reference):
+        read = jax.jit(partial(ops.sample, image, **padding))
+        samples, vjp = jax.vjp(read, positions_of(x))
+        (gradient,) = vjp(jnp.ones_like(samples))
+        np.testing.assert_allclose(gradient[0, :, 1], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("sizes", [(3, 5), (2, 3, 5)], ids=str)
+def test_a_grid_goes_from_edge_to_edge_or_from_centre_to_centre(sizes, align_corners):
+    image, coords = normal(0, 2, *sizes, 2), positions(1, 2, 3, 4, hw=sizes)
+    size = np.array(sizes)
+    normalized = 2 * coords / (size - 1) - 1 if align_corners else (2 * coords + 1) / size - 1
+    options = {"method": "nearest", "padding_mode": "reflection"}
+    image, grid = jnp.asarray(image), jnp.asarray(normalized[..., ::-1])
+    samples = grid_sample(image, grid, align_corners=align_corners, **options)
+    expected = sample(image, jnp.asarray(coords), reflect_at="centre" if align_corners else "edge", **options)
+    np.testing.assert_allclose(samples, expected, rtol=0, atol=1e-12)

@@ -1,12 +1,24 @@
 """A batch divided among devices in any way: the values and gradients of one device, no communication."""
 
+import contextlib
 from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inputs import OPERATIONS, PER_IMAGE, normal, on_device, positions
+import schedules
+from inputs import (
+    ALL_OPERATIONS,
+    ATTENTION,
+    OPERATIONS,
+    PER_IMAGE,
+    TRILINEAR,
+    VOLUMES_CONV,
+    normal,
+    on_device,
+    positions,
+)
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from placements import (
     BATCH,
@@ -35,9 +47,9 @@ HW, CROP_HW = (9, 8), (6, 5)
 
 def operation(name: str) -> Subject:
     """An operation with its images, positions and masks divided, its kernel and bias whole."""
-    arguments = on_device(OPERATIONS[name].arguments(batch=8))
+    arguments = on_device(ALL_OPERATIONS[name].arguments(batch=8))
     return Subject(
-        lambda divided, whole, _: OPERATIONS[name].fast(**divided, **whole),
+        lambda divided, whole, _: ALL_OPERATIONS[name].fast(**divided, **whole),
         {name: array for name, array in arguments.items() if name in PER_IMAGE},
         {name: array for name, array in arguments.items() if name not in PER_IMAGE},
     )
@@ -77,19 +89,22 @@ SUBJECTS = {
 @cache
 def prepared(name: str) -> Subject:
     """One for all tests, which is run on one device once."""
-    return SUBJECTS[name]()
+    return SUBJECTS[name]() if name in SUBJECTS else operation(name)
 
 
-@every_placement
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("name", [*SUBJECTS, TRILINEAR, VOLUMES_CONV, ATTENTION])
 def test_equals_one_device(name, placement):
-    check_divided(prepared(name), placement, jit=True)
+    """In the first three, programs are traced for all platforms, too."""
+    everywhere = placement in ("explicit", "auto", "shard_map")
+    with contextlib.nullcontext() if everywhere else schedules.of_cpus():
+        check_divided(prepared(name), PLACEMENTS[placement], jit=True)
 
 
 @pytest.mark.no_cover  # the lines are those under jit
 @pytest.mark.usefixtures("compiled_once")
 @every_placement
-@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "deform_attention"])  # takes long
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_eagerly_too(name, placement):
     check_divided(prepared(name), placement, jit=False)
 
@@ -108,10 +123,11 @@ def mapped_operation(name: str) -> Subject:
 
 @pytest.mark.no_cover  # likewise
 @every_placement
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*OPERATIONS, ATTENTION])
 def test_a_divided_axis_may_be_mapped(name, placement):
     """Each group goes where its device is; here the operation sees no division."""
-    check_divided(mapped_operation(name), placement, jit=True)
+    with schedules.of_cpus():
+        check_divided(mapped_operation(name), placement, jit=True)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -119,18 +135,18 @@ def test_a_divided_axis_may_be_mapped(name, placement):
 def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     """Positions made from nothing, for instance, which know of no mesh."""
     subject = operation(name)
-    where, what = OPERATIONS[name].where, OPERATIONS[name].what
+    where = ALL_OPERATIONS[name].where
     one = subject.divided.pop(where)[:1]
 
     def function(divided, whole, constants):
-        batch = divided[what].shape[0]
+        batch = divided[ALL_OPERATIONS[name].image].shape[0]
         return subject.function({**divided, where: jnp.concatenate([one] * batch)}, whole, constants)
 
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
 
 
 @pytest.mark.parametrize("placement", ["explicit", "auto", "shard_map", "shard_map of explicit"])
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*OPERATIONS, VOLUMES_CONV, ATTENTION])
 def test_forward_mode(name, placement):
     """Along the arguments themselves, with no exchange at all."""
     subject = prepared(name)

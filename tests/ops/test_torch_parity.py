@@ -1,16 +1,17 @@
-"""affine_grid and bilinear_sample against torch's affine_grid and grid_sample, values and gradients."""
+"""affine_grid, bilinear_sample and grid_sample against torch's functions, values and gradients."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inputs import normal
 
-from geoattn_jax import affine_grid, bilinear_sample
+from geoattn_jax import affine_grid, bilinear_sample, grid_sample
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install geoattn-jax[parity]")
 
@@ -95,3 +96,100 @@ def test_at_integers_torch_takes_the_right_hand_derivative_too(x64):
     ours, vjp = jax.vjp(lambda coords: bilinear_sample(jnp.asarray(image), coords), jnp.asarray(coords))
     np.testing.assert_allclose(ours, samples.detach().numpy(), rtol=0, atol=1e-12)
     np.testing.assert_allclose(vjp(jnp.asarray(cotangent))[0], expected, rtol=0, atol=1e-12)
+
+
+# grid_sample ------------------------------------------------------------
+
+EVERY_GRID_SAMPLE = [
+    pytest.param(sizes, method, padding, align, id=f"{len(sizes)}d-{method}-{padding}-{align_name}")
+    for sizes in ((3, 5), (2, 4, 3))
+    for method in ("nearest", "bilinear", "bicubic")
+    if (len(sizes), method) != (3, "bicubic")  # torch has none of volumes
+    for padding in ("zeros", "border", "reflection")
+    for align, align_name in ((False, "edges"), (True, "centres"))
+]
+every_grid_sample = pytest.mark.parametrize(
+    ("sizes", "method", "padding", "align_corners"), EVERY_GRID_SAMPLE
+)
+
+
+def to_normalized(coords: np.ndarray, sizes: tuple[int, ...], align_corners: bool) -> np.ndarray:
+    """A grid in torch's order and scale, of positions in pixels."""
+    size = np.array(sizes)
+    grid = 2 * coords / (size - 1) - 1 if align_corners else (2 * coords + 1) / size - 1
+    return grid[..., ::-1].copy()
+
+
+def torchs_grid_sample(image, grid, cotangent, method, padding, align_corners):
+    """Values and gradients, with channels last."""
+    image, cotangent = (np.moveaxis(array, -1, 1).copy() for array in (image, cotangent))
+    leaves = torch.tensor(image, requires_grad=True), torch.tensor(grid, requires_grad=True)
+    samples = torch.nn.functional.grid_sample(
+        *leaves, mode=method, padding_mode=padding, align_corners=align_corners
+    )
+    to_image, to_grid = torch.autograd.grad(samples, leaves, torch.tensor(cotangent))
+    return (
+        np.moveaxis(samples.detach().numpy(), 1, -1),
+        np.moveaxis(to_image.numpy(), 1, -1),
+        to_grid.numpy(),
+    )
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def geoattns_grid_sample(image, grid, cotangent, method, padding, align_corners):
+    def read(image, grid):
+        return grid_sample(image, grid, method=method, padding_mode=padding, align_corners=align_corners)
+
+    samples, vjp = jax.vjp(read, image, grid)
+    return samples, *vjp(cotangent)
+
+
+def off_all_kinks(sizes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Positions up to two images away, none within a tenth of a whole or half one, where mirrors are, too."""
+    rng = np.random.default_rng(2)
+    whole = np.stack([rng.integers(-2 * size, 3 * size, size=shape) for size in sizes], axis=-1)
+    return whole + rng.integers(0, 2, size=whole.shape) / 2 + rng.uniform(0.1, 0.4, size=whole.shape)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@every_grid_sample
+def test_grid_sample_off_the_kinks(x64, sizes, method, padding, align_corners):
+    """Values and both gradients in float64 and, of 1 at most, to 1e-4 of the largest in float32."""
+    image, coords = normal(0, 2, *sizes, 3), off_all_kinks(sizes, (2, *range(3, 3 + len(sizes))))
+    grid, cotangent = to_normalized(coords, sizes, align_corners), normal(1, *coords.shape[:-1], 3)
+    options = method, padding, align_corners
+    torchs = torchs_grid_sample(image, grid, cotangent, *options)
+    for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-4)):
+        ours = geoattns_grid_sample(*(array.astype(dtype) for array in (image, grid, cotangent)), *options)
+        for name, mine, other in zip(("samples", "to image", "to grid"), ours, torchs, strict=True):
+            assert mine.dtype == dtype
+            atol = tolerance * max(1, np.abs(other).max()) if dtype == np.float32 else tolerance
+            np.testing.assert_allclose(mine, other, rtol=0, atol=atol, err_msg=name)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_at_ties(x64, method):
+    """At whole and half positions values are torch's, and so are gradients but at the first pixel of an axis.
+
+    There torch's clip stops the gradient, here it is the right-hand one.
+    """
+    sizes = 4, 8  # powers of two: normalized positions are exact
+    image = normal(0, 1, *sizes, 2)
+    y, x = np.meshgrid(np.arange(-5, 9, 0.5), np.arange(-10, 18, 0.5), indexing="ij")
+    coords = np.stack([y, x], axis=-1)[None]
+    grid, cotangent = to_normalized(coords, sizes, align_corners=False), normal(1, *coords.shape[:-1], 2)
+    for padding in ("zeros", "border", "reflection"):
+        ours, torchs = (
+            function(image, grid, cotangent, method, padding, False)
+            for function in (geoattns_grid_sample, torchs_grid_sample)
+        )
+        np.testing.assert_allclose(ours[0], torchs[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(ours[1], torchs[1], rtol=0, atol=1e-12)
+        first = np.zeros(grid.shape, bool)
+        if method == "bilinear" and padding != "zeros":
+            place = np.vectorize(oracles.padded, otypes=[float])(coords, np.array(sizes), padding, "edge")
+            first = (place == 0)[..., ::-1]
+            assert np.any(np.asarray(ours[2])[first])
+            np.testing.assert_array_equal(torchs[2][first], 0)
+        np.testing.assert_allclose(np.asarray(ours[2])[~first], torchs[2][~first], rtol=0, atol=1e-9)

@@ -7,11 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from inputs import (
+    ATTENTION,
+    BICUBIC,
     OPERATIONS,
     PER_IMAGE,
+    TRILINEAR,
+    VOLUMES_CONV,
     assert_close,
     compute,
     cotangent_of,
+    every_operation,
     loss_of,
     normal,
     on_device,
@@ -23,10 +28,9 @@ from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import sample_crop
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
-every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
-@every_operation
+@every_operation()
 def test_jit_equals_eager(x64, operation):
     arguments = on_device(operation.arguments())
     eager, vjp = jax.vjp(lambda arguments: operation.fast(**arguments), arguments)
@@ -35,7 +39,7 @@ def test_jit_equals_eager(x64, operation):
     assert_close(gradient, vjp(cotangent_of(eager))[0])
 
 
-@every_operation
+@every_operation(BICUBIC, TRILINEAR, ATTENTION)
 def test_gradients_equal_the_references(x64, operation):
     arguments = on_device(operation.arguments())
     _, gradient = compute(operation.fast, arguments)
@@ -43,11 +47,10 @@ def test_gradients_equal_the_references(x64, operation):
     assert_close(gradient, expected)
 
 
-@every_operation
-@pytest.mark.parametrize("mapped", ["all", "positions", "image"])
+@every_operation(TRILINEAR, ATTENTION, mapped=["all", "positions", "image"])
 def test_vmap_equals_a_loop(x64, operation, mapped):
     single = operation.arguments()
-    names = {"all": single.keys(), "positions": {operation.where}, "image": {operation.what}}[mapped]
+    names = {"all": single.keys(), "positions": {operation.where}, "image": {operation.image}}[mapped]
     arguments = on_device(
         {
             name: np.stack([array, array[::-1], -array]) if name in names else array
@@ -67,7 +70,7 @@ def test_vmap_equals_a_loop(x64, operation, mapped):
     assert_close(gradients, expected_gradients)
 
 
-@every_operation
+@every_operation()
 def test_vmap_over_the_last_axis(x64, operation):
     arguments = on_device(operation.arguments())
     stacked = {name: jnp.stack([array, -array], axis=-1) for name, array in arguments.items()}
@@ -78,7 +81,7 @@ def test_vmap_over_the_last_axis(x64, operation):
         np.testing.assert_allclose(outputs[..., index], expected, rtol=0, atol=1e-12)
 
 
-@every_operation
+@every_operation()
 def test_checkpoint_gives_the_same_gradients(x64, operation):
     arguments = on_device(operation.arguments())
     _, plain = compute(operation.fast, arguments)
@@ -86,7 +89,7 @@ def test_checkpoint_gives_the_same_gradients(x64, operation):
     assert_close(recomputed, plain, atol=1e-13)
 
 
-@every_operation
+@every_operation()
 def test_inside_scan(x64, operation):
     """As a layer applied to every frame of a video."""
     arguments = on_device(operation.arguments())
@@ -121,8 +124,7 @@ def forward_over_reverse(loss, arguments, direction):
     return jax.jvp(jax.grad(loss), (arguments,), (direction,))[1]
 
 
-@every_operation
-@pytest.mark.parametrize("product", [reverse_over_reverse, forward_over_reverse])
+@every_operation(TRILINEAR, VOLUMES_CONV, ATTENTION, product=[forward_over_reverse, reverse_over_reverse])
 def test_second_derivatives(x64, operation, product):
     arguments = on_device(operation.arguments())
     direction = {
@@ -134,7 +136,7 @@ def test_second_derivatives(x64, operation, product):
     assert_close(computed, expected, atol=1e-10)
 
 
-@every_operation
+@every_operation(TRILINEAR, ATTENTION)
 def test_second_derivatives_at_whole_positions_are_those_on_the_right(x64, operation):
     arguments = on_device(operation.arguments())
     arguments[operation.where] = jnp.floor(arguments[operation.where])
@@ -186,8 +188,7 @@ FORWARD_MODE = {
 }
 
 
-@every_operation
-@pytest.mark.parametrize("mode", FORWARD_MODE.values(), ids=FORWARD_MODE.keys())
+@every_operation(VOLUMES_CONV, ATTENTION, mode=FORWARD_MODE)
 def test_forward_mode(x64, operation, mode):
     arguments = on_device(operation.arguments(batch=1))
     computed, expected = (
@@ -198,7 +199,7 @@ def test_forward_mode(x64, operation, mode):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
-@every_operation
+@every_operation(BICUBIC, TRILINEAR, ATTENTION)
 def test_forward_mode_is_the_transpose_of_reverse_mode(x64, operation):
     """With a tangent for one argument alone, too."""
     arguments = on_device(operation.arguments())
@@ -223,8 +224,7 @@ def along_by_reverse(loss, arguments, direction):
     return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, jax.grad(loss)(arguments), direction))
 
 
-@every_operation
-@pytest.mark.parametrize("outer", [along_by_forward, along_by_reverse])
+@every_operation(outer=[along_by_forward, along_by_reverse])
 def test_second_derivatives_through_forward_mode(x64, operation, outer):
     """Reverse mode twice, and forward mode of it, are tested above."""
     arguments = on_device(operation.arguments())
