@@ -150,7 +150,7 @@ def _sample(image: jax.Array, coords: jax.Array, reading: Reading) -> jax.Array:
 
 def _check_sample(function: str, name: str, image: jax.Array, where: jax.Array, reading: Reading) -> None:
     check_pixels(function, image)
-    axes = ("y, x", "z, y, x")[image.ndim - 4] if name == "coords" else ("x, y", "x, y, z")[image.ndim - 4]
+    axes = {"coords": ("y, x", "z, y, x"), "grid": ("x, y", "x, y, z")}[name][image.ndim - 4]
     own = f"give every image of the batch its own {name}, with ({axes}) on the last axis"
     check_array(function, name, where, f"b *s {image.ndim - 2}", own)
     check_shape(
