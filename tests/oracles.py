@@ -226,7 +226,7 @@ def deform_attention(
             plane = values[b, first : first + height * width, head, channel].reshape(height, width)
             for point in range(points):
                 y, x = (float(value) for value in locations[b, query, head, level, point])
-                sample = read(plane, y * height - 0.5, x * width - 0.5)
+                sample = read(plane, (y * height - 0.5, x * width - 0.5))
                 total += float(weights[b, query, head, level, point]) * sample
             first += height * width
         output[b, query, head * channels + channel] = total

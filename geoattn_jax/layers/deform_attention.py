@@ -88,6 +88,7 @@ class DeformAttention(nn.Module):
         Returns: the output for each query, in `dtype`.
         Raises: ValueError if an attribute, a rank, a dtype or a size does not fit the others.
         """
+        queries, reference_points, features = map(jnp.asarray, (queries, reference_points, features))
         self._check(queries, reference_points, features, level_shapes, padding_mask)
         b, num_queries = queries.shape[:2]
         points = (self.num_heads, self.num_levels, self.num_points)

@@ -24,7 +24,7 @@ def deform_attention_params(
 
     Args:
       state_dict: weight and bias of `sampling_offsets`, `attention_weights`, `value_proj`, `output_proj`.
-      num_heads, num_levels, num_points: as of the module.
+      num_heads, num_levels, num_points: as of the module; the sizes of the tensors tell their product only.
 
     Returns: the parameters.
     Raises: ValueError naming an entry that is missing, unknown or of another shape.
@@ -114,7 +114,8 @@ def deform_conv_params(
         given = [name for name, one in {"offset": offset, "mask": mask, "branch": branch}.items() if one]
         raise ValueError(
             f"{function}: offset (and mask, if the layer is modulated) must be given, or branch alone, "
-            f"got {' and '.join(given) or 'none of them'}"
+            f"got {' and '.join(given) or 'none of them'}; each is the state dict of the convolution that "
+            f"computes it, such as conv_offset's in a DCNv2 layer for branch"
         )
     arrays = _arrays(function, "state_dict", state_dict, {"weight"}, may={"bias"})
     weight = _rank_checked(function, "weight", arrays["weight"], "out in kh kw")
@@ -165,8 +166,13 @@ def _arrays(
 ) -> dict[str, np.ndarray]:
     """The entries as arrays.
 
-    Raises: ValueError if one is missing, or unknown.
+    Raises: ValueError if one is missing, unknown or no array.
     """
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(
+            f"{function}: {argument} must be a mapping from names to tensors, "
+            f"got a {type(state_dict).__name__}; give what a module's state_dict() returns"
+        )
     for kind, keys in (("missing", must - state_dict.keys()), ("unknown", state_dict.keys() - must - may)):
         if keys:
             raise ValueError(
@@ -175,7 +181,15 @@ def _arrays(
                 + f", got {sorted(state_dict)}, where {sorted(keys)} are {kind}; "
                 f"take the prefix of the layer off the names"
             )
-    return {name: np.asarray(array) for name, array in state_dict.items()}
+    return {name: _as_numpy(array) for name, array in state_dict.items()}
+
+
+def _as_numpy(array: Any) -> np.ndarray:
+    """Of a tensor of torch, too, which may be a parameter, or of bfloat16, which NumPy lacks."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        array = array.float() if array.element_size() < 4 else array
+    return np.asarray(array)
 
 
 def _rank_checked(function: str, name: str, array: np.ndarray, axes: str) -> np.ndarray:

@@ -128,6 +128,7 @@ class VideoLSTM(nn.Module):
           whole numbers (b,) from 0 to t, or initial_state is not a tuple of two floating-point (b, u). Under
           `jit` lengths are not known: there one below 0 counts as 0, one above t as t.
         """
+        frames = jnp.asarray(frames)
         _check_frames(frames)
         real = None
         if lengths is not None:
@@ -193,7 +194,7 @@ def _real_frames(lengths: Lengths, frames: Float[Array, "b t f"]) -> Bool[Array,
     """Which frames are real, from how many of each video are."""
     batch, time, _ = frames.shape
     if not isinstance(lengths, jax.Array):
-        lengths = np.asarray(lengths)
+        lengths = np.asarray(lengths, None if np.size(lengths) else int)  # NumPy takes none for real numbers
     check_shape(
         "VideoLSTM", "lengths", lengths, (batch,),
         because=f"(one for each video of frames of shape {frames.shape})",

@@ -97,7 +97,7 @@ def _jvp(operands, directions, *, tangent_of, num_leaves, **others):
 
         def of_moving(*some):
             placed = dict(zip(moving, some, strict=True))
-            return tangent_of([placed.get(place, leaf) for place, leaf in enumerate(leaves)], tangents)
+            return tangent_of(tuple(placed.get(place, leaf) for place, leaf in enumerate(leaves)), tangents)
 
         _, through_leaves = jax.jvp(
             of_moving, [leaves[place] for place in moving], [directions[place] for place in moving]
@@ -114,7 +114,10 @@ def _transpose(cotangent, *operands, gradients, num_leaves, **_):
     ]
 
 
-def _map(axis, operands, axes, *, tangent_of, gradients, num_leaves, **_):
+def _map(axis, operands, axes, *, num_leaves, **functions):
+    if all(place is None for place in axes):  # JAX asks nevertheless
+        return _tangent_of.bind(*operands, num_leaves=num_leaves, **functions), None
+    tangent_of, gradients = functions["tangent_of"], functions["gradients"]
     of_leaves, of_tangents = axes[:num_leaves], axes[num_leaves:]
     mapped = partial(jax.vmap, axis_size=axis.size, spmd_axis_name=axis.spmd_name)
     in_order = [0 if place is None else place for place in of_tangents]
@@ -127,9 +130,9 @@ def _map(axis, operands, axes, *, tangent_of, gradients, num_leaves, **_):
         ]
 
     tangents_of = mapped(tangent_of, in_axes=(of_leaves, of_tangents))
-    (output_type,) = jax.make_jaxpr(tangents_of)(operands[:num_leaves], operands[num_leaves:]).out_avals
+    (mapped_type,) = jax.make_jaxpr(tangents_of)(operands[:num_leaves], operands[num_leaves:]).out_avals
     output = _tangent_of.bind(
-        *operands, tangent_of=tangents_of, gradients=of_all, output_type=output_type, num_leaves=num_leaves
+        *operands, tangent_of=tangents_of, gradients=of_all, output_type=mapped_type, num_leaves=num_leaves
     )
     return output, 0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
@@ -84,6 +85,8 @@ def check_level_shapes(function: str, level_shapes: Any, name: str, pixels: Size
     def is_row(value: object) -> bool:
         return isinstance(value, Sequence) and len(value) > 0
 
+    if isinstance(level_shapes, jax.Array | np.ndarray) and not isinstance(level_shapes, jax.core.Tracer):
+        level_shapes = np.asarray(level_shapes).tolist()
     fits = is_row(level_shapes) and all(
         is_row(pair) and len(pair) == 2 and all(is_size(size) and not surely_less(size, 1) for size in pair)
         for pair in level_shapes
@@ -91,7 +94,8 @@ def check_level_shapes(function: str, level_shapes: Any, name: str, pixels: Size
     if not fits:
         raise ValueError(
             f"{function}: level_shapes must be a pair of whole numbers (height, width) for each level, each "
-            f"at least 1, got {level_shapes!r}"
+            f"at least 1, got {level_shapes!r}; give numbers that are known before tracing, "
+            f"such as ((100, 134), (50, 67))"
         )
     total = sum(height * width for height, width in level_shapes)
     if total != pixels:

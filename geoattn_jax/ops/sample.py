@@ -129,6 +129,8 @@ def grid_sample(
       [2.0, 2.5]
     """
     image, grid = jnp.asarray(image), jnp.asarray(grid)
+    if not isinstance(align_corners, bool):
+        raise ValueError(f"grid_sample: align_corners must be True or False, got {align_corners!r}")
     reading = Reading(method, padding_mode, "centre" if align_corners else "edge")
     _check_sample("grid_sample", "grid", image, grid, reading)
     grid = widen(grid)
@@ -152,6 +154,8 @@ def _check_sample(function: str, name: str, image: jax.Array, where: jax.Array, 
     check_pixels(function, image)
     axes = {"coords": ("y, x", "z, y, x"), "grid": ("x, y", "x, y, z")}[name][image.ndim - 4]
     own = f"give every image of the batch its own {name}, with ({axes}) on the last axis"
+    if image.ndim == 4 and where.ndim > 0 and where.shape[-1] == 3:
+        own += "; give a single volume a batch axis by image[None]"
     check_array(function, name, where, f"b *s {image.ndim - 2}", own)
     check_shape(
         function, name, where, (image.shape[0], *where.shape[1:-1], image.ndim - 2),
