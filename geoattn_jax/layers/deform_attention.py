@@ -1,7 +1,6 @@
 """Attention that learns where to look: each query reads a few points of a feature pyramid."""
 
 import math
-from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -12,9 +11,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from geoattn_jax.ops.checks import check_array, check_shape
-from geoattn_jax.ops.deform_attention import check_level_shapes, deform_attention
+from geoattn_jax.ops.deform_attention import (
+    GivenLevelShapes,
+    LevelShapes,
+    check_level_shapes,
+    deform_attention,
+)
 from geoattn_jax.ops.precision import wide_dtype
-from geoattn_jax.ops.sizes import Size
 
 
 class DeformAttention(nn.Module):
@@ -72,7 +75,7 @@ class DeformAttention(nn.Module):
         reference_points: Float[Array, "b queries levels yx_or_yxhw"],
         features: Float[Array, "b pixels f_in"],
         *,
-        level_shapes: Sequence[tuple[Size, Size]],
+        level_shapes: GivenLevelShapes,
         padding_mask: Bool[Array, "b pixels"] | None = None,
     ) -> Float[Array, "b queries features"]:
         """Reads `features` around the reference points.
@@ -89,7 +92,7 @@ class DeformAttention(nn.Module):
         Raises: ValueError if an attribute, a rank, a dtype or a size does not fit the others.
         """
         queries, reference_points, features = map(jnp.asarray, (queries, reference_points, features))
-        self._check(queries, reference_points, features, level_shapes, padding_mask)
+        levels = self._check(queries, reference_points, features, level_shapes, padding_mask)
         b, num_queries = queries.shape[:2]
         points = (self.num_heads, self.num_levels, self.num_points)
         wide = wide_dtype(queries, reference_points)
@@ -117,10 +120,10 @@ class DeformAttention(nn.Module):
             name="attention_weights",
         )(queries).reshape(b, num_queries, self.num_heads, self.num_levels * self.num_points)
         weights = nn.softmax(weights).reshape(b, num_queries, *points)
-        locations = self._locations(reference_points.astype(wide), offsets, level_shapes)
+        locations = self._locations(reference_points.astype(wide), offsets, levels)
         self.sow("intermediates", "locations", locations)
         self.sow("intermediates", "weights", weights)
-        output = deform_attention(values, locations, weights, level_shapes=level_shapes)
+        output = deform_attention(values, locations, weights, level_shapes=levels)
         return self._dense("output_proj", nn.initializers.xavier_uniform())(output)
 
     def _dense(self, name: str, kernel_init: nn.initializers.Initializer) -> nn.Dense:
@@ -132,11 +135,11 @@ class DeformAttention(nn.Module):
         self,
         reference: Float[Array, "b queries levels k"],
         offsets: Float[Array, "b queries heads levels points 2"],
-        level_shapes: Sequence[tuple[Size, Size]],
+        levels: LevelShapes,
     ) -> Float[Array, "b queries heads levels points 2"]:
         reference = reference[:, :, None, :, None]
         if reference.shape[-1] == 2:
-            sizes = [jnp.stack([jnp.asarray(side, offsets.dtype) for side in pair]) for pair in level_shapes]
+            sizes = [jnp.stack([jnp.asarray(side, offsets.dtype) for side in pair]) for pair in levels]
             return reference + offsets / jnp.stack(sizes)[:, None]
         return reference[..., :2] + offsets / self.num_points * (reference[..., 2:] / 2)
 
@@ -149,7 +152,7 @@ class DeformAttention(nn.Module):
         every_level = np.broadcast_to(steps, (self.num_heads, self.num_levels, self.num_points, 2))
         return jnp.asarray(every_level.reshape(shape), dtype)
 
-    def _check(self, queries, reference_points, features, level_shapes, padding_mask) -> None:
+    def _check(self, queries, reference_points, features, level_shapes, padding_mask) -> LevelShapes:
         for name in ("features", "num_heads", "num_levels", "num_points"):
             if getattr(self, name) < 1:
                 raise ValueError(f"DeformAttention: {name} must be at least 1, got {getattr(self, name)}")
@@ -185,3 +188,4 @@ class DeformAttention(nn.Module):
                 f"each pixel of features, got {padding_mask.dtype} of shape {padding_mask.shape}; "
                 f"give True for pixels of padding"
             )
+        return levels

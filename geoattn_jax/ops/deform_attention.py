@@ -7,13 +7,13 @@ look, weigh, add. The samples of all queries are never side by side.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from geoattn_jax.ops.backward_pass import with_backward_pass
 from geoattn_jax.ops.cells import read, scatter, slope
@@ -26,7 +26,10 @@ from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
 from geoattn_jax.ops.sizes import Size, is_size, surely_less
 
-LevelShapes = tuple[tuple[Size, Size], ...]
+LevelShapes: TypeAlias = tuple[tuple[Size, Size], ...]
+GivenLevelShapes: TypeAlias = (
+    Sequence[tuple[Size, Size]] | Integer[np.ndarray, "levels 2"] | Integer[Array, "levels 2"]
+)
 
 
 def deform_attention(
@@ -34,7 +37,7 @@ def deform_attention(
     locations: Float[Array, "b queries heads levels points 2"],
     weights: Float[Array, "b queries heads levels points"],
     *,
-    level_shapes: Sequence[tuple[Size, Size]],
+    level_shapes: GivenLevelShapes,
 ) -> Float[Array, "b queries heads_c"]:
     """Weighted sums of what each query reads at a few points of every level of a feature pyramid.
 

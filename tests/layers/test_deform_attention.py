@@ -142,6 +142,14 @@ def test_bfloat16_activations_keep_locations_in_float32():
     np.testing.assert_allclose(output.astype(jnp.float32), expected, atol=0.05)
 
 
+def test_arrays_of_sizes_are_taken():
+    layer = DeformAttention(12, **COUNTS)
+    variables = random_variables(layer, QUERIES, POINTS, FEATURES, level_shapes=LEVEL_SHAPES)
+    expected = layer.apply(variables, QUERIES, POINTS, FEATURES, level_shapes=LEVEL_SHAPES)
+    listed = layer.apply(variables, QUERIES, POINTS, FEATURES, level_shapes=np.array(LEVEL_SHAPES))
+    np.testing.assert_array_equal(listed, expected)
+
+
 BAD = [
     ({"num_heads": 5}, {}, "num_heads must divide the 12 features, got 5"),
     ({"num_points": 0}, {}, "num_points must be at least 1, got 0"),

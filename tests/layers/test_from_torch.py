@@ -82,12 +82,17 @@ def test_deform_conv_as_in_torch(x64, way):
 def test_torchs_tensors_and_layers_without_bias():
     torch = pytest.importorskip("torch", reason="needs torch: pip install geoattn-jax[parity]")
     conv, offset = torch.nn.Conv2d(4, 6, KERNEL, bias=False), torch.nn.Conv2d(4, 2 * TAPS, KERNEL, bias=False)
-    params = deform_conv_params(conv.state_dict(), offset=offset.state_dict())
+    # One as parameters, which have a gradient, one in a dtype that NumPy lacks.
+    of_offset = offset.to(torch.bfloat16).state_dict()
+    params = deform_conv_params(dict(conv.named_parameters()), offset=of_offset)
     shapes = jax.eval_shape(
         DeformConv(6, KERNEL, use_bias=False).init, jax.random.key(0), jnp.zeros((1, 5, 4, 4))
     )
     assert jax.tree.map(jnp.shape, {"params": params}) == jax.tree.map(jnp.shape, shapes)
     np.testing.assert_array_equal(params["offset"]["bias"], 0)
+    np.testing.assert_array_equal(
+        params["offset"]["kernel"].transpose(3, 2, 0, 1), of_offset["weight"].float().numpy()
+    )
     assert params["kernel"].dtype == np.float32
 
 
@@ -153,7 +158,8 @@ def conv(state_dict=CONV, groups=2, **branches):
         (conv(offset=OFFSET, mask={**MASK, "bias": np.ones(3)}), ["mask.bias", "(12,)", "(3,)"]),
         (conv(branch=OFFSET), ["branch.weight", "(36, 4, 3, 2)", "(24, 4, 3, 2)"]),
         (conv(branch=BRANCH, mask=MASK), ["branch alone", "mask and branch"]),
-        (conv(mask=MASK), ["offset", "got mask"]),
+        (conv(mask=MASK), ["offset", "got mask", "conv_offset"]),
+        (conv([CONV]), ["state_dict must be a mapping", "got a list", "state_dict()"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(unchecked, convert, parts):

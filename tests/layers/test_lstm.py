@@ -326,6 +326,16 @@ def test_exported_for_any_batch_and_time(compiled_quickly):
     check_exported(apply, inputs, [(3, 4), (1, 2)], "b, t")
 
 
+def test_lengths_may_be_a_list(unchecked):
+    model = VideoLSTM(UNITS)
+    variables = random_variables(model, INPUTS)
+    listed, expected = (
+        model.apply(variables, INPUTS, lengths=lengths) for lengths in ([4, 7, 1, 0], np.array([4, 7, 1, 0]))
+    )
+    np.testing.assert_array_equal(listed, expected)
+    assert model.apply(variables, INPUTS[:0], lengths=[]).shape == (0, *INPUTS.shape[1:-1], UNITS)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

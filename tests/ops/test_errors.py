@@ -105,6 +105,8 @@ BAD = [
     (sample, {"reflect_at": "center"}, ["reflect_at", "'center'", "'edge'", "'centre'"]),
     (grid_sample, {"grid": (2, 4, 6, 3)}, ["grid", "(2, 4, 6, 3)", "(2, 4, 6, 2)", "(x, y) on the last"]),
     (grid_sample, {"image": (2, 4, 5, 7, 3)}, ["grid", "(2, 4, 6, 2)", "(x, y, z) on the last axis"]),
+    (grid_sample, {"align_corners": None}, ["align_corners", "True or False", "None"]),
+    (grid_sample, {"grid": (4, 4, 3), "image": (4, 5, 6, 2)}, ["grid", "(4, 4, 3)", "image[None]"]),
     (grid_sample, {"method": "linear"}, ["method", "'linear'", "'bilinear'"]),
     (grid_sample, {"padding_mode": "mirror"}, ["padding_mode", "'mirror'", "'reflection'"]),
     (offset_resample, {"image": (5, 7, 3)}, ["image", "(5, 7, 3)", "b, h, w, c"]),
