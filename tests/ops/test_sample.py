@@ -263,12 +263,11 @@ def test_far_and_nan_positions(method, padding):
 @every_method
 def test_nan_pixels_count_only_where_they_are_read(method, padding):
     """One pixel of each image is bad: as in the loops, on and between all pixels."""
-    sizes = (3, 2)
-    count = sizes[0] * sizes[1]
-    image = normal(0, count, *sizes, 1)
-    image.reshape(count, count)[np.arange(count), np.arange(count)] = np.nan
+    bad = [(0, 0), (2, 3), (4, 5), (4, 0)]
+    image = normal(0, len(bad), 5, 6, 1)
+    image[np.arange(len(bad)), *np.transpose(bad)] = np.nan
     coords = np.stack(
-        [np.array(list(itertools.product(np.arange(-2, 5, 0.5), np.arange(-2, 4, 0.5))))] * count
+        [np.array(list(itertools.product(np.arange(-2, 7, 0.5), np.arange(-2, 8, 0.5))))] * len(bad)
     )
     expected = oracles.sample(image, coords, method=method, **padding)
     assert np.isnan(expected).any(axis=(1, 2)).all()
