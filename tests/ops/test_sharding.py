@@ -42,6 +42,9 @@ EVERY_PLATFORM = True
 
 pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
 every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
+of_each_kind = pytest.mark.parametrize(
+    "placement", ["explicit", "auto", "shard_map", "shard_map of explicit"]
+)
 HW, CROP_HW = (9, 8), (6, 5)
 
 
@@ -103,10 +106,10 @@ def test_equals_one_device(name, placement):
 
 @pytest.mark.no_cover  # the lines are those under jit
 @pytest.mark.usefixtures("compiled_once")
-@every_placement
+@of_each_kind
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_eagerly_too(name, placement):
-    check_divided(prepared(name), placement, jit=False)
+    check_divided(prepared(name), PLACEMENTS[placement], jit=False)
 
 
 @cache
@@ -145,7 +148,7 @@ def test_arguments_that_are_not_divided_follow_those_that_are(name, placement):
     check_divided(Subject(function, subject.divided, subject.whole), PLACEMENTS[placement], jit=True)
 
 
-@pytest.mark.parametrize("placement", ["explicit", "auto", "shard_map", "shard_map of explicit"])
+@of_each_kind
 @pytest.mark.parametrize("name", [*OPERATIONS, VOLUMES_CONV, ATTENTION])
 def test_forward_mode(name, placement):
     """Along the arguments themselves, with no exchange at all."""

@@ -188,8 +188,19 @@ FORWARD_MODE = {
 }
 
 
-@every_operation(VOLUMES_CONV, ATTENTION, mode=FORWARD_MODE)
-def test_forward_mode(x64, operation, mode):
+@pytest.mark.parametrize("mode", FORWARD_MODE.values(), ids=FORWARD_MODE.keys())
+@pytest.mark.parametrize("name", ["bilinear_sample-zeros", "deform_conv2d"])
+def test_forward_mode_under_transformations(x64, name, mode):
+    """Of two: what makes forward mode is one for all, see test_backward_pass.py."""
+    check_forward_mode(OPERATIONS[name], mode)
+
+
+@every_operation(VOLUMES_CONV, ATTENTION)
+def test_forward_mode(x64, operation):
+    check_forward_mode(operation, jvp)
+
+
+def check_forward_mode(operation, mode):
     arguments = on_device(operation.arguments(batch=1))
     computed, expected = (
         mode(lambda arguments, function=function: function(**arguments), arguments)
