@@ -88,7 +88,7 @@ def _compute(*operands, tangent_of, num_leaves, **_):
 def _jvp(operands, directions, *, tangent_of, num_leaves, **others):
     """Linear in the tangents; in the arguments it is differentiated as it is written."""
     bind = partial(_tangent_of.bind, tangent_of=tangent_of, num_leaves=num_leaves, **others)
-    leaves, tangents = operands[:num_leaves], operands[num_leaves:]
+    leaves, tangents = tuple(operands[:num_leaves]), tuple(operands[num_leaves:])
     along = None
     if any(type(direction) is not ad.Zero for direction in directions[num_leaves:]):
         along = bind(*leaves, *map(ad.instantiate_zeros, directions[num_leaves:]))
@@ -118,7 +118,7 @@ def _map(axis, operands, axes, *, num_leaves, **functions):
     if all(place is None for place in axes):  # JAX asks nevertheless
         return _tangent_of.bind(*operands, num_leaves=num_leaves, **functions), None
     tangent_of, gradients = functions["tangent_of"], functions["gradients"]
-    of_leaves, of_tangents = axes[:num_leaves], axes[num_leaves:]
+    of_leaves, of_tangents = tuple(axes[:num_leaves]), tuple(axes[num_leaves:])
     mapped = partial(jax.vmap, axis_size=axis.size, spmd_axis_name=axis.spmd_name)
     in_order = [0 if place is None else place for place in of_tangents]
     all_gradients = mapped(gradients, in_axes=(of_leaves, 0), out_axes=in_order)
@@ -130,7 +130,8 @@ def _map(axis, operands, axes, *, num_leaves, **functions):
         ]
 
     tangents_of = mapped(tangent_of, in_axes=(of_leaves, of_tangents))
-    (mapped_type,) = jax.make_jaxpr(tangents_of)(operands[:num_leaves], operands[num_leaves:]).out_avals
+    leaves, tangents = tuple(operands[:num_leaves]), tuple(operands[num_leaves:])
+    (mapped_type,) = jax.make_jaxpr(tangents_of)(leaves, tangents).out_avals
     output = _tangent_of.bind(
         *operands, tangent_of=tangents_of, gradients=of_all, output_type=mapped_type, num_leaves=num_leaves
     )
