@@ -1,6 +1,10 @@
 """Deformable convolutions: the taps of their kernels are moved by offsets."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from geoattn_jax.ops.conv_layout import Padding, resolve_layout
@@ -54,21 +58,8 @@ def deform_conv2d(
       >>> deform_conv2d(image, offsets, kernel)[0, 0, :, 0].tolist()
       [0.5, 1.5, 2.5, 3.5, 2.0]
     """
-    image, offsets, kernel = (jnp.asarray(array) for array in (image, offsets, kernel))
-    bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
-    layout = resolve_layout(
-        "deform_conv2d",
-        image,
-        offsets,
-        kernel,
-        bias,
-        mask,
-        strides,
-        padding,
-        kernel_dilation,
-        feature_group_count,
-    )
-    return convolve(image, offsets, kernel, bias, mask, layout)
+    options = strides, padding, kernel_dilation, feature_group_count
+    return _convolved("deform_conv2d", image, offsets, kernel, bias, mask, *options)
 
 
 def deform_conv3d(
@@ -115,18 +106,20 @@ def deform_conv3d(
       >>> deform_conv3d(clip, offsets, kernel)[0, :, 0, 0, 0].tolist()
       [0.5, 1.5, 1.0]
     """
-    volume, offsets, kernel = (jnp.asarray(array) for array in (volume, offsets, kernel))
+    options = strides, padding, kernel_dilation, feature_group_count
+    return _convolved("deform_conv3d", volume, offsets, kernel, bias, mask, *options)
+
+
+def _convolved(
+    function: str,
+    image: ArrayLike,
+    offsets: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None,
+    mask: ArrayLike | None,
+    *options: Any,
+) -> jax.Array:
+    image, offsets, kernel = (jnp.asarray(array) for array in (image, offsets, kernel))
     bias, mask = (None if array is None else jnp.asarray(array) for array in (bias, mask))
-    layout = resolve_layout(
-        "deform_conv3d",
-        volume,
-        offsets,
-        kernel,
-        bias,
-        mask,
-        strides,
-        padding,
-        kernel_dilation,
-        feature_group_count,
-    )
-    return convolve(volume, offsets, kernel, bias, mask, layout)
+    layout = resolve_layout(function, image, offsets, kernel, bias, mask, *options)
+    return convolve(image, offsets, kernel, bias, mask, layout)
