@@ -16,7 +16,8 @@ from geoattn_jax.ops.separable import separable_sample
 
 EVERY_PLATFORM = True
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+# The operations' own tests measure these lines.
+pytestmark = [pytest.mark.usefixtures("compiled_quickly"), pytest.mark.no_cover]
 
 both_implementations = pytest.mark.parametrize(
     "ops", [geoattn_jax, reference], ids=["geoattn_jax", "reference"]

@@ -40,7 +40,8 @@ from geoattn_jax.ops.separable import separable_sample
 
 EVERY_PLATFORM = True
 
-pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
+# The operations' own tests measure these lines.
+pytestmark = [pytest.mark.usefixtures("x64", "compiled_quickly"), pytest.mark.no_cover]
 every_placement = pytest.mark.parametrize("placement", PLACEMENTS.values(), ids=PLACEMENTS.keys())
 of_each_kind = pytest.mark.parametrize(
     "placement", ["explicit", "auto", "shard_map", "shard_map of explicit"]
@@ -104,7 +105,6 @@ def test_equals_one_device(name, placement):
         check_divided(prepared(name), PLACEMENTS[placement], jit=True)
 
 
-@pytest.mark.no_cover  # the lines are those under jit
 @pytest.mark.usefixtures("compiled_once")
 @of_each_kind
 @pytest.mark.parametrize("name", SUBJECTS)
@@ -124,7 +124,6 @@ def mapped_operation(name: str) -> Subject:
     return Subject(mapped, grouped, subject.whole)
 
 
-@pytest.mark.no_cover  # likewise
 @every_placement
 @pytest.mark.parametrize("name", [*OPERATIONS, ATTENTION])
 def test_a_divided_axis_may_be_mapped(name, placement):

@@ -27,7 +27,8 @@ from geoattn_jax import bilinear_sample
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import sample_crop
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+# The operations' own tests measure these lines.
+pytestmark = [pytest.mark.usefixtures("compiled_quickly"), pytest.mark.no_cover]
 
 
 @every_operation()
