@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Integer
 
 from geoattn_jax.ops.backward_pass import with_backward_pass
-from geoattn_jax.ops.cells import read, scatter, slope
+from geoattn_jax.ops.cells import scatter, slope
 from geoattn_jax.ops.checks import check_array, check_shape
 from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
@@ -24,6 +24,7 @@ from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
+from geoattn_jax.ops.series import one_row, read_series, slices
 from geoattn_jax.ops.sizes import Size, is_size, surely_less
 
 LevelShapes: TypeAlias = tuple[tuple[Size, Size], ...]
@@ -155,9 +156,9 @@ def _output(levels, schedule, values, locations, weights) -> Float[Array, "bh n 
 
     def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "bh n c"]):
         def add_points(point: Int[Array, ""], count: int, total: Float[Array, "bh part c"]):
-            some, some_weights = _slices((locations, weights), (point, count), (start, size))
+            some, some_weights = slices((locations, weights), (point, count), (start, size))
             for level, image in enumerate(images):
-                samples = _read(pixels[level], _positions(some, level, image), image)
+                samples = read_series(pixels[level], _positions(some, level, image), image.shape[1:])
                 weight = some_weights[..., level, None].astype(total.dtype)
                 total += jnp.sum(weight * samples.astype(total.dtype), axis=1)
             return total
@@ -189,19 +190,19 @@ def _gradients(levels, schedule, arguments, cotangent):
         def add_points(point: Int[Array, ""], count: int, gradients):
             to_images, to_locations, to_weights = gradients
             to_images, some_to_locations, some_to_weights = list(to_images), [], []
-            some, some_weights = _slices((locations, weights), (point, count), (start, size))
+            some, some_weights = slices((locations, weights), (point, count), (start, size))
             for level, image in enumerate(images):
                 positions = _positions(some, level, image)
-                samples = _read(pixels[level], positions, image).astype(dtype)
+                samples = read_series(pixels[level], positions, image.shape[1:]).astype(dtype)
                 some_to_weights.append(jnp.sum(part_cotangent * samples, axis=-1))
-                to_samples = _one_row(part_cotangent * some_weights[..., level, None].astype(dtype))
+                to_samples = one_row(part_cotangent * some_weights[..., level, None].astype(dtype))
                 if not schedule.reads_once:
                     positions = lax.optimization_barrier(positions)
                 how = {"image_shape": image.shape[1:], "schedule": schedule}
-                to_positions = slope(pixels[level], _one_row(positions), to_samples, **how)
+                to_positions = slope(pixels[level], one_row(positions), to_samples, **how)
                 to_positions = reshape(to_positions, positions.shape)
                 some_to_locations.append(to_positions * _sizes(image, to_positions.dtype))
-                to_images[level] = scatter(to_images[level], _one_row(positions), to_samples, **how)
+                to_images[level] = scatter(to_images[level], one_row(positions), to_samples, **how)
             to_locations = _update(to_locations, jnp.stack(some_to_locations, axis=3), point, start)
             to_weights = _update(to_weights, jnp.stack(some_to_weights, axis=3), point, start)
             return to_images, to_locations, to_weights
@@ -275,28 +276,7 @@ def _positions(
     return locations * _sizes(image, locations.dtype) - 0.5
 
 
-def _slices(arrays, points: tuple[Int[Array, ""], int], queries: tuple[Int[Array, ""], Size]):
-    """Of arrays (bh, points, n, ...) some points and queries, each given by the first and their number."""
-    arrays = [lax.dynamic_slice_in_dim(array, *points, axis=1) for array in arrays]
-    return [lax.dynamic_slice_in_dim(array, *queries, axis=2) for array in arrays]
-
-
 def _update(array: jax.Array, part: jax.Array, point: Int[Array, ""], query: Int[Array, ""]) -> jax.Array:
-    """Puts what `_slices` takes."""
+    """Puts what `slices` takes."""
     first = [jnp.asarray(0), point, query] + [jnp.asarray(0)] * (array.ndim - 3)
     return lax.dynamic_update_slice(array, part.astype(array.dtype), first)
-
-
-def _one_row(array: Float[Array, "bh t n k"]) -> Float[Array, "bh tn k"]:
-    """The queries of one point after those of another."""
-    bh, t, n, k = array.shape
-    return reshape(array, (bh, t * n, k))
-
-
-def _read(
-    pixels: Float[Array, "bh *pixels k"],
-    positions: Float[Array, "bh t n 2"],
-    image: Float[Array, "bh h w c"],
-) -> Float[Array, "bh t n c"]:
-    samples = read(pixels, _one_row(positions), image_shape=image.shape[1:])
-    return reshape(samples, (*positions.shape[:-1], image.shape[-1]))

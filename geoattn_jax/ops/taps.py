@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from geoattn_jax.ops.backward_pass import with_backward_pass
-from geoattn_jax.ops.cells import read, scatter, slope
+from geoattn_jax.ops.cells import scatter, slope
 from geoattn_jax.ops.conv_layout import ConvLayout
 from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
@@ -21,6 +21,7 @@ from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
+from geoattn_jax.ops.series import one_row, read_series, slices
 from geoattn_jax.ops.sizes import Size, may_exceed
 
 
@@ -65,9 +66,9 @@ def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "
 
     def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "b n f o"]):
         def add_taps(tap: Int[Array, ""], count: int, total: Float[Array, "b part f o"]):
-            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
+            some_offsets, some_mask = slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
-            columns = _columns(_weigh(_read(pixels, positions, images.shape[1:]), some_mask), layout)
+            columns = _columns(_weigh(read_series(pixels, positions, images.shape[1:]), some_mask), layout)
             some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
             return total + _product("btnfi,tfio->bnfo", columns, some_matrices)
 
@@ -107,10 +108,10 @@ def _gradients(layout, schedule, arguments, cotangent):
 
         def add_taps(tap: Int[Array, ""], count: int, gradients):
             to_pixels, to_offsets, to_mask, to_matrices = gradients
-            some_offsets, some_mask = _slices((offsets, mask), (tap, count), (start, size))
+            some_offsets, some_mask = slices((offsets, mask), (tap, count), (start, size))
             positions = layout.positions(some_offsets, tap, start)
             positions = jnp.where(jnp.isnan(positions), _OUTSIDE, positions)
-            samples = _read(pixels, positions, images.shape[1:])
+            samples = read_series(pixels, positions, images.shape[1:])
             columns = _columns(_weigh(samples, some_mask), layout)
             before = lax.dynamic_slice_in_dim(to_matrices, tap, count, axis=taps_axis)
             to_matrix = before + _product(to_matrix_terms, turned_cotangent, columns, before)
@@ -123,14 +124,14 @@ def _gradients(layout, schedule, arguments, cotangent):
             if mask is not None:
                 to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
                 to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, tap, start, 0))
-            to_samples = _one_row(_weigh(to_columns, some_mask))
+            to_samples = one_row(_weigh(to_columns, some_mask))
             if not schedule.reads_once:
                 positions = lax.optimization_barrier(positions)
             how = {"image_shape": images.shape[1:], "schedule": schedule}
-            to_positions = slope(pixels, _one_row(positions), to_samples, **how)
+            to_positions = slope(pixels, one_row(positions), to_samples, **how)
             to_positions = reshape(to_positions, positions.shape)
             to_offsets = lax.dynamic_update_slice(to_offsets, to_positions, (0, tap, start, 0))
-            to_pixels = scatter(to_pixels, _one_row(positions), to_samples, **how)
+            to_pixels = scatter(to_pixels, one_row(positions), to_samples, **how)
             return to_pixels, to_offsets, to_mask, to_matrices
 
         return _over_taps(add_taps, gradients, layout, schedule)
@@ -174,31 +175,6 @@ def _over_taps(add_taps, state, layout: ConvLayout, schedule: Schedule):
     if schedule.all_taps_at_once:
         return add_taps(jnp.asarray(0), layout.taps, state)
     return lax.fori_loop(0, layout.taps, lambda tap, state: add_taps(tap, 1, state), state)
-
-
-def _slices(arrays, taps: tuple[Int[Array, ""], int], pixels: tuple[Int[Array, ""], Size]):
-    """Of arrays (bg, taps, n, ...) some taps and pixels, each given by the first and their number."""
-
-    def one(array: jax.Array) -> jax.Array:
-        array = lax.dynamic_slice_in_dim(array, *taps, axis=1)
-        return lax.dynamic_slice_in_dim(array, *pixels, axis=2)
-
-    return jax.tree.map(one, arrays)
-
-
-def _one_row(array: Float[Array, "bg t n c"]) -> Float[Array, "bg tn c"]:
-    """The pixels of one tap after those of another."""
-    bg, t, n, c = array.shape
-    return reshape(array, (bg, t * n, c))
-
-
-def _read(
-    pixels: Float[Array, "bg *pixels k"],
-    positions: Float[Array, "bg t n d"],
-    image_shape: tuple[Size, ...],
-) -> Float[Array, "bg t n c"]:
-    samples = read(pixels, _one_row(positions), image_shape=image_shape)
-    return reshape(samples, (*positions.shape[:3], image_shape[-1]))
 
 
 def _taps_first(array: Float[Array, "b n g taps k"]) -> Float[Array, "bg taps n k"]:
