@@ -9,6 +9,7 @@ import pytest
 
 from geoattn_jax.bench import kernels, machine, timing, torch_rivals
 from geoattn_jax.bench.__main__ import main
+from geoattn_jax.bench.kernel_workloads import between_pixels
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_goals_and_causes_belong_to_a_case():
 
 
 def test_positions_keep_away_from_integers():
-    positions = kernels._between_pixels(np.linspace(-3, 3, 1001, dtype="float32"))
+    positions = between_pixels(np.linspace(-3, 3, 1001, dtype="float32"))
     assert positions.dtype == "float32"
     assert abs(positions - positions.round()).min() == 1 / 64
 
