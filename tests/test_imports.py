@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "geoattn_jax"
 
 # What each part of the package may import besides itself and the standard library of the package's root.
 DIRECTIONS = {
-    "ops": set(),
+    "native": set(),
+    "ops": {"native"},
     "layers": {"ops"},
     "models": {"ops", "layers"},
     "data": {"ops"},

@@ -19,7 +19,7 @@ from geoattn_jax.data.levels import Level
 from geoattn_jax.data.video import import_opencv
 from geoattn_jax.ops.checks import check_array, check_pair, check_shape
 from geoattn_jax.ops.precision import widen
-from geoattn_jax.ops.sample import pixel_positions
+from geoattn_jax.ops.resample import pixel_positions
 
 # What counts as equal, well above the rounding errors of float32.
 EQUAL_SUMS = 1e-5  # of the sum

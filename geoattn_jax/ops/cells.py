@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from geoattn_jax import native
 from geoattn_jax.ops.backward_pass import with_backward_pass
 from geoattn_jax.ops.interpolation import Cells, Corner, Reading, cells_of
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
+from geoattn_jax.ops.natively import fits
 from geoattn_jax.ops.parts import in_parts
-from geoattn_jax.ops.placement import divided_alike, varying_alike
+from geoattn_jax.ops.placement import divided_alike, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.sizes import Size, surely_less
@@ -50,10 +52,21 @@ def sample_at(
 
 def _forward(options, image, positions, first):
     schedule, *others = options
-    return by_platform(partial(_samples, *others), image, positions, first, known=schedule)
+    return by_platform(partial(samples_of, *others), image, positions, first, known=schedule)
 
 
-def _samples(reading, sizes, schedule, image, positions, first):
+def samples_of(reading, sizes, schedule, image, positions, first):
+    """The samples, without derivatives of their own."""
+    if _fits(schedule, reading, image, positions, first):
+        like = zeros((*positions.shape[:2], image.shape[-1]), image.dtype, beside=image)
+        (samples,) = native.natively(
+            partial(_native_samples, reading),
+            lambda *arguments: (samples_of(reading, sizes, schedule.without_native(), *arguments, None),),
+            (jax.typeof(like),),
+            image,
+            positions,
+        )
+        return samples
     one = partial(_read, reading=reading, sizes=sizes, image_shape=image.shape[1:])
     samples = jax.vmap(one)(pixels_of(image, sizes, reading, schedule=schedule), positions, first)
     # Lest the samples' next shape be given to each corner of a cell, by a copy of it.
@@ -62,10 +75,21 @@ def _samples(reading, sizes, schedule, image, positions, first):
 
 def _backward(options, arguments, cotangent):
     schedule, *others = options
-    return *by_platform(partial(_gradients, *others), *arguments, cotangent, known=schedule), None
+    return *by_platform(partial(gradients_of, *others), *arguments, cotangent, known=schedule), None
 
 
-def _gradients(reading, sizes, schedule, image, positions, first, cotangent):
+def gradients_of(reading, sizes, schedule, image, positions, first, cotangent):
+    """The gradients in image and positions."""
+    if _fits(schedule, reading, image, positions, first):
+        by_jax = partial(gradients_of, reading, sizes, schedule.without_native())
+        return native.natively(
+            partial(_native_gradients, reading),
+            lambda image, positions, cotangent: by_jax(image, positions, None, cotangent),
+            (jax.typeof(image), jax.typeof(positions)),
+            image,
+            positions,
+            cotangent,
+        )
     if not schedule.reads_once:
         # Else XLA merges these gathers with the forward ones, and neither loop stays fused.
         image, positions, first = lax.optimization_barrier((image, positions, first))
@@ -103,6 +127,29 @@ def _gradients(reading, sizes, schedule, image, positions, first, cotangent):
 
 
 _sample = with_backward_pass(_forward, _backward)
+
+
+def _fits(schedule, reading, image, positions, first) -> bool:
+    """Whether there are native kernels."""
+    bilinear = reading.method == "bilinear" and reading.padding_mode != "reflection"
+    return bilinear and first is None and fits(schedule, image, positions)
+
+
+def _native_samples(reading, image, positions):
+    columns = native.read(image, positions[:, :, None, None], border=reading.padding_mode == "border")
+    return (columns[:, :, 0],)
+
+
+def _native_gradients(reading, image, positions, cotangent):
+    found = native.transpose(
+        image,
+        positions[:, :, None, None],
+        None,
+        cotangent[:, :, None],
+        border=reading.padding_mode == "border",
+    )
+    return found.image, found.positions[:, :, 0, 0]
+
 
 # What other operations are made of: samples with zeros outside, and its transposes, without derivatives of
 # their own.

@@ -30,6 +30,7 @@ class Schedule(NamedTuple):
       sums_batch_last: whether a kernel's gradient is summed over the batch once, at the end, even where there
         is one device and nothing to communicate.
       scatters_runs: whether a scatter adds to two neighbouring pixels of a row at each index, not to one.
+      native: whether kernels in C++ do what they can, where there are any.
     """
 
     part_bytes: int
@@ -41,6 +42,11 @@ class Schedule(NamedTuple):
     reads_rows: bool
     sums_batch_last: bool
     scatters_runs: bool
+    native: bool = False
+
+    def without_native(self) -> "Schedule":
+        """The same by JAX alone."""
+        return self._replace(native=False)
 
 
 # What a part writes is still in the cache when it is read again. Reading again is cheaper than writing to
@@ -55,6 +61,7 @@ CPU = Schedule(
     reads_rows=False,
     sums_batch_last=False,
     scatters_runs=True,
+    native=True,
 )
 # The cost of a gather is that of its indices, and single pixels are scattered at once, but longer runs by a
 # loop over indices. What one tap makes, in vectors that are not full, still fits into the vector memory.

@@ -12,9 +12,9 @@ from geoattn_jax.ops.cells import sample_at
 from geoattn_jax.ops.checks import check_array, check_choice, check_shape
 from geoattn_jax.ops.interpolation import Method, Reading
 from geoattn_jax.ops.padding import PaddingMode, ReflectAt
-from geoattn_jax.ops.placement import divided_alike, reshape
-from geoattn_jax.ops.precision import wide_dtype, widen
-from geoattn_jax.ops.sizes import Size
+from geoattn_jax.ops.placement import reshape
+from geoattn_jax.ops.precision import widen
+from geoattn_jax.ops.resample import resample
 
 
 def sample(
@@ -201,19 +201,7 @@ def offset_resample(
         because=f"(a (dy, dx) for each value of an image of shape {image.shape})",
         remedy=pairs,
     )  # fmt: skip
-    image, offsets = divided_alike((image, offsets))
-    b, h, w, c = image.shape
-    # Each channel becomes an image of its own.
-    channels = reshape(jnp.moveaxis(image, -1, 1), (b * c, h, w, 1))
-    positions = jnp.moveaxis(pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets), 3, 1)
-    samples = sample_at(channels, reshape(positions, (b * c, h * w, 2)), Reading(padding_mode="border"))
-    return jnp.moveaxis(reshape(samples, (b, c, h, w)), 1, -1)
-
-
-def pixel_positions(height: Size, width: Size, dtype: jnp.dtype) -> Float[Array, "height width 2"]:
-    """The (y, x) of every pixel."""
-    axes = (jnp.arange(size, dtype=dtype) for size in (height, width))
-    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+    return resample(image, offsets)
 
 
 def check_image(function: str, image: jax.Array) -> None:

@@ -8,21 +8,23 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from geoattn_jax.ops import im2col
 from geoattn_jax.ops.backward_pass import with_backward_pass
 from geoattn_jax.ops.cells import scatter, slope
 from geoattn_jax.ops.conv_layout import ConvLayout
 from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
+from geoattn_jax.ops.natively import fits
 from geoattn_jax.ops.parts import in_parts
-from geoattn_jax.ops.placement import divided_alike, reshape, sharding_of_sum, varying_alike, zeros
+from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen
+from geoattn_jax.ops.products import drop_nan, product, sums_batch_last
 from geoattn_jax.ops.series import one_row, read_series, slices
-from geoattn_jax.ops.sizes import Size, may_exceed
+from geoattn_jax.ops.sizes import Size
 
 
 def convolve(
@@ -62,6 +64,10 @@ def _forward(layout: ConvLayout, images, offsets, mask, matrices) -> Float[Array
 
 def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "b n f o"]:
     """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
+    arguments = images, offsets, mask, matrices
+    if fits(schedule, images, offsets, mask, matrices):
+        by_jax = partial(_output, layout, schedule.without_native())
+        return im2col.output(layout, schedule, arguments, by_jax)
     pixels = pixels_of(images, images.shape[1:-1], Reading(), schedule=schedule)
 
     def add_part(start: Int[Array, ""], size: Size, output: Float[Array, "b n f o"]):
@@ -70,7 +76,7 @@ def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "
             positions = layout.positions(some_offsets, tap, start)
             columns = _columns(_weigh(read_series(pixels, positions, images.shape[1:]), some_mask), layout)
             some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
-            return total + _product("btnfi,tfio->bnfo", columns, some_matrices)
+            return total + product("btnfi,tfio->bnfo", columns, some_matrices)
 
         total = zeros((output.shape[0], size, *output.shape[2:]), wide_dtype(output), beside=images)
         total = _over_taps(add_taps, total, layout, schedule)
@@ -86,16 +92,16 @@ def _backward(layout, arguments, cotangent):
 
 
 def _gradients(layout, schedule, arguments, cotangent):
+    if fits(schedule, *arguments):
+        by_jax = partial(_gradients, layout, schedule.without_native())
+        return im2col.gradients(layout, schedule, arguments, cotangent, by_jax)
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is
     # written to memory. Every tap is sampled once more, because the samples of all taps would take as many
     # times the image's memory.
     images, offsets, mask, matrices = lax.optimization_barrier(arguments)
-    cotangent = _drop_nan(cotangent, offsets, layout)
+    cotangent = drop_nan(cotangent, offsets, layout)
     pixels, b = pixels_of(images, images.shape[1:-1], Reading(), schedule=schedule), cotangent.shape[0]
-    # The sum over the batch is left to the end, where devices that divide the batch can take it once. A
-    # kernel larger than the images is summed at once, lest it take more memory than they.
-    sums_last = schedule.sums_batch_last or jax.device_count() > 1
-    sums_last = sums_last and not may_exceed(b * matrices.size, images.size)
+    sums_last = sums_batch_last(matrices, images, b, schedule)
     taps_axis, to_matrix_terms = (1, "bfon,btnfi->btfoi") if sums_last else (0, "fobn,btnfi->tfoi")
 
     def add_part(start: Int[Array, ""], size: Size, gradients):
@@ -114,11 +120,11 @@ def _gradients(layout, schedule, arguments, cotangent):
             samples = read_series(pixels, positions, images.shape[1:])
             columns = _columns(_weigh(samples, some_mask), layout)
             before = lax.dynamic_slice_in_dim(to_matrices, tap, count, axis=taps_axis)
-            to_matrix = before + _product(to_matrix_terms, turned_cotangent, columns, before)
+            to_matrix = before + product(to_matrix_terms, turned_cotangent, columns, before)
             to_matrices = lax.dynamic_update_slice_in_dim(to_matrices, to_matrix, tap, axis=taps_axis)
 
             some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
-            to_columns = _product("bnfo,tfio->btnfi", part_cotangent, some_matrices).astype(images.dtype)
+            to_columns = product("bnfo,tfio->btnfi", part_cotangent, some_matrices).astype(images.dtype)
             grouped = (b, count, size, layout.offset_groups, samples.shape[-1])
             to_columns = _split(reshape(to_columns, grouped))
             if mask is not None:
@@ -199,44 +205,3 @@ def _columns(samples: Float[Array, "bg t n c"], layout: ConvLayout) -> Float[Arr
 
 def _weigh(samples: Float[Array, "bg t n c"], mask: Float[Array, "bg t n 1"] | None):
     return samples if mask is None else samples * mask.astype(samples.dtype)
-
-
-def _product(subscripts: str, a: jax.Array, b: jax.Array, summed_like: jax.Array | None = None) -> jax.Array:
-    """A product for each feature group f, of one or more taps t, summed up in float32 or wider.
-
-    It is placed as `summed_like`, an array of the same axes, if that is given.
-    """
-    first, second, result = subscripts.replace("->", ",").split(",")
-    # With an axis of one XLA would transpose the operands in memory first.
-    lone = [
-        axis
-        for axis in "ft"
-        if all(
-            array.shape[term.index(axis)] == 1 for term, array in ((first, a), (second, b)) if axis in term
-        )
-    ]
-    operands = [
-        jnp.squeeze(array, [term.index(axis) for axis in lone if axis in term])
-        for term, array in ((first, a), (second, b))
-    ]
-    axes = [result.index(axis) for axis in lone if axis in result]
-    product = jnp.einsum(
-        "".join(letter for letter in subscripts if letter not in lone),
-        *operands,
-        preferred_element_type=widen(a).dtype,
-        out_sharding=None if summed_like is None else sharding_of_sum(b, jnp.squeeze(summed_like, axes)),
-    )
-    return jnp.expand_dims(product, axes)
-
-
-def _drop_nan(
-    cotangent: Float[Array, "b n f o"], offsets: Float[Array, "bg taps n d"], layout: ConvLayout
-) -> Float[Array, "b n f o"]:
-    """Zeros the cotangent of outputs that a NaN offset made NaN, lest it spoil all gradients."""
-    f, g = layout.feature_groups, layout.offset_groups
-    # Both kinds of groups divide the channels in order: feature group k overlaps offset groups first[k] to
-    # last[k] - 1.
-    first, last = np.arange(f) * g // f, -(-(np.arange(f) + 1) * g // f)
-    nan = reshape(jnp.isnan(offsets).any(axis=(1, 3)), (cotangent.shape[0], g, offsets.shape[2]))
-    spoiled = jnp.stack([nan[:, a:b].any(axis=1) for a, b in zip(first, last, strict=True)], axis=-1)
-    return jnp.where(spoiled[..., None], 0, cotangent)

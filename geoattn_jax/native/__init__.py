@@ -1,0 +1,10 @@
+"""Kernels in C++ for CPUs, in whose place JAX computes the same where they are not to be had.
+
+`library` finds them, `columns` calls them, `choice` is between them and JAX. `build` compiles them.
+"""
+
+from geoattn_jax.native.choice import natively
+from geoattn_jax.native.columns import Gradients, read, transpose
+from geoattn_jax.native.library import Kernels, kernels
+
+__all__ = ["Gradients", "Kernels", "kernels", "natively", "read", "transpose"]
