@@ -17,8 +17,8 @@ DIRECTIONS = {
     "training": set(),
     "descriptors": {"ops"},
     "figures": {"ops", "layers", "models", "data"},
-    "experiments": {"ops", "layers", "models", "data", "training", "descriptors", "figures"},
-    "bench": {"ops", "layers", "models", "data", "training", "descriptors", "experiments"},
+    "experiments": {"native", "ops", "layers", "models", "data", "training", "descriptors", "figures"},
+    "bench": {"native", "ops", "layers", "models", "data", "training", "descriptors", "experiments"},
 }
 # Likewise the rooms of experiments/; its own modules, such as the registry, may import all of them.
 ROOMS = {

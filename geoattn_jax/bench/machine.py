@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from geoattn_jax import runtime
+from geoattn_jax.native import kernels
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision")
 
@@ -41,6 +42,7 @@ def describe() -> dict[str, Any]:
         "cores": sorted(os.sched_getaffinity(0)),
         "cores_of_machine": os.cpu_count(),
         "load_average": os.getloadavg()[0],
+        "kernels": str(kernels()),
         "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "settings": {
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),

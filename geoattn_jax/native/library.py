@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import jax
 
-VARIABLE = "GEOATTN_JAX_NATIVE"
-FILE = Path(__file__).with_name("libgeoattn_jax.so")
+from geoattn_jax.native.build import LIBRARY, VARIABLE
+
+FILE = Path(__file__).with_name(LIBRARY)
 READ, TRANSPOSE = "geoattn_jax_read", "geoattn_jax_transpose"
 
 
@@ -25,7 +26,11 @@ class Kernels(NamedTuple):
     because: str = ""
 
     def __str__(self) -> str:
-        return f"native, {self.instructions}" if self.instructions else f"JAX's ({self.because})"
+        return (
+            f"native kernels for {self.instructions}"
+            if self.instructions
+            else f"no native kernels: {self.because}"
+        )
 
 
 def kernels() -> Kernels:
@@ -41,7 +46,7 @@ def kernels() -> Kernels:
 @cache
 def _loaded() -> Kernels:
     if not FILE.exists():
-        return Kernels(None, "compiled without native ones; reinstall where there is a C++ compiler")
+        return Kernels(None, "none were compiled; install a C++ compiler and reinstall geoattn-jax")
     try:
         library = ctypes.CDLL(str(FILE))
         for target in (READ, TRANSPOSE):

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from geoattn_jax.native import kernels
 from geoattn_jax.runtime import describe
 
 PACKAGES = ("geoattn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -21,13 +22,14 @@ def provenance(*, seed: int, wall_seconds: float) -> dict[str, Any]:
       seed: of the run.
       wall_seconds: what the run took.
 
-    Returns: {"commit", "packages", "device", "settings", "seed", "wall_seconds"}; see `commit` and
-      `runtime.describe`.
+    Returns: {"commit", "packages", "device", "kernels", "settings", "seed", "wall_seconds"}; see `commit`,
+      `native.kernels` and `runtime.describe`.
     """
     return {
         "commit": commit(),
         "packages": {"python": platform.python_version(), **_versions()},
         "device": _device(),
+        "kernels": str(kernels()),
         "settings": describe(os.environ),
         "seed": seed,
         "wall_seconds": round(wall_seconds, 1),

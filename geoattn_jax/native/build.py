@@ -1,0 +1,89 @@
+"""Compiles the kernels, for several sets of instructions, of which the best is chosen at run time.
+
+It runs when the package is installed, see `hatch_build.py`, and imports nothing of it.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jaxlib
+
+SOURCES = Path(__file__).parent
+LIBRARY = "libgeoattn_jax.so"
+VARIABLE = "GEOATTN_JAX_NATIVE"
+
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fopenmp-simd", "-fno-math-errno")
+# No float operation is meant to trap, which would keep the compiler from computing both sides of a choice.
+_KERNEL_FLAGS = ("-fno-trapping-math",)
+# The instructions, and what the kernels for them are called in `columns.h`.
+_INSTRUCTIONS = {
+    "x86_64": {
+        "x86-64": ("x86_64_kernels", "-march=x86-64"),
+        "x86-64-v3": ("x86_64_v3_kernels", "-march=x86-64-v3"),
+        "x86-64-v4": ("x86_64_v4_kernels", "-march=x86-64-v4", "-mprefer-vector-width=512"),
+    }
+}
+_SECONDS = 600
+
+
+class CannotCompileError(Exception):
+    """Why there are no kernels."""
+
+
+def compile_library(folder: Path) -> Path:
+    """Compiles the library into a folder.
+
+    Returns: its path.
+    Raises: CannotCompileError if the variable GEOATTN_JAX_NATIVE is 0, there is no compiler, or it fails.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        raise CannotCompileError(f"{VARIABLE} is 0")
+    compiler = _compiler()
+    machine = platform.machine()
+    versions = _INSTRUCTIONS.get(machine, {machine: ("baseline_kernels",)})
+    headers = Path(jaxlib.__file__).parent / "include"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        objects = []
+        for instructions, (kernels, *flags) in versions.items():
+            names = (f"-DGEOATTN_KERNELS={kernels}", f'-DGEOATTN_INSTRUCTIONS="{instructions}"')
+            objects.append(Path(temporary, f"{kernels}.o"))
+            _run(
+                compiler,
+                *_FLAGS,
+                *_KERNEL_FLAGS,
+                *flags,
+                *names,
+                "-c",
+                SOURCES / "columns.cc",
+                "-o",
+                objects[-1],
+            )
+        objects.append(Path(temporary, "ffi.o"))
+        _run(compiler, *_FLAGS, "-isystem", headers, "-c", SOURCES / "ffi.cc", "-o", objects[-1])
+        unfinished = Path(temporary, LIBRARY)
+        _run(compiler, "-shared", "-o", unfinished, *objects)
+        shutil.move(unfinished, folder / LIBRARY)
+    return folder / LIBRARY
+
+
+def _compiler() -> str:
+    """The C++ compiler: that of the variable CXX, or the system's."""
+    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for candidate in candidates:
+        if found := shutil.which(candidate):
+            return found
+    raise CannotCompileError(f"no C++ compiler: there is no {' or '.join(candidates)}")
+
+
+def _run(*command: str | Path) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.CalledProcessError as error:
+        raise CannotCompileError(f"{Path(command[0]).name} failed: {error.stderr.strip()[-2000:]}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotCompileError(str(error)) from error
