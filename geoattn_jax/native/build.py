@@ -47,7 +47,7 @@ def compile_library(folder: Path) -> Path:
     versions = _INSTRUCTIONS.get(machine, {machine: ("baseline_kernels",)})
     headers = Path(jaxlib.__file__).parent / "include"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
         objects = []
         for instructions, (kernels, *flags) in versions.items():
             names = (f"-DGEOATTN_KERNELS={kernels}", f'-DGEOATTN_INSTRUCTIONS="{instructions}"')
@@ -67,7 +67,7 @@ def compile_library(folder: Path) -> Path:
         _run(compiler, *_FLAGS, "-isystem", headers, "-c", SOURCES / "ffi.cc", "-o", objects[-1])
         unfinished = Path(temporary, LIBRARY)
         _run(compiler, "-shared", "-o", unfinished, *objects)
-        shutil.move(unfinished, folder / LIBRARY)
+        unfinished.replace(folder / LIBRARY)  # at once, for it may be in use
     return folder / LIBRARY
 
 

@@ -1,8 +1,8 @@
-// Pixels of an image read at real-valued positions, and the transposes of that.
+// Pixels of an image read at real-valued positions, and the transpose of that.
 //
-// An image has `height` x `width` pixels of `channels`, which `groups` divide evenly. It is read at `positions`,
-// outputs x groups x taps x (y, x), bilinearly. That gives columns, outputs x taps x channels: the rows of the
-// matrix whose product with a kernel is a convolution.
+// An image has `height` x `width` pixels of `channels`, which `groups` divide evenly. It is read at
+// `positions`, outputs x groups x taps x (y, x), bilinearly. That gives columns, outputs x taps x channels:
+// for every output a row of the matrix whose product with a kernel is a convolution.
 #ifndef GEOATTN_JAX_NATIVE_COLUMNS_H_
 #define GEOATTN_JAX_NATIVE_COLUMNS_H_
 
@@ -13,30 +13,29 @@ namespace geoattn {
 struct Sizes {
   std::int64_t height, width, channels, outputs, groups, taps;
   bool border;  // whether the nearest pixel is read outside of the image, not zeros
+
+  std::int64_t positions() const { return outputs * groups * taps; }
 };
 
-// What an image is read at; `mask` weighs the taps, outputs x groups x taps, and may be null.
 struct Arguments {
   const float* image;
   const float* positions;
-  const float* mask;
+  const float* mask;    // weighs the taps, outputs x groups x taps; may be null
+  const float* unread;  // zeros for all channels, in the place of a pixel that is not read
 };
 
-// Where gradients go. `to_image` is added to. `to_mask` and `columns`, the forward pass's result, may be null.
 struct Gradients {
-  float* to_image;
+  float* to_image;  // is added to
   float* to_positions;
-  float* to_mask;
-  float* columns;
+  float* to_mask;    // may be null
+  float* columns;    // where to write once more what is read; may be null
+  float* unwritten;  // for all channels, in the place of the gradient of a pixel that is not read
 };
-
-using ReadFunction = void (*)(const Sizes&, const Arguments&, float* columns);
-using TransposeFunction = void (*)(const Sizes&, const Arguments&, const float* cotangent, const Gradients&);
 
 struct Kernels {
-  ReadFunction read;
-  TransposeFunction transpose;
   const char* instructions;  // that they are compiled for
+  void (*read)(const Sizes&, const Arguments&, float* columns);
+  void (*transpose)(const Sizes&, const Arguments&, const float* cotangent, const Gradients&);
 };
 
 #ifdef __x86_64__

@@ -1,14 +1,18 @@
 // The kernels behind XLA's foreign function interface, for batches of images that its threads share.
+#include "xla/ffi/api/ffi.h"
+
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <numeric>
-#include <string>
+#include <vector>
 
 #include "columns.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace geoattn {
 namespace {
@@ -19,22 +23,26 @@ using Operand = ffi::Buffer<ffi::F32>;
 using Result = ffi::Result<Operand>;
 using Dimensions = ffi::Span<const std::int64_t>;
 
-const Kernels& Chosen() {
+// The kernels that this processor can run, the best of them first.
+std::vector<const Kernels*> Runnable() {
 #ifdef __x86_64__
-  static const Kernels& chosen = [&]() -> const Kernels& {
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi2");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512vl");
-    return v4 ? x86_64_v4_kernels : v3 ? x86_64_v3_kernels : x86_64_kernels;
-  }();
-  return chosen;
+  __builtin_cpu_init();
+  std::vector<const Kernels*> found{&x86_64_kernels};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
+    found.insert(found.begin(), &x86_64_v3_kernels);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
+      found.insert(found.begin(), &x86_64_v4_kernels);
+    }
+  }
+  return found;
 #else
-  return baseline_kernels;
+  return {&baseline_kernels};
 #endif
 }
+
+const Kernels* chosen = nullptr;
 
 // Items of work that threads take one after the other. The thread that asks takes part: it must not wait for
 // others to start, for it may be one of theirs, and all of them may wait likewise.
@@ -111,7 +119,8 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
   const Batch batch = BatchOf(image, positions, border);
   // Every image in so many pieces that there are some for each thread.
   const std::int64_t pieces = std::max<std::int64_t>(
-      1, std::min(batch.sizes.outputs / 64, 4 * threads.num_threads() / std::max<std::int64_t>(1, batch.images)));
+      1, std::min(batch.sizes.outputs / 64,
+                  4 * threads.num_threads() / std::max<std::int64_t>(1, batch.images)));
   Share(threads, batch.images * pieces, [&](std::int64_t item) {
     const std::int64_t at = item / pieces, piece = item % pieces;
     const std::int64_t first = batch.sizes.outputs * piece / pieces;
@@ -119,22 +128,27 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
     sizes.outputs = batch.sizes.outputs * (piece + 1) / pieces - first;
     const std::int64_t before = first * sizes.groups * sizes.taps;
     const float* of_mask = OfItem(mask, batch.images, at);
-    const Arguments arguments{OfItem(image, batch.images, at), OfItem(positions, batch.images, at) + 2 * before,
-                              of_mask ? of_mask + before : nullptr};
-    Chosen().read(sizes, arguments, OfItem(columns, batch.images, at) + first * sizes.taps * sizes.channels);
+    const std::vector<float> unread(sizes.channels);
+    const Arguments arguments{OfItem(image, batch.images, at),
+                              OfItem(positions, batch.images, at) + 2 * before,
+                              of_mask ? of_mask + before : nullptr, unread.data()};
+    chosen->read(sizes, arguments, OfItem(columns, batch.images, at) + first * sizes.taps * sizes.channels);
   });
   return ffi::Error::Success();
 }
 
-ffi::Error Transpose(ffi::ThreadPool threads, Operand image, Operand positions, Operand mask, Operand cotangent,
-                     Operand so_far, Result to_image, Result to_positions, Result to_mask, Result columns,
-                     bool border) {
+ffi::Error Transpose(ffi::ThreadPool threads, Operand image, Operand positions, Operand mask,
+                     Operand cotangent, Operand so_far, Result to_image, Result to_positions, Result to_mask,
+                     Result columns, bool border) {
   const Batch batch = BatchOf(image, positions, border);
   Share(threads, batch.images, [&](std::int64_t item) {
+    const std::vector<float> unread(batch.sizes.channels);
+    std::vector<float> unwritten(batch.sizes.channels);
     const Arguments arguments{OfItem(image, batch.images, item), OfItem(positions, batch.images, item),
-                              OfItem(mask, batch.images, item)};
+                              OfItem(mask, batch.images, item), unread.data()};
     const Gradients gradients{OfItem(to_image, batch.images, item), OfItem(to_positions, batch.images, item),
-                              OfItem(to_mask, batch.images, item), OfItem(columns, batch.images, item)};
+                              OfItem(to_mask, batch.images, item), OfItem(columns, batch.images, item),
+                              unwritten.data()};
     const std::size_t bytes = to_image->size_bytes() / batch.images;
     const float* const before = OfItem(so_far, batch.images, item);
     if (!before) {
@@ -142,7 +156,7 @@ ffi::Error Transpose(ffi::ThreadPool threads, Operand image, Operand positions, 
     } else if (before != gradients.to_image) {
       std::memcpy(gradients.to_image, before, bytes);
     }
-    Chosen().transpose(batch.sizes, arguments, OfItem(cotangent, batch.images, item), gradients);
+    chosen->transpose(batch.sizes, arguments, OfItem(cotangent, batch.images, item), gradients);
   });
   return ffi::Error::Success();
 }
@@ -174,7 +188,25 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(geoattn_jax_transpose, Transpose,
                                   .Ret<Operand>()
                                   .Attr<bool>("border"));
 
-extern "C" const char* geoattn_jax_instructions() { return Chosen().instructions; }
+extern "C" {
+
+// Chooses the kernels for these instructions, or the best if they are null, and says for which they are; null
+// if this processor has no such instructions.
+const char* geoattn_jax_choose(const char* instructions) {
+  for (const Kernels* const kernels : Runnable()) {
+    if (instructions == nullptr || std::strcmp(instructions, kernels->instructions) == 0) {
+      chosen = kernels;
+      return chosen->instructions;
+    }
+  }
+  return nullptr;
+}
+
+// Of the interface that this is compiled for.
+int geoattn_jax_api_major() { return XLA_FFI_API_MAJOR; }
+int geoattn_jax_api_minor() { return XLA_FFI_API_MINOR; }
+
+}  // extern "C"
 
 #pragma GCC visibility pop
 

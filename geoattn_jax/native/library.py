@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -26,33 +27,61 @@ class Kernels(NamedTuple):
     because: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"native kernels for {self.instructions}"
-            if self.instructions
-            else f"no native kernels: {self.because}"
-        )
+        if self.instructions is None:
+            return f"no native kernels: {self.because}"
+        return f"native kernels for {self.instructions}"
 
 
 def kernels() -> Kernels:
-    """The kernels that programs get which are traced now.
+    """The kernels for CPUs in programs that are traced now.
 
-    Native ones are used if they were compiled, unless the variable GEOATTN_JAX_NATIVE is 0.
+    Native ones, if they were compiled when the package was installed, for the best instructions that the
+    processor has. The variable GEOATTN_JAX_NATIVE changes that: 0 is none, "x86-64-v3" those instructions.
+
+    Raises: ValueError if there are no kernels for the instructions in the variable, or the processor has not
+      got them.
     """
-    if os.environ.get(VARIABLE) == "0":
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted == "0":
         return Kernels(None, f"{VARIABLE} is 0")
-    return _loaded()
+    return load(FILE, wanted)
 
 
 @cache
-def _loaded() -> Kernels:
-    if not FILE.exists():
-        return Kernels(None, "none were compiled; install a C++ compiler and reinstall geoattn-jax")
+def load(file: Path, wanted: str = "") -> Kernels:
+    """Makes the kernels of a library known to XLA, those for the wanted instructions or for the best."""
+    if not file.exists():
+        return Kernels(None, "none were compiled; install a C++ compiler, and geoattn-jax anew")
     try:
-        library = ctypes.CDLL(str(FILE))
-        for target in (READ, TRANSPOSE):
-            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, target)), platform="cpu")
-            jax.ffi.register_ffi_target_as_batch_partitionable(target)
-    except (OSError, AttributeError, RuntimeError) as error:  # of another machine, version, or jaxlib
-        return Kernels(None, f"{FILE.name} cannot be used: {error}")
-    library.geoattn_jax_instructions.restype = ctypes.c_char_p
-    return Kernels(library.geoattn_jax_instructions().decode())
+        library = ctypes.CDLL(str(file))
+        compiled_for = library.geoattn_jax_api_major(), library.geoattn_jax_api_minor()
+        targets = {target: getattr(library, target) for target in (READ, TRANSPOSE)}
+        choose = library.geoattn_jax_choose
+    except (OSError, AttributeError) as error:
+        return Kernels(None, f"{file.name} cannot be loaded: {error}")
+    # To register kernels for a later version of the interface would leave JAX without a CPU.
+    here = _api_version()
+    if compiled_for[0] != here[0] or compiled_for > here:
+        return Kernels(
+            None,
+            f"{file.name} is for XLA's foreign function interface {compiled_for}, this jaxlib has {here}; "
+            f"upgrade jax, or install geoattn-jax with pip's --no-build-isolation",
+        )
+    choose.restype = ctypes.c_char_p
+    instructions = choose(wanted.encode() or None)
+    if instructions is None:
+        raise ValueError(
+            f"{VARIABLE} must be 0 or instructions of this processor for which there are kernels, such as "
+            f"x86-64-v3, got {wanted!r}; without the variable the best are chosen"
+        )
+    for target, function in targets.items():
+        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(function), platform="cpu")
+        jax.ffi.register_ffi_target_as_batch_partitionable(target)
+    return Kernels(instructions.decode())
+
+
+def _api_version() -> tuple[int, int]:
+    """Of XLA's foreign function interface, as this jaxlib's headers have it."""
+    header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
+    major, minor = (re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR"))
+    return int(major[1]), int(minor[1])
