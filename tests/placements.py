@@ -86,7 +86,7 @@ class Subject:
             return jax.jit(self.outputs_and_gradients)(self.divided, self.whole, self.constants)
 
 
-def check_divided(subject: Subject, placement: Placement, *, jit: bool) -> None:
+def check_divided(subject: Subject, placement: Placement, *, jit: bool, atol: float = 1e-9) -> None:
     """Asserts equality with one device, and under jit that nothing is exchanged but parameters' gradients."""
     arguments, specs = (subject.divided, subject.whole, subject.constants), (BATCH, WHOLE)
     results, program = run_divided(subject.outputs_and_gradients, placement, arguments, specs, jit=jit)
@@ -99,7 +99,7 @@ def check_divided(subject: Subject, placement: Placement, *, jit: bool) -> None:
         for one, other in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
             assert one.sharding.is_equivalent_to(NamedSharding(placement.mesh(), spec), one.ndim)
             scale = np.abs(other).max(initial=1e-300)
-            np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=atol)
 
 
 def collectives(program: str) -> set[str]:

@@ -36,15 +36,15 @@ def kernels() -> Kernels:
     """The kernels for CPUs in programs that are traced now.
 
     Native ones, if they were compiled when the package was installed, for the best instructions that the
-    processor has. The variable GEOATTN_JAX_NATIVE changes that: 0 is none, "x86-64-v3" those instructions.
+    processor has. The variable GEOATTN_JAX_NATIVE changes that: 0 is none, x86-64-v3 those instructions.
 
     Raises: ValueError if there are no kernels for the instructions in the variable, or the processor has not
       got them.
     """
-    wanted = os.environ.get(VARIABLE, "")
+    wanted = os.environ.get(VARIABLE, "1")
     if wanted == "0":
         return Kernels(None, f"{VARIABLE} is 0")
-    return load(FILE, wanted)
+    return load(FILE, "" if wanted == "1" else wanted)
 
 
 @cache
@@ -71,8 +71,8 @@ def load(file: Path, wanted: str = "") -> Kernels:
     instructions = choose(wanted.encode() or None)
     if instructions is None:
         raise ValueError(
-            f"{VARIABLE} must be 0 or instructions of this processor for which there are kernels, such as "
-            f"x86-64-v3, got {wanted!r}; without the variable the best are chosen"
+            f"{VARIABLE} must be 0, 1 or instructions of this processor for which there are kernels, such as "
+            f"x86-64-v3, got {wanted!r}; with 1, or without the variable, the best are chosen"
         )
     for target, function in targets.items():
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(function), platform="cpu")

@@ -9,11 +9,11 @@ from geoattn_jax.ops.conv_layout import ConvLayout
 from geoattn_jax.ops.placement import reshape, sharding_of_sum
 from geoattn_jax.ops.platforms import Schedule
 from geoattn_jax.ops.precision import widen
-from geoattn_jax.ops.sizes import may_exceed
+from geoattn_jax.ops.sizes import Size, may_exceed
 
 
 def sums_batch_last(
-    matrices: Float[Array, "taps f i o"], images: Float[Array, "bg *sizes c"], batch: int, schedule: Schedule
+    matrices: Float[Array, "taps f i o"], images: Float[Array, "bg *sizes c"], batch: Size, schedule: Schedule
 ) -> bool:
     """Whether the sum over the batch, in a kernel's gradient, is left to the end.
 
