@@ -27,6 +27,7 @@ class Workload:
       computes: the operation's name.
       ours, obvious: this package's fast and plain implementations.
       rivals: PyTorch's implementations of it.
+      native: whether there are native kernels for it.
     """
 
     what: str
@@ -35,6 +36,7 @@ class Workload:
     ours: Callable[..., jax.Array]
     obvious: Callable[..., jax.Array]
     rivals: Callable[..., list[Contender]]
+    native: bool = False
 
 
 def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], theta: Callable) -> Workload:
@@ -48,7 +50,13 @@ def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], the
         }
 
     return Workload(
-        what, inputs, "bilinear sampling", bilinear_sample, reference.bilinear_sample, torch_rivals.sampling
+        what,
+        inputs,
+        "bilinear sampling",
+        bilinear_sample,
+        reference.bilinear_sample,
+        torch_rivals.sampling,
+        native=True,
     )
 
 
@@ -61,6 +69,7 @@ def _bicubic(what: str, shape: tuple[int, ...]) -> Workload:
         ours=partial(sample, **options),
         obvious=partial(reference.sample, **options),
         rivals=partial(torch_rivals.sampling, **options),
+        native=False,
     )
 
 
@@ -114,6 +123,7 @@ def _deformable(what: str, shape: tuple[int, ...], size: int, features: int) -> 
         deform_conv3d if in_volumes else deform_conv2d,
         reference.deform_conv3d if in_volumes else reference.deform_conv2d,
         torch_rivals.none if in_volumes else torch_rivals.deformable,
+        native=not in_volumes,
     )
 
 
@@ -129,6 +139,7 @@ def _resampling(what: str, shape: tuple[int, ...]) -> Workload:
         offset_resample,
         reference.offset_resample,
         torch_rivals.resampling,
+        native=True,
     )
 
 

@@ -5,6 +5,6 @@
 
 from geoattn_jax.native.choice import natively
 from geoattn_jax.native.columns import Gradients, read, transpose
-from geoattn_jax.native.library import Kernels, kernels
+from geoattn_jax.native.library import Kernels, by_jax_alone, kernels
 
-__all__ = ["Gradients", "Kernels", "kernels", "natively", "read", "transpose"]
+__all__ = ["Gradients", "Kernels", "by_jax_alone", "kernels", "natively", "read", "transpose"]

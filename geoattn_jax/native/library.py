@@ -3,6 +3,8 @@
 import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +47,20 @@ def kernels() -> Kernels:
     if wanted == "0":
         return Kernels(None, f"{VARIABLE} is 0")
     return load(FILE, "" if wanted == "1" else wanted)
+
+
+@contextmanager
+def by_jax_alone() -> Iterator[None]:
+    """What is traced meanwhile gets no native kernels, to compare it with what does."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 @cache

@@ -61,7 +61,9 @@ def samples_of(reading, sizes, schedule, image, positions, first):
         like = zeros((*positions.shape[:2], image.shape[-1]), image.dtype, beside=image)
         (samples,) = native.natively(
             partial(_native_samples, reading),
-            lambda *arguments: (samples_of(reading, sizes, schedule.without_native(), *arguments, None),),
+            lambda image, positions: (
+                samples_of(reading, sizes, schedule.without_native(), image, positions, None),
+            ),
             (jax.typeof(like),),
             image,
             positions,

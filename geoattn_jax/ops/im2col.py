@@ -107,6 +107,7 @@ def _gradients(layout, schedule, arguments, cotangent):
             border=False,
             with_columns=True,
         )
+        assert found.columns is not None  # they were asked for
         part = product(to_kernel_terms, some_cotangent, _rows(found.columns, matrices), to_kernel)
         to_positions, to_mask = jax.tree.map(
             lambda all_of_them, some: lax.dynamic_update_slice_in_dim(all_of_them, some, start, axis=1),
