@@ -9,14 +9,36 @@
 namespace geoattn {
 namespace {
 
+// The offsets of a block of positions, moved by where their outputs are in the grid, (y, x) in pixels.
+void AddGrid(const Sizes& sizes, const float* offsets, std::int64_t first, int count, float* positions) {
+  const std::int64_t of_output = sizes.groups * sizes.taps;
+  std::int64_t output = first / of_output;
+  for (int i = 0; i < count; ++output) {
+    const std::int64_t left = (output + 1) * of_output - first;
+    const int end = static_cast<int>(left < count ? left : count);
+    const std::int64_t place = sizes.first_output + output;
+    const float y = place / sizes.grid_width, x = place % sizes.grid_width;
+    for (; i < end; ++i) {
+      positions[2 * i] = y + offsets[2 * i];
+      positions[2 * i + 1] = x + offsets[2 * i + 1];
+    }
+  }
+}
+
 // Calls `visit(first, count)` for the positions of an image, a block of them at a time.
 template <bool kGradient, typename Visit>
 void ForBlocks(const Sizes& sizes, const float* positions, Cells& cells, const Visit& visit) {
   const std::int64_t all = sizes.positions();
+  const auto find = sizes.border ? Find<true, kGradient> : Find<false, kGradient>;
+  float moved[2 * kBlock];
   for (std::int64_t first = 0; first < all; first += kBlock) {
     const int count = static_cast<int>(all - first < kBlock ? all - first : kBlock);
-    const auto find = sizes.border ? Find<true, kGradient> : Find<false, kGradient>;
-    find(sizes, positions + 2 * first, count, cells);
+    const float* some = positions + 2 * first;
+    if (sizes.grid_width) {
+      AddGrid(sizes, some, first, count, moved);
+      some = moved;
+    }
+    find(sizes, some, count, cells);
     visit(first, count);
   }
 }

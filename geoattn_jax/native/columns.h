@@ -13,6 +13,9 @@ namespace geoattn {
 struct Sizes {
   std::int64_t height, width, channels, outputs, groups, taps;
   bool border;  // whether the nearest pixel is read outside of the image, not zeros
+  // If positions are offsets from the outputs' places in a grid, row by row, its width; else 0.
+  std::int64_t grid_width;
+  std::int64_t first_output;  // its number in the grid
 
   std::int64_t positions() const { return outputs * groups * taps; }
 };

@@ -35,12 +35,14 @@ def read(
     mask: Float[Array, "*b n g t"] | None = None,
     *,
     border: bool,
+    grid_width: int = 0,
 ) -> Float[Array, "*b n t c"]:
     """The pixels of images, bilinearly interpolated and weighed by the mask.
 
     Args:
       image, positions, mask: see above.
       border: whether the nearest pixel is read outside of an image, else zeros.
+      grid_width: if positions are offsets from the places of the outputs in a grid, row by row, its width.
     """
 
     def columns(positions: jax.Array) -> jax.Array:
@@ -48,7 +50,7 @@ def read(
         return jnp.broadcast_to(one, (*one.shape[:-1], image.shape[-1]))
 
     (like,) = jax.make_jaxpr(columns)(positions).out_avals  # placed as the positions are
-    (result,) = _bind(library.READ, (image, positions, mask), (like,), border=border)
+    (result,) = _bind(library.READ, (image, positions, mask), (like,), border=border, grid_width=grid_width)
     return result
 
 
@@ -60,12 +62,13 @@ def transpose(
     so_far: Float[Array, "*b h w c"] | None = None,
     *,
     border: bool,
+    grid_width: int = 0,
     with_columns: bool = False,
 ) -> Gradients:
     """The gradients of `read`.
 
     Args:
-      image, positions, mask, border: as there.
+      image, positions, mask, border, grid_width: as there.
       cotangent: of the columns.
       so_far: what the image's gradient is added to, in its place in memory where XLA can.
       with_columns: whether to return what is read, too, for which the pixels are at hand.
@@ -73,7 +76,7 @@ def transpose(
     operands = image, positions, mask, cotangent, so_far
     likes = image, positions, mask, cotangent if with_columns else None
     types = tuple(None if like is None else jax.typeof(like) for like in likes)
-    options = {"border": border, "with_columns": with_columns}
+    options = {"border": border, "grid_width": grid_width, "with_columns": with_columns}
     return Gradients(*_bind(library.TRANSPOSE, operands, types, **options))
 
 
@@ -85,7 +88,7 @@ _call = Primitive("native_call")
 _call.multiple_results = True
 
 
-def _bind(target: str, operands: Sequence[Any], types: Sequence[Any], **options: bool) -> list:
+def _bind(target: str, operands: Sequence[Any], types: Sequence[Any], **options: int) -> list:
     results = iter(
         _call.bind(
             *(operand for operand in operands if operand is not None),
@@ -142,6 +145,7 @@ def _lower(context, *operands, given, target, types, options):
         context.replace(avals_in=avals_in, avals_out=avals_out),
         *_fill(given, operands, empty),
         border=dict(options)["border"],
+        grid_width=np.int64(dict(options)["grid_width"]),
     )
     return [result for result, type_ in zip(results, types, strict=True) if type_ is not None]
 

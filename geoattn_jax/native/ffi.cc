@@ -93,12 +93,12 @@ struct Batch {
   Sizes sizes;
 };
 
-Batch BatchOf(const Operand& image, const Operand& positions, bool border) {
+Batch BatchOf(const Operand& image, const Operand& positions, bool border, std::int64_t grid_width) {
   const Dimensions of_image = image.dimensions(), of_positions = positions.dimensions();
   const std::size_t b = of_image.size() - 3;
   return {Product(of_image, 0, b),
           {of_image[b], of_image[b + 1], of_image[b + 2], of_positions[b], of_positions[b + 1],
-           of_positions[b + 2], border}};
+           of_positions[b + 2], border, grid_width, 0}};
 }
 
 template <typename Number>
@@ -115,8 +115,8 @@ float* OfItem(Result& array, std::int64_t items, std::int64_t item) {
 }
 
 ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Operand mask, Result columns,
-                bool border) {
-  const Batch batch = BatchOf(image, positions, border);
+                bool border, std::int64_t grid_width) {
+  const Batch batch = BatchOf(image, positions, border, grid_width);
   // Every image in so many pieces that there are some for each thread.
   const std::int64_t pieces = std::max<std::int64_t>(
       1, std::min(batch.sizes.outputs / 64,
@@ -125,6 +125,7 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
     const std::int64_t at = item / pieces, piece = item % pieces;
     const std::int64_t first = batch.sizes.outputs * piece / pieces;
     Sizes sizes = batch.sizes;
+    sizes.first_output = first;
     sizes.outputs = batch.sizes.outputs * (piece + 1) / pieces - first;
     const std::int64_t before = first * sizes.groups * sizes.taps;
     const float* of_mask = OfItem(mask, batch.images, at);
@@ -139,8 +140,8 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
 
 ffi::Error Transpose(ffi::ThreadPool threads, Operand image, Operand positions, Operand mask,
                      Operand cotangent, Operand so_far, Result to_image, Result to_positions, Result to_mask,
-                     Result columns, bool border) {
-  const Batch batch = BatchOf(image, positions, border);
+                     Result columns, bool border, std::int64_t grid_width) {
+  const Batch batch = BatchOf(image, positions, border, grid_width);
   Share(threads, batch.images, [&](std::int64_t item) {
     const std::vector<float> unread(batch.sizes.channels);
     std::vector<float> unwritten(batch.sizes.channels);
@@ -172,7 +173,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(geoattn_jax_read, Read,
                                   .Arg<Operand>()
                                   .Arg<Operand>()
                                   .Ret<Operand>()
-                                  .Attr<bool>("border"));
+                                  .Attr<bool>("border")
+                                  .Attr<std::int64_t>("grid_width"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(geoattn_jax_transpose, Transpose,
                               ffi::Ffi::Bind()
@@ -186,7 +188,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(geoattn_jax_transpose, Transpose,
                                   .Ret<Operand>()
                                   .Ret<Operand>()
                                   .Ret<Operand>()
-                                  .Attr<bool>("border"));
+                                  .Attr<bool>("border")
+                                  .Attr<std::int64_t>("grid_width"));
 
 extern "C" {
 

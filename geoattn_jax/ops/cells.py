@@ -17,7 +17,7 @@ from geoattn_jax.ops.interpolation import Cells, Corner, Reading, cells_of
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
 from geoattn_jax.ops.natively import fits
 from geoattn_jax.ops.parts import in_parts
-from geoattn_jax.ops.placement import divided_alike, varying_alike, zeros
+from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype
 from geoattn_jax.ops.sizes import Size, surely_less
@@ -57,18 +57,6 @@ def _forward(options, image, positions, first):
 
 def samples_of(reading, sizes, schedule, image, positions, first):
     """The samples, without derivatives of their own."""
-    if _fits(schedule, reading, image, positions, first):
-        like = zeros((*positions.shape[:2], image.shape[-1]), image.dtype, beside=image)
-        (samples,) = native.natively(
-            partial(_native_samples, reading),
-            lambda image, positions: (
-                samples_of(reading, sizes, schedule.without_native(), image, positions, None),
-            ),
-            (jax.typeof(like),),
-            image,
-            positions,
-        )
-        return samples
     one = partial(_read, reading=reading, sizes=sizes, image_shape=image.shape[1:])
     samples = jax.vmap(one)(pixels_of(image, sizes, reading, schedule=schedule), positions, first)
     # Lest the samples' next shape be given to each corner of a cell, by a copy of it.
@@ -132,14 +120,9 @@ _sample = with_backward_pass(_forward, _backward)
 
 
 def _fits(schedule, reading, image, positions, first) -> bool:
-    """Whether there are native kernels."""
+    """Whether there is a native kernel for the gradients. Samples are as fast without one."""
     bilinear = reading.method == "bilinear" and reading.padding_mode != "reflection"
     return bilinear and first is None and fits(schedule, image, positions)
-
-
-def _native_samples(reading, image, positions):
-    columns = native.read(image, positions[:, :, None, None], border=reading.padding_mode == "border")
-    return (columns[:, :, 0],)
 
 
 def _native_gradients(reading, image, positions, cotangent):

@@ -71,13 +71,8 @@ _resample = with_backward_pass(_forward, _backward)
 def _by_channel(image, offsets) -> tuple[Float[Array, "bc h w 1"], Float[Array, "bc hw 2"]]:
     """Each channel as an image of its own, and the positions at which it is read."""
     b, h, w, c = image.shape
-    positions = jnp.moveaxis(_positions(offsets), 3, 1)
-    return _channels_first(image), reshape(positions, (b * c, h * w, 2))
-
-
-def _positions(offsets: Float[Array, "b h w c 2"]) -> Float[Array, "b h w c 2"]:
-    _, h, w, _, _ = offsets.shape
-    return pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets)
+    positions = pixel_positions(h, w, wide_dtype(offsets))[:, :, None] + widen(offsets)
+    return _channels_first(image), reshape(jnp.moveaxis(positions, 3, 1), (b * c, h * w, 2))
 
 
 def _channels_first(image: Float[Array, "b h w c"]) -> Float[Array, "bc h w 1"]:
@@ -91,21 +86,21 @@ def _channels_last(channels: Float[Array, "bc *hw 1"], shape: tuple[Size, ...]) 
 
 
 def _native_resampled(image, offsets):
-    found = native.read(image, _native_positions(offsets), border=True)
+    found = native.read(image, _by_group(offsets), border=True, grid_width=image.shape[2])
     return (reshape(found, image.shape),)
 
 
 def _native_gradients(image, offsets, cotangent):
     b, h, w, c = image.shape
     columns = reshape(cotangent, (b, h * w, 1, c))
-    found = native.transpose(image, _native_positions(offsets), None, columns, border=True)
+    found = native.transpose(image, _by_group(offsets), None, columns, border=True, grid_width=w)
     return found.image, reshape(found.positions, offsets.shape)
 
 
-def _native_positions(offsets: Float[Array, "b h w c 2"]) -> Float[Array, "b hw c 1 2"]:
+def _by_group(offsets: Float[Array, "b h w c 2"]) -> Float[Array, "b hw c 1 2"]:
     """Every channel is a group, read by a single tap."""
     b, h, w, c, _ = offsets.shape
-    return reshape(_positions(offsets), (b, h * w, c, 1, 2))
+    return reshape(offsets, (b, h * w, c, 1, 2))
 
 
 def pixel_positions(height: Size, width: Size, dtype: jnp.dtype) -> Float[Array, "height width 2"]:

@@ -23,7 +23,7 @@ from geoattn_jax.layers import max_pool
 from geoattn_jax.ops import reference
 from geoattn_jax.ops.crop import max_pool_crop, sample_crop
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
 both_modes = pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 bad_pixels = pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 HW = (4, 8)  # powers of two: normalized positions are exact

@@ -23,7 +23,8 @@ from inputs import (
 
 from geoattn_jax import deform_conv2d, offset_resample
 
-pytestmark = pytest.mark.no_cover  # the operations' own tests measure these lines
+# The operations' own tests measure these lines.
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("compiled_quickly")]
 
 LOW_PRECISION = [jnp.bfloat16, jnp.float16, jnp.float32]
 
