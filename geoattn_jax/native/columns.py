@@ -7,7 +7,7 @@ the channels evenly. All are float32.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +80,7 @@ def transpose(
     return Gradients(*_bind(library.TRANSPOSE, operands, types, **options))
 
 
-_FUNCTIONS = {library.READ: read, library.TRANSPOSE: transpose}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {library.READ: read, library.TRANSPOSE: transpose}
 
 # The primitive takes and returns what is there. The kernels take and return an array without elements for
 # what is not.
@@ -102,8 +102,8 @@ def _bind(target: str, operands: Sequence[Any], types: Sequence[Any], **options:
 
 
 def _fill(given: Sequence[bool], values: Sequence[Any], missing: Any = None) -> list:
-    values = iter(values)
-    return [next(values) if is_given else missing for is_given in given]
+    rest = iter(values)
+    return [next(rest) if is_given else missing for is_given in given]
 
 
 def _compute(*operands, given, target, options, **_):

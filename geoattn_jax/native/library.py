@@ -99,5 +99,5 @@ def load(file: Path, wanted: str = "") -> Kernels:
 def _api_version() -> tuple[int, int]:
     """Of XLA's foreign function interface, as this jaxlib's headers have it."""
     header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text()
-    major, minor = (re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR"))
-    return int(major[1]), int(minor[1])
+    version = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header))
+    return int(version["MAJOR"]), int(version["MINOR"])
