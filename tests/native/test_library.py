@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from geoattn_jax import bilinear_sample
+from geoattn_jax import offset_resample
 from geoattn_jax.experiments.core.provenance import provenance
 from geoattn_jax.native import by_jax_alone, kernels, library
 from geoattn_jax.native.build import VARIABLE
@@ -39,7 +39,7 @@ def test_unknown_instructions_are_refused(monkeypatch):
     monkeypatch.setenv(VARIABLE, "z80")
     message = r"GEOATTN_JAX_NATIVE must be 0, 1 or instructions of this processor .* got 'z80'"
     with pytest.raises(ValueError, match=message):
-        bilinear_sample(jnp.ones((1, 3, 4, 1)), jnp.ones((1, 5, 2)))
+        offset_resample(jnp.ones((1, 3, 4, 1)), jnp.ones((1, 3, 4, 1, 2)))
 
 
 def test_a_missing_library_is_a_reason(tmp_path):
