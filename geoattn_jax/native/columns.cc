@@ -176,16 +176,27 @@ void Transpose(const Sizes& sizes, const Arguments& arguments, const float* cota
 // A single channel at every position, as of a grey image, or where each channel has positions of its own:
 // what follows the cells is computed by vectors of positions, too.
 
+// Calls `visit` for the pixels of each cell with their places in the image, -1 for what is not read.
 template <typename Visit>
-inline __attribute__((always_inline)) void ForPixels(const Cells& cells, std::int64_t channels,
+inline __attribute__((always_inline)) void ForPixels(const Sizes& sizes, const Cells& cells,
                                                      std::int64_t first, int count, const Visit& visit) {
-  std::int32_t channel = static_cast<std::int32_t>(first % channels);
+  const std::int32_t right = sizes.channels, down = sizes.channels * sizes.width;
+  std::int32_t channel = first % sizes.channels;
   for (int i = 0; i < count; ++i) {
-    for (int corner = 0; corner < kCorners; ++corner) {
-      const std::int32_t place = cells.place[corner][i];
-      visit(corner, i, place < 0 ? -1 : place + channel);
+    const std::int32_t upper_left = cells.place[0][i], lower_right = cells.place[3][i];
+    if ((upper_left | lower_right) >= 0) {  // all are read
+      const std::int32_t place = upper_left + channel;
+      visit(0, i, place);
+      visit(1, i, place + right);
+      visit(2, i, place + down);
+      visit(3, i, place + down + right);
+    } else {
+      for (int corner = 0; corner < kCorners; ++corner) {
+        const std::int32_t place = cells.place[corner][i];
+        visit(corner, i, place < 0 ? -1 : place + channel);
+      }
     }
-    if (++channel == channels) channel = 0;
+    if (++channel == right) channel = 0;
   }
 }
 
@@ -193,7 +204,7 @@ void ReadSingle(const Sizes& sizes, const Arguments& arguments, float* columns) 
   Cells cells;
   float pixels[kCorners][kBlock];
   ForBlocks<false>(sizes, arguments.positions, cells, [&](std::int64_t first, int count) {
-    ForPixels(cells, sizes.channels, first, count, [&](int corner, int i, std::int32_t place) {
+    ForPixels(sizes, cells, first, count, [&](int corner, int i, std::int32_t place) {
       pixels[corner][i] = place < 0 ? 0.f : arguments.image[place];
     });
     const float* const mask = arguments.mask ? arguments.mask + first : nullptr;
@@ -210,18 +221,23 @@ void TransposeSingle(const Sizes& sizes, const Arguments& arguments, const float
                      const Gradients& gradients) {
   Cells cells;
   float pixels[kCorners][kBlock], adds[kCorners][kBlock];
+  const float* const image = arguments.image;
+  float* const to_image = gradients.to_image;
   ForBlocks<true>(sizes, arguments.positions, cells, [&](std::int64_t first, int count) {
+    ForPixels(sizes, cells, first, count, [&, image](int corner, int i, std::int32_t place) {
+      pixels[corner][i] = place < 0 ? 0.f : image[place];
+    });
+    float along[kBlock];
     const float* const mask = arguments.mask ? arguments.mask + first : nullptr;
-    for (int corner = 0; corner < kCorners; ++corner) {
 #pragma omp simd
-      for (int i = 0; i < count; ++i) {
-        const float value = cells.weight[corner][i] * cotangent[first + i];
-        adds[corner][i] = mask ? mask[i] * value : value;
+    for (int i = 0; i < count; ++i) {
+      along[i] = mask ? mask[i] * cotangent[first + i] : cotangent[first + i];
+      for (int corner = 0; corner < kCorners; ++corner) {
+        adds[corner][i] = cells.weight[corner][i] * along[i];
       }
     }
-    ForPixels(cells, sizes.channels, first, count, [&](int corner, int i, std::int32_t place) {
-      pixels[corner][i] = place < 0 ? 0.f : arguments.image[place];
-      if (place >= 0) gradients.to_image[place] += adds[corner][i];
+    ForPixels(sizes, cells, first, count, [&, to_image](int corner, int i, std::int32_t place) {
+      if (place >= 0) to_image[place] += adds[corner][i];
     });
     float* const to_positions = gradients.to_positions + 2 * first;
     const auto weighed = [&](const float (&weights)[kCorners][kBlock], int i) {
@@ -230,14 +246,15 @@ void TransposeSingle(const Sizes& sizes, const Arguments& arguments, const float
     };
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const float value = mask ? mask[i] * cotangent[first + i] : cotangent[first + i];
-      to_positions[2 * i] = value * weighed(cells.along_y, i);
-      to_positions[2 * i + 1] = value * weighed(cells.along_x, i);
+      to_positions[2 * i] = along[i] * weighed(cells.along_y, i);
+      to_positions[2 * i + 1] = along[i] * weighed(cells.along_x, i);
     }
-    for (int i = 0; i < count; ++i) {
-      const float sum = weighed(cells.blend, i);
-      if (gradients.to_mask) gradients.to_mask[first + i] = cotangent[first + i] * sum;
-      if (gradients.columns) gradients.columns[first + i] = mask ? mask[i] * sum : sum;
+    if (gradients.to_mask || gradients.columns) {
+      for (int i = 0; i < count; ++i) {
+        const float sum = weighed(cells.blend, i);
+        if (gradients.to_mask) gradients.to_mask[first + i] = cotangent[first + i] * sum;
+        if (gradients.columns) gradients.columns[first + i] = mask ? mask[i] * sum : sum;
+      }
     }
   });
 }
