@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,40 +23,34 @@ def _of_convolutions(params: Params) -> Params:
 # has two. The rest learns by AdamW; the factor makes Muon's steps as large, so that one rate fits both.
 _muon = partial(muon, consistent_rms=0.2, weight_decay=1e-4, adam_weight_decay=1e-4)
 
-class AdadeltaState(NamedTuple):
-    """Running means, each of the parameters' structure."""
-
-    e_g: Params  # of squared gradients
-    e_x: Params  # of squared updates
-
 
 def _scale_by_adadelta(rho: float, eps: float) -> optax.GradientTransformation:
-    """Zeiler 2012, Algorithm 1, equal to optax's but for rounding.
+    """Adadelta's update (Zeiler 2012, Algorithm 1), equal to optax's but for rounding.
 
-    With one square root, of the quotient, in place of a quotient of two: on a CPU that saves writing an array
-    of the parameters' size to memory.
+    It takes the root of the quotient of the two means, where optax divides their roots: on a CPU that saves
+    writing and reading an array as large as the parameters.
+
+    Args:
+      rho: how much of the running means each update keeps.
+      eps: what is added to both means.
     """
 
-    def decayed(means: Params, values: Params) -> Params:
-        return jax.tree.map(lambda mean, value: rho * mean + (1 - rho) * value**2, means, values)
-
-    def init(params: Params) -> AdadeltaState:
-        return AdadeltaState(*(jax.tree.map(jnp.zeros_like, params) for _ in AdadeltaState._fields))
-
-    def update(gradients: Params, state: AdadeltaState, _: Params | None = None):
-        e_g = decayed(state.e_g, gradients)
+    def update(gradients: Params, state: optax.ScaleByAdaDeltaState, params: Params | None = None):
+        del params
+        e_g = optax.tree.update_moment(gradients, state.e_g, rho, 2)
         updates = jax.tree.map(
             lambda gradient, g, x: jnp.sqrt((x + eps) / (g + eps)) * gradient, gradients, e_g, state.e_x
         )
-        return updates, AdadeltaState(e_g, decayed(state.e_x, updates))
+        e_x = optax.tree.update_moment(updates, state.e_x, rho, 2)
+        return updates, optax.ScaleByAdaDeltaState(e_g, e_x)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(optax.scale_by_adadelta().init, update)
 
 
 def _adadelta(
     learning_rate: optax.ScalarOrSchedule, *, rho: float, eps: float
 ) -> optax.GradientTransformation:
-    # The first keeps the structure of optax's state, and with it checkpoints of earlier versions.
+    # The first keeps the structure of the state of `optax.adadelta`, and so checkpoints can be read.
     return optax.chain(
         optax.identity(), _scale_by_adadelta(rho, eps), optax.scale_by_learning_rate(learning_rate)
     )
