@@ -141,8 +141,7 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         workloads,
         *(["### Goals", goals.rstrip(), *_causes(record, suite)] if goals else []),
         "### Times",
-        times_table(record),
-        parts_table(record),
+        "\n".join(filter(None, [times_table(record), parts_table(record)])),
         _missing(record),
     ]
     return "\n\n".join(part for part in parts if part)
