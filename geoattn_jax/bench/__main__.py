@@ -114,6 +114,7 @@ def run(options: argparse.Namespace) -> None:
         keep=lambda record: None if options.out is None else records.write(options.out, record),
     )
     print(report.times_table(record))
+    print(report.parts_table(record))
     print(report.goals_table(record))
     out = options.out
     whole = not options.smoke and len(names) == len(suite.workloads) and not record["failures"]

@@ -57,11 +57,15 @@ def _steps(suite: str) -> Cases:
 
 
 def _multiplying_in(precision: Precision, contender: Contender) -> Contender:
-    def call() -> Any:
-        with kernels.multiplying_in(precision):
-            return contender.call()
+    def multiplying(call: Callable[[], Any]) -> Callable[[], Any]:
+        def within() -> Any:
+            with kernels.multiplying_in(precision):
+                return call()
 
-    return dataclasses.replace(contender, call=call)
+        return within
+
+    parts = {name: multiplying(part) for name, part in contender.parts.items()}
+    return dataclasses.replace(contender, call=multiplying(contender.call), parts=parts)
 
 
 KERNELS = dict.fromkeys(("D1", "D2", "S2", "S1", "S3", "R1"), _kernel)

@@ -76,6 +76,19 @@ def times_table(record: dict[str, Any]) -> str:
     return table(header, rows)
 
 
+def parts_table(record: dict[str, Any]) -> str:
+    """What the parts take of those contenders' times that have any."""
+    rows, header = [], []
+    for result in record["results"]:
+        for contender in result["contenders"]:
+            parts = contender.get("parts", {})
+            if parts:
+                header = ["", "mode", "contender", *(f"{part}, ms" for part in parts)]
+                rows.append([result["workload"], result["mode"], contender["name"]])
+                rows[-1] += map(_with_quartiles, parts.values())
+    return table(header, rows) if rows else ""
+
+
 def table(header: Row, rows: Iterable[Row]) -> str:
     """A Markdown table with aligned columns, to be read on a terminal as well."""
     rows = [list(header), *map(list, rows)]
@@ -128,7 +141,7 @@ def _section(file_name: str, record: dict[str, Any], suite: Suite) -> str:
         workloads,
         *(["### Goals", goals.rstrip(), *_causes(record, suite)] if goals else []),
         "### Times",
-        times_table(record),
+        "\n".join(filter(None, [times_table(record), parts_table(record)])),
         _missing(record),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -167,10 +180,29 @@ def _causes(record: dict[str, Any], suite: Suite) -> list[str]:
         return lines
     for result in record["results"]:
         if any(goal["met"] is False for goal in result["goals"]):
-            cause = suite.causes.get((result["workload"], result["mode"]), "cause not yet known.")
+            known = suite.causes.get((result["workload"], result["mode"]), "cause not yet known.")
+            cause = _parts_behind(result["contenders"]) or known
             lines.append(f"- {result['workload']} {result['mode']}: {cause}")
     return (
-        ["Missed, and the likely cause (the shares of the steps were not measured):", "\n".join(lines)]
+        ["Missed, and by which parts where they were measured, else the likely cause:", "\n".join(lines)]
         if lines
         else []
     )
+
+
+def _parts_behind(contenders: Sequence[dict[str, Any]]) -> str:
+    """By how much each part is slower than the fastest rival's; empty where parts were not measured."""
+    ours, *rivals = contenders
+    rivals = [rival for rival in rivals if ours.get("parts") and rival["parts"]]
+    if not rivals:
+        return ""
+    rival = min(rivals, key=lambda contender: contender["milliseconds"]["median"])
+
+    def behind(entry: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+        return f"{entry['median'] - other['median']:+.1f}"
+
+    of_parts = (
+        f"{part} {behind(summary, rival['parts'][part])} ms" for part, summary in ours["parts"].items()
+    )
+    whole = behind(ours["milliseconds"], rival["milliseconds"])
+    return f"{whole} ms against {rival['name']}: {', '.join(of_parts)}."

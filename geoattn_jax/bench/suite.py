@@ -35,6 +35,8 @@ class Contender:
       wait: waits for the last of the calls that were queued, given what it returned. A kernel may take less
         time on an accelerator than it takes to hand it over and to learn that it is done.
       waits: to which each call appends for what share of its time it waited for input, where that is told.
+      parts: what one call does, part by part in its order, each to be called, and timed, by itself; the name
+        of each is that of the same part of the others.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Contender:
     part: float = 1.0
     wait: Callable[[Any], Any] | None = None
     waits: list[float] | None = None
+    parts: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

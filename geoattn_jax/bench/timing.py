@@ -1,5 +1,6 @@
 """Fair timing: contenders must agree, then take turns, and are compared round by round."""
 
+import dataclasses
 import gc
 import logging
 import math
@@ -37,7 +38,8 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
     except Disagreement as error:
         disagreement = str(error)
     clock = time.process_time if case.cpu_time else clock
-    seconds, repeats = time_in_turns(case.contenders, rounds=rounds, clock=clock)
+    in_parts = [part for contender in case.contenders for part in _parts(contender)]
+    seconds, repeats = time_in_turns([*case.contenders, *in_parts], rounds=rounds, clock=clock)
     ours_name = case.contenders[0].name
     contenders = [
         {
@@ -52,6 +54,7 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
             "waits": _waits(contender, rounds * repeats[contender.name]),
             "calls_per_timing": repeats[contender.name],
             "seconds": seconds[contender.name],
+            "parts": _summary_of_parts(contender, seconds),
         }
         for contender in case.contenders
     ]
@@ -131,6 +134,27 @@ def time_in_turns(
     finally:
         gc.enable()
     return seconds, repeats
+
+
+def _parts(contender: Contender) -> list[Contender]:
+    """The parts of a contender as contenders, in the order of its call."""
+    return [
+        dataclasses.replace(contender, name=_part_name(contender, part), call=call, parts={})
+        for part, call in contender.parts.items()
+    ]
+
+
+def _part_name(contender: Contender, part: str) -> str:
+    return f"{contender.name}: {part}"
+
+
+def _summary_of_parts(contender: Contender, seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part and, as "the rest", of what is left of the call in the same round."""
+    if not contender.parts:
+        return {}
+    of_parts = {part: np.array(seconds[_part_name(contender, part)]) for part in contender.parts}
+    of_parts["the rest"] = np.array(seconds[contender.name]) - sum(of_parts.values())
+    return {part: quartiles(1e3 * times) for part, times in of_parts.items()}
 
 
 def _waits(contender: Contender, calls: int) -> dict[str, float] | None:

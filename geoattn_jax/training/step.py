@@ -62,12 +62,12 @@ class StepFunctions:
 
     def step(self, state: TrainState, portion: Portion) -> tuple[TrainState, dict[str, jax.Array]]:
         """One update from a batch that is one portion; also gives the metrics."""
-        state, gradients, metrics = self._differentiate(state, portion, self._key(state))
-        return self._update(state, gradients), metrics
+        state, gradients, metrics = self.differentiate(state, portion, self.key(state))
+        return self.update(state, gradients), metrics
 
     def empty(self, state: TrainState, portion: Portion) -> Sums:
         """Of no portions."""
-        _, gradients, metrics = jax.eval_shape(self._differentiate, state, portion, jax.random.key(0))
+        _, gradients, metrics = jax.eval_shape(self.differentiate, state, portion, jax.random.key(0))
         nothing = {name: jnp.zeros((), jnp.float32) for name in metrics}
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), gradients)
         return Sums(zeros, nothing, nothing)
@@ -77,8 +77,8 @@ class StepFunctions:
     ) -> tuple[TrainState, Sums]:
         """Adds one more portion, the one with that number; the state keeps its step and its parameters."""
         weight = jnp.asarray(self.division.share(portion), jnp.float32)
-        key = jax.random.fold_in(self._key(state), number)
-        state, gradients, metrics = self._differentiate(state, portion, key)
+        key = jax.random.fold_in(self.key(state), number)
+        state, gradients, metrics = self.differentiate(state, portion, key)
         gradients = jax.tree.map(
             lambda total, leaf: total + weight.astype(leaf.dtype) * leaf, sums.gradients, gradients
         )
@@ -93,9 +93,10 @@ class StepFunctions:
     def finish(self, state: TrainState, sums: Sums) -> tuple[TrainState, dict[str, jax.Array]]:
         """The update from all portions; also gives the metrics."""
         means = {name: total / sums.known[name] for name, total in sums.metrics.items()}
-        return self._update(state, sums.gradients), means
+        return self.update(state, sums.gradients), means
 
-    def _update(self, state: TrainState, gradients: Params) -> TrainState:
+    def update(self, state: TrainState, gradients: Params) -> TrainState:
+        """The optimizer's update of the trained parameters, given their gradients."""
         trained, frozen = partition(state.params, self.labels, self.phase.optimizers)
         optimizer = phase_optimizer(self.phase, self.labels)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
@@ -103,13 +104,14 @@ class StepFunctions:
         params = combine(optax.apply_updates(trained, updates), frozen)
         return TrainState(state.step + 1, params, state.model_state, opt_state)
 
-    def _key(self, state: TrainState) -> PRNGKeyArray:
+    def key(self, state: TrainState) -> PRNGKeyArray:
+        """The key of the state's next step."""
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         if self.axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
         return key
 
-    def _differentiate(
+    def differentiate(
         self, state: TrainState, portion: Portion, key: PRNGKeyArray
     ) -> tuple[TrainState, Params, dict[str, jax.Array]]:
         """The state with what the loss made of its model state; the portion's gradients and metrics."""

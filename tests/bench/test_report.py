@@ -112,6 +112,21 @@ def test_causes_are_printed_under_a_miss_only():
     assert "memory is slow" not in benchmarks(things_cpu=met)
 
 
+def test_of_a_step_in_parts_is_printed_which_are_behind():
+    parted = copy.deepcopy(RECORD)
+    ours, rival = parted["results"][0]["contenders"]
+    ours["parts"] = {"gradients": summary(0.9), "the rest": summary(0.1)}
+    rival |= {"milliseconds": summary(0.7), "parts": {"gradients": summary(0.4), "the rest": summary(0.3)}}
+    text = benchmarks(things_cpu=parted)
+    assert "- W forward: +0.3 ms against rival: gradients +0.5 ms, the rest -0.2 ms." in text
+    assert "memory is slow" not in text
+    header, _, *rows = report.parts_table(parted).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[3:-1]] for line in (header, *rows)]
+    assert cells[0] == ["contender", "gradients, ms", "the rest, ms"]
+    assert cells[1] == ["geoattn_jax", "0.9 [0.45, 1.8]", "0.1 [0.05, 0.2]"]
+    assert report.parts_table(parted) in text
+
+
 def test_a_commit_that_is_not_known_is_not_made_up():
     assert "jax 0.10.2; of an unrecorded commit." in benchmarks(things_cpu=RECORD | {"commit": None})
     assert "commit 0123456789-dirty." in benchmarks(things_cpu=RECORD | {"commit": "0123456789abcdef-dirty"})

@@ -51,6 +51,18 @@ def test_the_next_call_takes_the_next_step():
     assert losses[0] > losses[1] > losses[2]
 
 
+@needs_torch
+def test_the_parts_of_a_step_make_one():
+    (case,), (again,) = (pretrain.cases(["lenet"], smoke=True) for _ in range(2))
+    for whole, parted in zip(case.contenders, again.contenders, strict=True):
+        whole.call()
+        assert list(parted.parts) == ["gradients", "optimizer"]
+        for part in parted.parts.values():
+            part()
+        second, after_parts = (contender.arrays(contender.call()) for contender in (whole, parted))
+        np.testing.assert_allclose(after_parts["loss"], second["loss"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", render.WORKLOADS)
 def test_frames_are_rendered(name):
     (case,) = render.cases([name], smoke=True)

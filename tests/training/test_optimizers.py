@@ -1,5 +1,7 @@
 """Optimizers and schedules by name; Keras's, with its settings of 2017 (2.0.0 to 2.0.8), by its formulas."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,19 @@ def test_adadelta():
         deltas = rho * deltas + (1 - rho) * update**2
         expected.append(-update)
     np.testing.assert_allclose(updates_of(OPTIMIZERS["adadelta"](1.0)), expected, rtol=1e-5)
+
+
+def test_adadelta_equals_optax_after_many_updates():
+    """Its numbers to rounding, and the structure of its state: checkpoints of either are the other's."""
+    ours, theirs = OPTIMIZERS["adadelta"](0.5), optax.adadelta(0.5, rho=0.95, eps=1e-8)
+    states = [optimizer.init(jnp.zeros(4)) for optimizer in (ours, theirs)]
+
+    def run(optimizer, state):
+        return jax.lax.scan(lambda state, g: optimizer.update(g, state, jnp.zeros(4))[::-1], state, gradients)
+
+    gradients = jnp.asarray(np.random.default_rng(2).normal(size=(300, 4)) * [1e-6, 1e-3, 1, 30], "float32")
+    results = [run(optimizer, state) for optimizer, state in zip((ours, theirs), states, strict=True)]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), *results)
 
 
 def test_rmsprop():
