@@ -38,8 +38,10 @@ def measure(case: Case, *, rounds: int, clock: Callable[[], float] = time.perf_c
     except Disagreement as error:
         disagreement = str(error)
     clock = time.process_time if case.cpu_time else clock
+    seconds, repeats = time_in_turns(case.contenders, rounds=rounds, clock=clock)
     in_parts = [part for contender in case.contenders for part in _parts(contender)]
-    seconds, repeats = time_in_turns([*case.contenders, *in_parts], rounds=rounds, clock=clock)
+    if in_parts:  # after the whole, which their memory would slow down
+        seconds |= time_in_turns(in_parts, rounds=rounds, clock=clock)[0]
     ours_name = case.contenders[0].name
     contenders = [
         {
@@ -149,7 +151,7 @@ def _part_name(contender: Contender, part: str) -> str:
 
 
 def _summary_of_parts(contender: Contender, seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Milliseconds of each part and, as "the rest", of what is left of the call in the same round."""
+    """Milliseconds of each part and, as "the rest", of what they leave of the call."""
     if not contender.parts:
         return {}
     of_parts = {part: np.array(seconds[_part_name(contender, part)]) for part in contender.parts}

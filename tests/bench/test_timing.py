@@ -91,12 +91,12 @@ def test_a_rival_may_do_a_part_and_is_timed_for_the_whole(clock):
     assert rival["part"] == 0.1
 
 
-def test_parts_are_timed_in_the_same_rounds_and_leave_a_rest(clock):
+def test_parts_are_timed_after_the_whole_and_leave_a_rest(clock):
     parts = {name: clock.contender(name, [seconds]).call for name, seconds in (("x", 1.0), ("y", 2.0))}
     # One agreement call and one of calibration, then the rounds.
     whole = dataclasses.replace(clock.contender("whole", [9, 9, 4, 6]), parts=parts)
     result = timing.measure(Case("W", "forward", [whole]), rounds=2, clock=clock)
-    assert clock.calls[1:] == ["whole", "x", "y", "whole", "x", "y", "y", "x", "whole"]
+    assert clock.calls[1:] == ["whole", "whole", "whole", "x", "y", "x", "y", "y", "x"]
     medians = {part: summary["median"] for part, summary in result["contenders"][0]["parts"].items()}
     assert medians == {"x": 1000, "y": 2000, "the rest": 2000}
     assert [contender["name"] for contender in result["contenders"]] == ["whole"]
