@@ -1,8 +1,8 @@
 """Paper A's experiment: pretrain a CNN on single digits, freeze it, train an LSTM on its features.
 
 Shan & Atanasov 2017, Table 1. For each model, in folders of the workdir: `MODEL/pretrain` (checkpoints and
-metrics), then for each condition `MODEL/CONDITION/train.npz` and `test.npz`, the features of all frames, and
-`MODEL/CONDITION/lstm`, the rounds.
+metrics), then for each condition `MODEL/CONDITION/train.npz` and `test.npz`, the features of all frames
+(under `same_frames` the first alone), and `MODEL/CONDITION/lstm`, the rounds.
 """
 
 import dataclasses
