@@ -6,8 +6,8 @@ from geoattn_jax.experiments.core.results import Row
 from geoattn_jax.experiments.core.tables import layout, markdown, unit
 
 EXPLANATION = """\
-- same_frames: tested on the training frames, as the authors' released program.
-- interleaved: the same LSTMs on the unseen frames between; the stricter reading.
+- same_frames: on the training frames, as the authors' released program does.
+- interleaved: the same LSTMs on unseen frames between; the stricter reading.
 - Both: which of 100 known videos? New ones: `--config.protocol=new_motion`.
 """
 
