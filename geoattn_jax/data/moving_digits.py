@@ -51,8 +51,10 @@ class MovingDigits:
 
     Protocols:
       same_frames: the classes are the 100 ordered pairs of digits ("03" is a 0 and a 3), each with its own
-        two digit images. Train and test are the same videos, the even frames of their trajectories.
-      interleaved: train is that of same_frames, test the odd frames of the same trajectories.
+        two digit images. Train and test are the same videos, the even frames of their trajectories. So it is
+        in the authors' released program.
+      interleaved: train is that of same_frames, test the odd frames of the same trajectories: the stricter
+        reading of the paper.
       new_motion: the same classes and digit images, but train and test have different trajectories and
         settings.
       new_digits: the classes are the 55 unordered pairs. Every video draws digit images of its own, and
