@@ -10,11 +10,11 @@ misprint (LeNet's, to the last digit).
 """
 
 from geoattn_jax.experiments.core.config import Config
-from geoattn_jax.experiments.digits.two_stage_plan import paper_config
+from geoattn_jax.experiments.digits.two_stage_plan import program_config
 
 
 def get_config() -> Config:
-    """The paper's settings with elastic deformation besides rotation and scaling."""
-    config = paper_config()
+    """Those of configs/table_a.py with elastic deformation besides rotation and scaling."""
+    config = program_config()
     config.conditions = ("elastic",)
     return config

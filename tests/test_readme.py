@@ -29,7 +29,7 @@ def test_contributing_names_files_that_exist():
 def test_the_quickstart_in_bfloat16_stays_within_the_spread():
     whole, half = (
         {
-            (row["model"], row["condition"], row["metric"]): row
+            (row["protocol"], row["model"], row["condition"], row["metric"]): row
             for row in json.loads((ROOT / "results" / f"{name}.json").read_text())["rows"]
             if row["table"] == "A1"
         }

@@ -24,10 +24,12 @@ from geoattn_jax.ops.checks import check_choice
 from geoattn_jax.ops.sample import bilinear_sample
 
 Condition = Literal["normal", "rotation", "scaling", "rotation_scaling", "elastic"]
-Protocol = Literal["interleaved", "new_motion", "new_digits"]
+Protocol = Literal["same_frames", "interleaved", "new_motion", "new_digits"]
 
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+# Of the protocols, those whose splits show one trajectory of each video; their training frames are the same.
+ONE_TRAJECTORY = ("same_frames", "interleaved")
 # Of the conditions, those in which digits turn, and those in which they grow.
 TURNING = ("rotation", "rotation_scaling", "elastic")
 GROWING = ("scaling", "rotation_scaling", "elastic")
@@ -48,8 +50,11 @@ class MovingDigits:
     constant within it; position and direction run on. "elastic" bends frames of "rotation_scaling".
 
     Protocols:
-      interleaved: the classes are the 100 ordered pairs of digits ("03" is a 0 and a 3), each with its own
-        two digit images. Train and test are the even and the odd frames of the same trajectories.
+      same_frames: the classes are the 100 ordered pairs of digits ("03" is a 0 and a 3), each with its own
+        two digit images. Train and test are the same videos, the even frames of their trajectories. So it is
+        in the authors' released program.
+      interleaved: train is that of same_frames, test the odd frames of the same trajectories: the stricter
+        reading of the paper.
       new_motion: the same classes and digit images, but train and test have different trajectories and
         settings.
       new_digits: the classes are the 55 unordered pairs. Every video draws digit images of its own, and
@@ -209,7 +214,7 @@ def _draw_scene(video: MovingDigits, pool: DigitPool, key: PRNGKeyArray, index: 
     order = jnp.argsort(jax.random.uniform(jax.random.fold_in(order_key, epoch), (num_classes,)))
     label = order[place]
 
-    if video.protocol != "interleaved":
+    if video.protocol not in ONE_TRAJECTORY:
         motion_key = jax.random.fold_in(motion_key, SPLITS.index(video.split))
     digits_key, path_key, setting_key, field_key = jax.random.split(jax.random.fold_in(motion_key, index), 4)
     if video.protocol != "new_digits":
@@ -246,9 +251,10 @@ def _draw_path(video: MovingDigits, key: PRNGKeyArray) -> Float[Array, "2 s f 2"
 def _times(video: MovingDigits) -> Float[np.ndarray, " t"]:
     """The frames of the trajectory that are shown."""
     shown = np.arange(video.num_frames, dtype=np.float32) * video.stride
-    if video.protocol == "interleaved":
-        return 2 * shown + SPLITS.index(video.split)
-    return shown
+    if video.protocol not in ONE_TRAJECTORY:
+        return shown
+    odd = video.protocol == "interleaved" and video.split == "test"
+    return 2 * shown + odd
 
 
 def _draw_settings(video: MovingDigits, key: PRNGKeyArray) -> tuple[Float[Array, "2 s"], Float[Array, "2 s"]]:

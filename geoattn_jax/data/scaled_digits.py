@@ -4,15 +4,19 @@ Shan & Atanasov 2017, section "Training details".
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geoattn_jax.data.digits import DigitPool, check_pool
+from geoattn_jax.ops.checks import check_choice
 from geoattn_jax.ops.sample import bilinear_sample
 
+ShiftIn = Literal["target", "source"]
+
+SHIFTS_IN: tuple[ShiftIn, ...] = get_args(ShiftIn)
 ZOOM_RANGE = (1.0, 2.5)  # larger = smaller digit
 MAX_SHIFT = 0.2  # of the frame
 
@@ -24,9 +28,14 @@ class ScaledDigits(NamedTuple):
     labels: Int[Array, " b"]
 
 
-@partial(jax.jit, static_argnames="frame_size")
+@partial(jax.jit, static_argnames=("frame_size", "shift_in"))
 def render_scaled_digits(
-    pool: DigitPool, seed: int | Int[Array, ""], indices: Int[Array, " b"], *, frame_size: int = 64
+    pool: DigitPool,
+    seed: int | Int[Array, ""],
+    indices: Int[Array, " b"],
+    *,
+    frame_size: int = 64,
+    shift_in: ShiftIn = "target",
 ) -> ScaledDigits:
     """The frames with the given indices; each depends on `seed` and its own index alone.
 
@@ -40,10 +49,14 @@ def render_scaled_digits(
       seed: of the whole stream.
       indices: which frames.
       frame_size: height and width, pixels.
+      shift_in: whose pixels the shift is drawn in: "target", the frame's, or "source", those of the enlarged
+        digit before the zoom. Then a digit moves by the shift over the zoom: smaller ones stay nearer to the
+        middle, as in the authors' program (Keras' `ImageDataGenerator`).
 
-    Raises: ValueError if the pool's digits have the size for other frames.
+    Raises: ValueError if the pool's digits have the size for other frames, or shift_in is unknown.
     """
     check_pool("render_scaled_digits", pool, frame_size)
+    check_choice("render_scaled_digits", "shift_in", shift_in, SHIFTS_IN)
     key = jax.random.key(seed)
     choice, shift, zoom = jax.vmap(lambda index: _draw(jax.random.fold_in(key, index), len(pool.labels)))(
         indices
@@ -51,7 +64,9 @@ def render_scaled_digits(
     images, (b, f) = pool.images[choice], (len(indices), frame_size)
     size = images.shape[-1]
     from_middle = jnp.arange(f, dtype=jnp.float32) - (f - 1) / 2
-    source = (from_middle - f * shift[..., None]) * zoom[..., None] * (size / f) + (size - 1) / 2
+    moved, zoom = f * shift[..., None], zoom[..., None]
+    enlarged = (from_middle - moved) * zoom if shift_in == "target" else from_middle * zoom - moved
+    source = enlarged * (size / f) + (size - 1) / 2
     y, x = source[:, 0, :, None], source[:, 1, None, :]
     coords = jnp.stack([jnp.broadcast_to(y, (b, f, f)), jnp.broadcast_to(x, (b, f, f))], axis=-1)
     return ScaledDigits(bilinear_sample(images[..., None], coords), pool.labels[choice])

@@ -1,6 +1,6 @@
 """The recurrent layer over a video's frames."""
 
-from typing import Literal, TypeAlias, overload
+from typing import Literal, TypeAlias, get_args, overload
 
 import flax.linen as nn
 import jax
@@ -9,12 +9,15 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer
 
-from geoattn_jax.ops.checks import check_array, check_shape
+from geoattn_jax.ops.checks import check_array, check_choice, check_shape
 from geoattn_jax.ops.placement import divided_alike, varying_alike, zeros
 from geoattn_jax.ops.sizes import Size, surely_less
 
 Lengths: TypeAlias = Integer[Array, " b"] | Integer[np.ndarray, " b"]
 State: TypeAlias = tuple[Float[Array, "b u"], Float[Array, "b u"]]
+GateActivation = Literal["sigmoid", "hard_sigmoid"]
+
+GATE_ACTIVATIONS: tuple[GateActivation, ...] = get_args(GateActivation)
 
 
 class VideoLSTM(nn.Module):
@@ -38,6 +41,8 @@ class VideoLSTM(nn.Module):
       units: size u of the hidden state.
       dtype: of the computation; None to infer it from inputs and parameters.
       param_dtype: of the parameters.
+      gate_activation: of f, i and o, "sigmoid" as above or "hard_sigmoid", 0.2 x + 0.5 clipped to [0, 1]: the
+        default of Keras before version 2.3 (`jax.nn.hard_sigmoid` has another slope, 1/6).
 
     Example:
       >>> import jax
@@ -61,10 +66,12 @@ class VideoLSTM(nn.Module):
     units: int
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = "float32"
+    gate_activation: GateActivation = "sigmoid"
 
     def setup(self) -> None:
         if self.units < 1:
             raise ValueError(f"VideoLSTM: units must be a positive number, got {self.units}")
+        check_choice("VideoLSTM", "gate_activation", self.gate_activation, GATE_ACTIVATIONS)
         self.input = nn.Dense(
             4 * self.units,
             kernel_init=nn.initializers.glorot_uniform(),
@@ -79,7 +86,7 @@ class VideoLSTM(nn.Module):
             in_axes=1,
             out_axes=1,
         )
-        self.recurrent = recurrence(self.units, self.param_dtype)
+        self.recurrent = recurrence(self.units, self.param_dtype, self.gate_activation)
 
     @overload
     def __call__(
@@ -124,9 +131,10 @@ class VideoLSTM(nn.Module):
         Returns: the hidden state after each frame, (b, t, u); with `return_state`, the tuple of these and of
           the state (c, h) after each video's last real frame, (b, u) each. A video of length 0 keeps its
           initial state.
-        Raises: ValueError if units is not positive, frames are not floating-point (b, t, f), lengths are not
-          whole numbers (b,) from 0 to t, or initial_state is not a tuple of two floating-point (b, u). Under
-          `jit` lengths are not known: there one below 0 counts as 0, one above t as t.
+        Raises: ValueError if units is not positive, gate_activation is unknown, frames are not floating-point
+          (b, t, f), lengths are not whole numbers (b,) from 0 to t, or initial_state is not a tuple of two
+          floating-point (b, u). Under `jit` lengths are not known: there one below 0 counts as 0, one above t
+          as t.
         """
         frames = jnp.asarray(frames)
         _check_frames(frames)
@@ -172,6 +180,7 @@ class _Recurrence(nn.Module):
 
     units: int
     param_dtype: DTypeLike
+    gate_activation: GateActivation
 
     @nn.compact
     def __call__(self, state, projected, real):
@@ -181,13 +190,18 @@ class _Recurrence(nn.Module):
         )
         gates = projected + hidden @ kernel.astype(hidden.dtype)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
-        next_cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
-        next_hidden = nn.sigmoid(o) * jnp.tanh(next_cell)
+        activation = nn.sigmoid if self.gate_activation == "sigmoid" else _hard_sigmoid
+        next_cell = activation(f) * cell + activation(i) * jnp.tanh(g)
+        next_hidden = activation(o) * jnp.tanh(next_cell)
         if real is None:
             return (next_cell, next_hidden), next_hidden
         real = real[:, None]
         state = jnp.where(real, next_cell, cell), jnp.where(real, next_hidden, hidden)
         return state, jnp.where(real, next_hidden, 0)
+
+
+def _hard_sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    return jnp.clip(0.2 * x + 0.5, 0, 1)
 
 
 def _real_frames(lengths: Lengths, frames: Float[Array, "b t f"]) -> Bool[Array, "b t"]:

@@ -4,7 +4,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from geoattn_jax.layers import VideoLSTM
+from geoattn_jax.layers.lstm import GateActivation, VideoLSTM
 from geoattn_jax.models import glorot
 from geoattn_jax.models.frames import frames_of, per_video
 
@@ -21,6 +21,7 @@ class VideoClassifier(nn.Module):
       num_classes: number of outputs.
       lstm_units: size of the hidden state.
       dtype: of the computation after the CNN; None to infer it from features and parameters.
+      gate_activation: of the LSTM, see `VideoLSTM`.
 
     Example:
       >>> import jax
@@ -36,10 +37,11 @@ class VideoClassifier(nn.Module):
     num_classes: int = 100
     lstm_units: int = 8
     dtype: DTypeLike | None = None
+    gate_activation: GateActivation = "sigmoid"
 
     def setup(self) -> None:
         _, dense = glorot.layers(self.dtype)
-        self.lstm = VideoLSTM(self.lstm_units, dtype=self.dtype)
+        self.lstm = VideoLSTM(self.lstm_units, dtype=self.dtype, gate_activation=self.gate_activation)
         self.fc = dense(self.num_classes)
 
     def __call__(self, video: Float[Array, "b t h w c"]) -> Float[Array, "b classes"]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geoattn_jax.data.digits import DigitPool
+from geoattn_jax.data.digits import SPLITS, DigitPool
 from geoattn_jax.data.moving_digits import (
     CONDITIONS,
     MAX_ANGLE,
@@ -58,7 +58,7 @@ def test_a_training_step_that_renders_gets_the_same_videos(pool):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_epoch_has_each_class_once_in_another_order(pool, protocol):
     video = videos(protocol=protocol)
-    count = {"interleaved": 100, "new_motion": 100, "new_digits": 55}[protocol]
+    count = 55 if protocol == "new_digits" else 100
     labels = np.asarray(draw_scenes(video, pool, 0, jnp.arange(2 * count)).labels).reshape(2, count)
     assert np.array_equal(np.sort(labels), [range(count), range(count)])
     assert not np.array_equal(labels[0], labels[1])
@@ -89,6 +89,16 @@ def test_interleaved_splits_are_the_even_and_the_odd_frames_of_one_trajectory(po
     assert np.median(steps_between(path)) == pytest.approx(speed(1), rel=1e-4)
 
 
+def test_same_frames_trains_and_tests_on_the_training_frames_of_interleaved(pool):
+    same, strict = (
+        [draw_scenes(videos("elastic", protocol, split), pool, 0, jnp.arange(7)) for split in SPLITS]
+        for protocol in ("same_frames", "interleaved")
+    )
+    for split in same:
+        assert jax.tree.all(jax.tree.map(np.array_equal, split, strict[0]))
+    assert not np.any(np.asarray(same[1].centre) == np.asarray(strict[1].centre))
+
+
 @pytest.mark.usefixtures("lightly_compiled")
 def test_new_motion_shares_digit_images_but_no_trajectory_nor_setting(pool):
     scenes = [draw_scenes(videos(split=split), pool, 0, jnp.arange(200)) for split in ("train", "test")]
@@ -111,7 +121,7 @@ def test_new_digits_test_videos_show_images_never_trained_on(pool, unseen_pool):
     assert not any(image.tobytes() in trained_on for image in shown.reshape(-1, *shown.shape[2:]))
 
 
-@pytest.mark.parametrize("protocol", ["interleaved", "new_motion"])
+@pytest.mark.parametrize("protocol", ["same_frames", "interleaved", "new_motion"])
 def test_other_protocols_test_on_the_digits_of_training(protocol):
     assert videos(protocol=protocol, split="test").digits_split == "train"
 
@@ -225,7 +235,10 @@ def test_the_elastic_field_bends_the_frames_of_rotation_and_scaling(pool):
     ("change", "said"),
     [
         ({"condition": "shear"}, "condition must be one of 'normal', 'rotation'.*got 'shear'"),
-        ({"protocol": "old_digits"}, "protocol must be one of 'interleaved'.*got 'old_digits'"),
+        (
+            {"protocol": "old_digits"},
+            "protocol must be one of 'same_frames'.*got 'old_digits'",
+        ),
         ({"split": "valid"}, "split must be one of 'train', 'test', got 'valid'"),
         ({"frame_size": 7}, "frame_size must be at least 8, got 7"),
         ({"settings": 0}, "settings must be at least 1, got 0"),

@@ -25,25 +25,43 @@ def test_a_frame_depends_on_seed_and_index_alone(pool):
 
 @pytest.fixture(scope="module")
 def squares():
+    return render_squares()
+
+
+def render_squares(**options):
     """Frames of 64 pixels that show white squares, whose edges tell zoom and shift."""
     size = 28
     image = jnp.zeros((1, size, size)).at[:, 7:21, 7:21].set(1.0)
     pool = DigitPool(image, jnp.array([3]), jnp.zeros(10, jnp.int32), jnp.ones(10, jnp.int32))
-    return np.asarray(render_scaled_digits(pool, 0, jnp.arange(2000), frame_size=64).frames[..., 0])
+    shown = render_scaled_digits(pool, 0, jnp.arange(2000), frame_size=64, **options)
+    return np.asarray(shown.frames[..., 0])
+
+
+def zoom_and_middle(squares, axis):
+    """The zooms, how far the squares' middles are from the frame's, and which rows or columns they fill."""
+    profile = squares.max(axis=3 - axis)
+    length = profile.sum(axis=1)
+    # The square is half the frame; larger zoom = smaller digit.
+    return 32 / length, (profile * np.arange(64)).sum(axis=1) / length - 31.5, profile
 
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_zoom_and_shift_fill_their_ranges(squares, axis):
-    profile = squares.max(axis=3 - axis)
-    length = profile.sum(axis=1)
-    middle = (profile * np.arange(64)).sum(axis=1) / length - 31.5
-    # The square is half the frame; larger zoom = smaller digit.
-    zoom = 32 / length
+    zoom, middle, profile = zoom_and_middle(squares, axis)
     assert 0.98 < zoom.min() < 1.03
     assert 2.4 < zoom.max() < 2.6
     assert zoom.mean() == pytest.approx(1.75, abs=0.04)
     whole = (profile[:, 0] == 0) & (profile[:, -1] == 0)
     assert np.abs(middle[whole]).max() == pytest.approx(0.2 * 64, abs=0.3)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_shift_in_the_source_is_divided_by_the_zoom(squares, axis):
+    zoom, middle, profile = zoom_and_middle(squares, axis)
+    before, moved, _ = zoom_and_middle(render_squares(shift_in="source"), axis)
+    whole = (profile[:, 0] == 0) & (profile[:, -1] == 0)
+    np.testing.assert_allclose(moved[whole], (middle / zoom)[whole], atol=0.3)
+    np.testing.assert_allclose(before[whole], zoom[whole], rtol=0.05)
 
 
 def test_zoom_and_shift_are_separate_for_y_and_x(squares):
@@ -56,6 +74,12 @@ def test_every_label_appears_and_names_its_image(pool):
     assert set(np.asarray(labels).tolist()) == set(range(10))
     assert frames.min() >= 0
     assert frames.max() <= 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_shift_is_named(pool):
+    with pytest.raises(ValueError, match="shift_in must be one of 'target', 'source', got 'output'"):
+        render_scaled_digits(pool, 0, jnp.arange(2), frame_size=FRAME, shift_in="output")
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -188,6 +188,7 @@ def test_an_older_version_lacked_a_key_that_now_has_the_value_of_before(finished
     recorded = old_config()
     del recorded["checkpoint_every"], recorded["lstm"]["learning_rate"]
     del recorded["dtype"], recorded["remat"], recorded["pretrain"]["sub_batches"]
+    del recorded["pretrain"]["shift_in"], recorded["lstm"]["gate_activation"]
     (finished / MARKER).write_text(json.dumps({"format": 1, "config": recorded}))
     run.train_and_evaluate(config(), finished)
     assert set(trainings.values()) == {0}

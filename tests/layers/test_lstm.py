@@ -21,11 +21,23 @@ LENGTHS = np.array([4, 7, 1, 5])
 EIGHT = np.array([4, 7, 1, 0, 5, 2, 7, 3])  # videos, for four devices
 
 
-@pytest.mark.parametrize(("batch", "time"), [(4, 7), (4, 1), (1, 7)])
-def test_equals_the_flax_cell(x64, batch, time):
+def keras_hard_sigmoid(x):
+    return jnp.maximum(0, jnp.minimum(1, x / 5 + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("batch", "time", "activation", "gate_fn"),
+    [
+        (4, 7, "sigmoid", nn.sigmoid),
+        (4, 1, "sigmoid", nn.sigmoid),
+        (1, 7, "sigmoid", nn.sigmoid),
+        (4, 7, "hard_sigmoid", keras_hard_sigmoid),
+    ],
+)
+def test_equals_the_flax_cell(x64, batch, time, activation, gate_fn):
     inputs = normal(0, batch, time, FEATURES, dtype="float64")
-    model = VideoLSTM(UNITS, param_dtype="float64")
-    variables = random_variables(model, inputs)
+    model = VideoLSTM(UNITS, param_dtype="float64", gate_activation=activation)
+    variables = random_variables(model, inputs, scale=1.0)  # some gates are closed, some wide open
     from_input, recurrent = variables["params"]["input"], variables["params"]["recurrent"]
     cell_params = {}
     for n, gate in enumerate("ifgo"):
@@ -35,14 +47,21 @@ def test_equals_the_flax_cell(x64, batch, time):
             "kernel": recurrent["kernel"][:, columns],
             "bias": from_input["bias"][columns],
         }
-    step = jax.jit(nn.OptimizedLSTMCell(UNITS).apply)
-    state = (jnp.zeros((batch, UNITS)), jnp.zeros((batch, UNITS)))
-    expected = []
-    for t in range(time):
-        state, hidden = step({"params": cell_params}, state, inputs[:, t])
-        expected.append(hidden)
-    output = jax.jit(model.apply)(variables, inputs)
-    np.testing.assert_allclose(output, np.stack(expected, axis=1), rtol=1e-12)
+    cell = nn.OptimizedLSTMCell(UNITS, gate_fn=gate_fn)
+
+    @jax.jit
+    def flax_cell(inputs):
+        state, hidden = (jnp.zeros((batch, UNITS)), jnp.zeros((batch, UNITS))), []
+        for t in range(time):
+            state, after = cell.apply({"params": cell_params}, state, inputs[:, t])
+            hidden.append(after)
+        return jnp.stack(hidden, axis=1)
+
+    expected, expected_vjp = jax.vjp(flax_cell, inputs)
+    output, vjp = jax.vjp(jax.jit(partial(model.apply, variables)), inputs)
+    np.testing.assert_allclose(output, expected, rtol=1e-12, atol=1e-15)
+    grad_output = normal(1, batch, time, UNITS, dtype="float64")
+    np.testing.assert_allclose(*vjp(grad_output), *expected_vjp(grad_output), rtol=1e-10, atol=1e-14)
 
 
 def in_torch(variables):
@@ -152,6 +171,13 @@ def test_bfloat16():
 def test_bad_units_are_named(unchecked):
     with pytest.raises(ValueError, match="units must be a positive number, got 0"):
         jax.eval_shape(VideoLSTM(0).init, jax.random.key(0), INPUTS)
+
+
+def test_an_unknown_gate_activation_is_named(unchecked):
+    with pytest.raises(
+        ValueError, match="gate_activation must be one of 'sigmoid', 'hard_sigmoid', got 'relu'"
+    ):
+        jax.eval_shape(VideoLSTM(UNITS, gate_activation="relu").init, jax.random.key(0), INPUTS)
 
 
 def test_frames_without_a_batch_axis_are_named(unchecked):

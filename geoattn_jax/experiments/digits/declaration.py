@@ -3,6 +3,7 @@
 from geoattn_jax.experiments.core.experiment import Experiment
 from geoattn_jax.experiments.digits import end_to_end, two_stage_plan
 from geoattn_jax.experiments.digits.curves import combine_with_curves, draw_curves
+from geoattn_jax.experiments.digits.layout import tables
 from geoattn_jax.experiments.digits.pictures import draw_pictures
 from geoattn_jax.experiments.digits.two_stage import TwoStage
 
@@ -13,6 +14,7 @@ TWO_STAGE = Experiment(
     plan=two_stage_plan.make_two_stage_plan,
     prepare=TwoStage.prepare,
     draw=draw_pictures,
+    tables=tables,
 )
 END_TO_END = Experiment(
     name="end_to_end",

@@ -207,7 +207,7 @@ class EndToEnd:
         for protocol, condition in cells(results.protocols, results.conditions):
             paper = self.two_stage[protocol]
             for name in results.models:
-                scores = paper.scores(name, condition, paper.pretrained(name))
+                scores = paper.scores(name, condition, paper.pretrained(name))[protocol]
                 measured[protocol, condition, f"{name}_lstm"] = np.asarray(scores.accuracy, np.float64)
             frames = self.frames(protocol, condition)
             for model, trained in (

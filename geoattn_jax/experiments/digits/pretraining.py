@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from geoattn_jax.data.digits import Split
-from geoattn_jax.data.scaled_digits import ScaledDigits, render_scaled_digits
+from geoattn_jax.data.scaled_digits import ScaledDigits, ShiftIn, render_scaled_digits
 from geoattn_jax.experiments.core.losses import Weights, cross_entropy
 from geoattn_jax.experiments.digits.loaded_digits import LoadedDigits
 from geoattn_jax.experiments.digits.update_rules import update_rule
@@ -31,12 +31,14 @@ class ScaledDigitsTask:
       digits: the digits that the images are drawn from.
       frame_size: height and width, pixels.
       seed: of the test images; training is given the run's.
+      shift_in: see `render_scaled_digits`.
     """
 
     cnn: nn.Module
     digits: LoadedDigits
     frame_size: int
     seed: int
+    shift_in: ShiftIn = "target"
 
     def initial_params(self) -> Params:
         """The CNN's parameters under the label "cnn"."""
@@ -102,7 +104,9 @@ class ScaledDigitsTask:
 
     def _render(self, split: Split, seed: int, indices: Rows) -> ScaledDigits:
         digits = self.digits.by_split[split]
-        return render_scaled_digits(digits, seed, indices.astype(np.int32), frame_size=self.frame_size)
+        return render_scaled_digits(
+            digits, seed, indices.astype(np.int32), frame_size=self.frame_size, shift_in=self.shift_in
+        )
 
     def _logits(self, params: Params, images: ScaledDigits) -> Float[Array, "b 10"]:
         return self.cnn.apply({"params": params["cnn"]}, images.frames - self.digits.mean)

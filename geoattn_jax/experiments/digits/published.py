@@ -1,7 +1,8 @@
 """The numbers that Shan & Atanasov 2017 print."""
 
-# Table 1: test cross-entropy and test accuracy, by model and condition. Frames of the same trajectories are
-# trained and tested on (the protocol "interleaved").
+# Table 1: test cross-entropy and test accuracy, by model and condition. The authors' released program tests
+# on what it trained on: a class's training and test video have one name, `extract_features.py` writes the
+# features of both to the one file of that name, and `data_mnist.py` reads it for training and for testing.
 TABLE_1 = {
     ("lenet", "normal"): (1.44, 0.9796),
     ("lenet", "rotation"): (1.42, 0.9843),
@@ -23,7 +24,10 @@ TABLE_1 = {
 
 
 def printed(model: str, condition: str, metric: str, *, protocol: str) -> float | None:
-    """What Table 1 prints for a cell, None where it has none; metric is "loss" or "accuracy"."""
-    if protocol != "interleaved" or (model, condition) not in TABLE_1:
+    """What Table 1 prints for a cell, None where it has none; metric is "loss" or "accuracy".
+
+    The numbers belong to the protocol "same_frames", see above.
+    """
+    if protocol != "same_frames" or (model, condition) not in TABLE_1:
         return None
     return TABLE_1[model, condition][("loss", "accuracy").index(metric)]

@@ -1,8 +1,8 @@
 """Paper A's experiment: pretrain a CNN on single digits, freeze it, train an LSTM on its features.
 
 Shan & Atanasov 2017, Table 1. For each model, in folders of the workdir: `MODEL/pretrain` (checkpoints and
-metrics), then for each condition `MODEL/CONDITION/train.npz` and `test.npz`, the features of all frames, and
-`MODEL/CONDITION/lstm`, the rounds.
+metrics), then for each condition `MODEL/CONDITION/train.npz` and `test.npz`, the features of all frames
+(under `same_frames` the first alone), and `MODEL/CONDITION/lstm`, the rounds.
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ from geoattn_jax.experiments.digits.phase_settings import fit_phase, phase_optio
 from geoattn_jax.experiments.digits.pretraining import ScaledDigitsTask
 from geoattn_jax.experiments.digits.published import printed
 from geoattn_jax.experiments.digits.two_stage_plan import (
+    TESTED_ON,
     check,
     features_file,
     make_two_stage_plan,
@@ -55,11 +56,11 @@ class Measured(NamedTuple):
 
     Attributes:
       digits: each CNN's accuracy on single digits, by its name.
-      videos: every round's loss and accuracy, by CNN and condition.
+      videos: every round's loss and accuracy, by CNN, condition and protocol.
     """
 
     digits: dict[str, float]
-    videos: dict[tuple[str, str], Scores]
+    videos: dict[tuple[str, str, str], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +115,10 @@ class TwoStage:
             digits[name] = self.task(name).test_accuracy(cnn_params)
             _log.info("%s: %.1f%% of single digits", name, 100 * digits[name])
             for condition in self.plan.results.conditions:
-                scores = self.scores(name, condition, cnn_params)
-                _log.info("%s, %s: %.2f%%", name, condition, 100 * scores.accuracy.mean())
-                videos[name, condition] = scores
+                for protocol, scores in self.scores(name, condition, cnn_params).items():
+                    cell = name, condition, protocol
+                    _log.info("%s: %.2f%%", ", ".join(cell), 100 * scores.accuracy.mean())
+                    videos[cell] = scores
         return Measured(digits, videos)
 
     def rows(self, measured: Measured) -> list[Row]:
@@ -132,9 +134,12 @@ class TwoStage:
                 metric="accuracy",
             )
             rows.append(pretraining)
-            for condition in self.plan.results.conditions:
-                for metric, values in measured.videos[name, condition]._asdict().items():
-                    rows.append(self._row(name, condition, metric, np.asarray(values, np.float64)))
+            rows += [
+                _row(*cell, metric, np.asarray(values, np.float64))
+                for cell, scores in measured.videos.items()
+                if cell[0] == name
+                for metric, values in scores._asdict().items()
+            ]
         return rows
 
     def task(self, name: str) -> ScaledDigitsTask:
@@ -145,6 +150,7 @@ class TwoStage:
             digits=self.digits,
             frame_size=settings.frame_size,
             seed=settings.seed,
+            shift_in=settings.pretrain.shift_in,
         )
 
     def pretrained(self, name: str) -> Params:
@@ -152,12 +158,13 @@ class TwoStage:
         task, folder = self.task(name), f"{name}/pretrain"
         settings = self.plan.settings(folder)
         group = settings.pretrain
-        phase = task.phase(f"{name}: pretraining", **phase_options(group, steps=group.steps[name]))
+        options = phase_options(group, steps=group.steps[name], without=["shift_in"])
+        phase = task.phase(f"{name}: pretraining", **options)
         start = task.initial_params(), {}
         return fit_phase(self.fitting, folder, phase, *start, settings=settings).params
 
-    def scores(self, name: str, condition: str, cnn_params: Params) -> Scores:
-        """The second stage: every round's test loss and accuracy."""
+    def scores(self, name: str, condition: str, cnn_params: Params) -> dict[str, Scores]:
+        """The second stage: every round's test loss and accuracy, by protocol."""
         folder = f"{name}/{condition}/lstm"
         settings = self.plan.settings(folder)
         head = VideoClassifier(
@@ -165,13 +172,18 @@ class TwoStage:
             num_classes=num_classes(settings.protocol),
             lstm_units=settings.lstm.units,
             dtype=settings.dtype,
+            gate_activation=settings.lstm.gate_activation,
         )
         train = self._sequences(name, head, cnn_params, condition, "train")
-        options = phase_options(settings.lstm, without=["units"])
+        options = phase_options(settings.lstm, without=["units", "gate_activation"])
         phase = rounds_phase(f"{name}, {condition}: LSTM", head, train, **options)
         start = initial_rounds(head, train, seed=settings.seed, rounds=settings.lstm.rounds), {}
         trained = fit_phase(self.second, folder, phase, *start, settings=settings, log_every=1)
-        return score_rounds(head, trained.params, self._sequences(name, head, cnn_params, condition, "test"))
+        scores = {}
+        for protocol, split in TESTED_ON[settings.protocol].items():
+            tested = train if split == "train" else self._sequences(name, head, cnn_params, condition, split)
+            scores[protocol] = score_rounds(head, trained.params, tested)
+        return scores
 
     def _sequences(
         self, name: str, head: VideoClassifier, cnn_params: Params, condition: str, split: Split
@@ -211,17 +223,17 @@ class TwoStage:
         video = _videos(settings, condition, split)
         return render_videos(video, self.digits.by_split[video.digits_split], settings.seed, indices)
 
-    def _row(self, name: str, condition: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
-        protocol = self.plan.results.protocol
-        return Row.of_runs(
-            values,
-            table="A1",
-            model=f"{name}_lstm",
-            condition=condition,
-            protocol=protocol,
-            metric=metric,
-            paper=printed(name, condition, metric, protocol=protocol),
-        )
+
+def _row(name: str, condition: str, protocol: str, metric: str, values: Float[np.ndarray, " rounds"]) -> Row:
+    return Row.of_runs(
+        values,
+        table="A1",
+        model=f"{name}_lstm",
+        condition=condition,
+        protocol=protocol,
+        metric=metric,
+        paper=printed(name, condition, metric, protocol=protocol),
+    )
 
 
 def _videos(settings: Config, condition: str, split: Split) -> MovingDigits:

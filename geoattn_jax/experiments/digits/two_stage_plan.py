@@ -4,11 +4,13 @@ from ml_collections import config_dict
 
 from geoattn_jax.data.digits import SOURCES, SPLITS, Split
 from geoattn_jax.data.moving_digits import CONDITIONS, PROTOCOLS, MovingDigits
+from geoattn_jax.data.scaled_digits import SHIFTS_IN
 from geoattn_jax.experiments.core import config as rules
 from geoattn_jax.experiments.core.config import Config, ConfigError, Rule, check_sub_batches
 from geoattn_jax.experiments.core.stages import WATCHING, Plan, Stage, make_plan
 from geoattn_jax.experiments.digits.cnns import CNNS
 from geoattn_jax.experiments.digits.lstm_rounds import num_updates
+from geoattn_jax.layers.lstm import GATE_ACTIVATIONS
 from geoattn_jax.training.optimizers import ELEMENTWISE, OPTIMIZERS
 from geoattn_jax.training.schedules import SCHEDULES
 
@@ -22,19 +24,27 @@ RULES: dict[str, Rule] = {
     "video.frames_per_setting": rules.whole(1).saying("frames of a video under each of them"),
     "models": rules.some_of(CNNS).saying("the CNNs"),
     "conditions": rules.some_of(CONDITIONS).saying("what happens to the digits of a video"),
-    "protocol": rules.one_of(PROTOCOLS).saying("how training and test frames differ"),
+    "protocol": rules.one_of(PROTOCOLS).saying(
+        "how test frames differ from those of training; interleaved tells same_frames as well"
+    ),
     **{f"pretrain.steps.{name}": rules.whole(1).saying("updates of the CNN's pretraining") for name in CNNS},
     "pretrain.batch_size": rules.whole(1).saying("digits in an update"),
     "pretrain.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "pretrain.learning_rate": rules.positive().saying("of pretraining"),
     "pretrain.optimizer": rules.one_of(OPTIMIZERS).saying("of pretraining"),
     "pretrain.schedule": rules.one_of(SCHEDULES).saying("of pretraining's rate"),
+    "pretrain.shift_in": rules.one_of(SHIFTS_IN).saying(
+        "whose pixels a digit is shifted by: the frame's, or those before its zoom, as the authors' program"
+    ),
     "pretrain.evaluate_every": rules.whole(1).saying("updates from one test accuracy to the next"),
     "lstm.rounds": rules.whole(1).saying("independent trainings of the LSTM"),
     "lstm.epochs": rules.whole(1).saying("passes over the training videos in a round"),
     "lstm.batch_size": rules.whole(1).saying("videos in an update"),
     "lstm.sub_batches": rules.whole(1).saying(rules.SUB_BATCHES),
     "lstm.units": rules.whole(1).saying("of the LSTM"),
+    "lstm.gate_activation": rules.one_of(GATE_ACTIVATIONS).saying(
+        "of the LSTM's gates: the paper's, or the hard one of the authors' program"
+    ),
     "lstm.learning_rate": rules.positive().saying("of the rounds"),
     "lstm.optimizer": rules.one_of(ELEMENTWISE).saying("of the rounds, one that works element by element"),
     "lstm.schedule": rules.one_of(SCHEDULES).saying("of the rounds' rate"),
@@ -43,10 +53,29 @@ RULES: dict[str, Rule] = {
 }
 
 OF_PRETRAINING = tuple(
-    f"pretrain.{key}" for key in ("batch_size", "sub_batches", "learning_rate", "optimizer", "schedule")
+    f"pretrain.{key}"
+    for key in ("batch_size", "sub_batches", "learning_rate", "optimizer", "schedule", "shift_in")
 )
 DIGITS = ("seed", "digits", "frame_size")  # what single digits depend on
 VIDEOS = (*DIGITS, "protocol", "video")
+
+
+# The protocols that the table shows under each, with what the LSTMs are tested on: those of interleaved are
+# trained as under same_frames, so that both come from one training.
+TESTED_ON: dict[str, dict[str, Split]] = {
+    "same_frames": {"same_frames": "train"},
+    "interleaved": {"same_frames": "train", "interleaved": "test"},
+    "new_motion": {"new_motion": "test"},
+    "new_digits": {"new_digits": "test"},
+}
+
+
+def program_config() -> Config:
+    """The paper's settings, but those of the authors' released program where it does otherwise."""
+    config = paper_config()
+    config.pretrain.shift_in = "source"
+    config.lstm.gate_activation = "hard_sigmoid"
+    return config
 
 
 def paper_config() -> Config:
@@ -71,6 +100,7 @@ def paper_config() -> Config:
                 "optimizer": "adadelta",
                 "schedule": "constant",
                 "steps": dict.fromkeys(CNNS, steps),
+                "shift_in": "target",
                 "evaluate_every": 500,
             },
             "lstm": {
@@ -79,6 +109,7 @@ def paper_config() -> Config:
                 "batch_size": 50,
                 "sub_batches": 1,
                 "units": 8,
+                "gate_activation": "sigmoid",
                 "learning_rate": 1e-3,
                 "optimizer": "rmsprop",
                 "schedule": "constant",
@@ -92,6 +123,7 @@ def paper_config() -> Config:
 def stages(config: Config) -> list[Stage]:
     """Pretraining, the features of all frames, and the rounds."""
     found, lstm = [], config.lstm
+    splits = [split for split in SPLITS if split in ("train", *TESTED_ON[config.protocol].values())]
     updates = num_updates(num_classes(config.protocol), epochs=lstm.epochs, batch_size=lstm.batch_size)
     for name in config.models:
         pretraining = Stage(
@@ -110,7 +142,7 @@ def stages(config: Config) -> list[Stage]:
                     after=(pretraining.path,),
                     data=(MovingDigits(condition, config.protocol, split).digits_split,),
                 )
-                for split in SPLITS
+                for split in splits
             }
             rounds = Stage(
                 f"{name}/{condition}/lstm",

@@ -23,9 +23,9 @@ def sequences(seed, count=VIDEOS):
     return Sequences(jnp.asarray(features), jnp.asarray(rng.integers(CLASSES, size=count)))
 
 
-def phase(train_sequences, **changes):
+def phase(train_sequences, head=HEAD, **changes):
     settings = {"rounds": ROUNDS, "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": 1e-2} | changes
-    return rounds_phase("rounds", HEAD, train_sequences, **settings)
+    return rounds_phase("rounds", head, train_sequences, **settings)
 
 
 def initial(train_sequences, rounds=ROUNDS):
@@ -39,15 +39,15 @@ def one_round(tree, number):
     return jax.tree.map(lambda leaf: leaf[number], tree)
 
 
-def cross_entropy(params, features, labels):
-    logits = HEAD.apply({"params": params}, features, method="classify")
+def cross_entropy(params, features, labels, head=HEAD):
+    logits = head.apply({"params": params}, features, method="classify")
     return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels])
 
 
-def trained_alone(params, orders, data):
+def trained_alone(params, orders, data, head):
     """One round by itself, with RMSProp's formula written out: epsilon outside the root, no correction."""
     squares = jax.tree.map(jnp.zeros_like, params)
-    gradient_of = jax.jit(jax.grad(cross_entropy))
+    gradient_of = jax.jit(jax.grad(partial(cross_entropy, head=head)))
     for order in orders:
         gradient = gradient_of(params, data.features[order], data.labels[order])
         squares = jax.tree.map(lambda s, g: 0.9 * s + 0.1 * g**2, squares, gradient)
@@ -55,14 +55,15 @@ def trained_alone(params, orders, data):
     return params
 
 
-@pytest.mark.parametrize("devices", [1, 3])  # three fill the batch of four up to six
-def test_every_round_trains_as_if_it_were_alone(x64, devices):
-    data = sequences(0)
-    rounds, start = phase(data), initial(data)
+# Three devices fill the batch of four up to six.
+@pytest.mark.parametrize(("devices", "gates"), [(1, "sigmoid"), (3, "sigmoid"), (1, "hard_sigmoid")])
+def test_every_round_trains_as_if_it_were_alone(x64, devices, gates):
+    data, head = sequences(0), HEAD.clone(gate_activation=gates)
+    rounds, start = phase(data, head), initial(data)
     trained = train([rounds], start, {}, seed=SEED, devices=jax.devices()[:devices]).params
     orders = np.stack([rounds.whole_batch(SEED, step).order for step in range(rounds.steps)])
     for number in range(ROUNDS):
-        expected = trained_alone(one_round(start, number), orders[:, :, number], data)
+        expected = trained_alone(one_round(start, number), orders[:, :, number], data, head)
         actual = one_round(trained, number)
         assert jax.tree.structure(actual) == jax.tree.structure(expected)
         for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):

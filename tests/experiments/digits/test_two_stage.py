@@ -1,5 +1,6 @@
 """Paper A's experiment on a few frames: complete, resumed to the bit, evaluated anew, refused when wrong."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -33,15 +34,32 @@ def test_every_cell_is_there_beside_the_papers_number(finished):
     assert results.experiment == "two_stage"
     assert results.config["lstm"]["rounds"] == 3
     assert results.provenance["wall_seconds"] > 0
-    cells = {(row.model, row.condition, row.metric): row for row in results.rows if row.table == "A1"}
-    assert set(cells) == {("lenet_lstm", c, m) for c in CONDITIONS for m in ("loss", "accuracy")}
-    assert all(row.n == 3 and row.protocol == "interleaved" for row in cells.values())
-    assert cells["lenet_lstm", "rotation", "accuracy"].paper == 0.9843
-    assert cells["lenet_lstm", "elastic", "loss"].paper == 1.48
-    assert cells["lenet_lstm", "elastic", "loss"].std > 0
+    cells = {(row.protocol, row.condition, row.metric): row for row in results.rows if row.table == "A1"}
+    protocols, metrics = ("same_frames", "interleaved"), ("loss", "accuracy")
+    assert set(cells) == set(itertools.product(protocols, CONDITIONS, metrics))
+    assert all(row.n == 3 and row.model == "lenet_lstm" for row in cells.values())
+    assert cells["same_frames", "rotation", "accuracy"].paper == 0.9843
+    assert cells["same_frames", "elastic", "loss"].paper == 1.48
+    assert cells["interleaved", "elastic", "loss"].paper is None
+    assert cells["interleaved", "elastic", "loss"].std > 0
     (pretraining_row,) = [row for row in results.rows if row.table == "pretraining"]
     assert (pretraining_row.model, pretraining_row.n, pretraining_row.paper) == ("lenet", 1, None)
     assert "98.43" in (finished / "table.md").read_text()
+
+
+def test_same_frames_alone_is_what_stands_beside_interleaved(tmp_path, finished):
+    """Without features of test frames; the pretraining is the other run's."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for condition in CONDITIONS:
+        shutil.rmtree(tmp_path / "lenet" / condition)
+    run.train_and_evaluate(config(protocol="same_frames", conditions=CONDITIONS[:1]), tmp_path)
+    alone, both = (
+        {(row.condition, row.metric): row for row in runs.rows(folder) if row.protocol == "same_frames"}
+        for folder in (tmp_path, finished)
+    )
+    assert [condition for condition, _ in alone] == [CONDITIONS[0]] * 2
+    assert alone.items() <= both.items()
+    assert [path.name for path in tmp_path.rglob("*.npz")] == ["train.npz"]
 
 
 def test_the_figures_are_there(finished):
@@ -51,10 +69,11 @@ def test_the_figures_are_there(finished):
 
 
 def test_every_model(tmp_path):
-    """In bfloat16, rematerialized and by sub-batches; `finished` has none of these."""
+    """In bfloat16, rematerialized, by sub-batches, as the program; `finished` has none of these."""
     models = ("stn", "dcn", "deform")
-    saving = {"dtype": "bfloat16", "remat": True, "pretrain__sub_batches": 2, "lstm__sub_batches": 5}
-    run.train_and_evaluate(config(models=models, conditions=("rotation",), **saving), tmp_path)
+    changes = {"dtype": "bfloat16", "remat": True, "pretrain__sub_batches": 2, "lstm__sub_batches": 5}
+    changes |= {"pretrain__shift_in": "source", "lstm__gate_activation": "hard_sigmoid"}
+    run.train_and_evaluate(config(models=models, conditions=("rotation",), **changes), tmp_path)
     assert {row.model for row in runs.rows(tmp_path) if row.table == "A1"} == {
         f"{name}_lstm" for name in models
     }
@@ -115,6 +134,9 @@ def test_another_config_is_refused(finished):
         ({"lstm__rounds": 0}, "config.lstm.rounds must be a whole number, at least 1, got 0"),
         ({"pretrain__sub_batches": 3}, "config.pretrain.sub_batches must divide .*batch_size=4, got 3"),
         ({"lstm__sub_batches": 4}, "config.lstm.sub_batches must divide config.lstm.batch_size=50, got 4"),
+        ({"protocol": "same"}, "config.protocol must be one of same_frames, interleaved.*got 'same'"),
+        ({"lstm__gate_activation": "relu"}, "config.lstm.gate_activation must be one of sigmoid, hard_sig"),
+        ({"pretrain__shift_in": "output"}, "config.pretrain.shift_in must be one of target, source"),
         ({"dtype": "float16"}, "config.dtype must be one of float32, bfloat16, got 'float16'"),
         ({"lstm__batch_size": 30}, "config.lstm.batch_size must divide the 100 training videos"),
         ({"pretrain__learning_rate": -1.0}, "config.pretrain.learning_rate must be a number above 0"),
