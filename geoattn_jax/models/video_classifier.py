@@ -62,5 +62,8 @@ class VideoClassifier(nn.Module):
 
     def classify_projected(self, projected: Float[Array, "b t gates"]) -> Float[Array, "b classes"]:
         """The second half of `classify`."""
-        hidden = self.lstm.recur(projected)
+        return self.classify_hidden(self.lstm.recur(projected))
+
+    def classify_hidden(self, hidden: Float[Array, "b t u"]) -> Float[Array, "b classes"]:
+        """What is left of `classify` after the LSTM."""
         return self.fc(hidden.reshape(hidden.shape[0], -1))

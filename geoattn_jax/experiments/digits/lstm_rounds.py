@@ -5,26 +5,34 @@ parameters get a leading axis of rounds, and the loss is the *sum* of the rounds
 gradient is exactly its own. The optimizer works element by element: each round trains as if it were alone.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.dtypes import promote_dtype
+from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geoattn_jax.experiments.core.losses import Weights, cross_entropy
+from geoattn_jax.experiments.digits.lstm_on_cpu import project_chosen, recur
 from geoattn_jax.experiments.digits.update_rules import update_rule
+from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import Phase
 from geoattn_jax.training.devices import Rows, on_all_devices
 from geoattn_jax.training.phase import Params
+
+Features: TypeAlias = Float[Array, "n t f"]
+Order: TypeAlias = Int[Array, " b"]  # the numbers of some sequences
+Logits: TypeAlias = Float[Array, "b classes"]
 
 
 class Sequences(NamedTuple):
     """Videos as a CNN's features of every frame, and the videos' classes."""
 
-    features: Float[Array, "n t f"]
+    features: Features
     labels: Int[Array, " n"]
 
 
@@ -42,12 +50,11 @@ class Scores(NamedTuple):
     accuracy: Float[Array, " rounds"]
 
 
-def initial_rounds(head: nn.Module, sequences: Sequences, *, seed: int, rounds: int) -> Params:
+def initial_rounds(head: VideoClassifier, sequences: Sequences, *, seed: int, rounds: int) -> Params:
     """Initial parameters with a leading axis of rounds; a round's own do not depend on how many there are.
 
     Args:
-      head: a module with the methods of `VideoClassifier`: `classify` maps features (b, t, f) to logits,
-        `project` and `classify_projected` are its two halves.
+      head: a `VideoClassifier`; its method `classify` maps features (b, t, f) to logits.
       sequences: of which the shape matters.
       seed: of the run.
       rounds: how many.
@@ -68,7 +75,7 @@ def num_updates(count: int, *, epochs: int, batch_size: int) -> int:
 
 def rounds_phase(
     name: str,
-    head: nn.Module,
+    head: VideoClassifier,
     sequences: Sequences,
     *,
     rounds: int,
@@ -101,7 +108,7 @@ def rounds_phase(
 
     def loss(params, model_state, batch, key, weights: Weights = None):
         del key
-        score = jax.vmap(partial(_score, head), in_axes=(0, None, 1, None))
+        score = jax.vmap(partial(_score, partial(_logits_of_own, head)), in_axes=(0, None, 1, None))
         scores = score(params, batch.sequences, batch.order, weights)
         metrics = {"mean_loss": scores.loss.mean(), "accuracy": scores.accuracy.mean()}
         return scores.loss.sum(), (model_state, metrics)
@@ -121,7 +128,7 @@ def rounds_phase(
     )
 
 
-def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Scores:
+def score_rounds(head: VideoClassifier, params: Params, sequences: Sequences) -> Scores:
     """Every round's loss and accuracy on all sequences; devices share the rounds."""
     rounds = len(jax.tree.leaves(params)[0])
     parts = on_all_devices(
@@ -135,22 +142,45 @@ def score_rounds(head: nn.Module, params: Params, sequences: Sequences) -> Score
 
 
 @partial(jax.jit, static_argnums=0)
-def _scores(head: nn.Module, sequences: Sequences, params: Params) -> Scores:
+def _scores(head: VideoClassifier, sequences: Sequences, params: Params) -> Scores:
     everything = jnp.arange(len(sequences.labels))
-    score = jax.vmap(partial(_score, head), in_axes=(0, None, None, None))
+    score = jax.vmap(partial(_score, partial(_logits, head)), in_axes=(0, None, None, None))
     return score(params, sequences, everything, None)
 
 
 def _score(
-    head: nn.Module, params: Params, sequences: Sequences, order: Int[Array, " b"], weights: Weights
+    logits: Callable[[Params, Features, Order], Logits],
+    params: Params,
+    sequences: Sequences,
+    order: Order,
+    weights: Weights,
 ) -> Scores:
     """One round's loss and accuracy on some of the sequences."""
     labels = sequences.labels[order]
+    return Scores(*cross_entropy(logits(params, sequences.features, order), labels, weights))
+
+
+def _logits_of_own(head: VideoClassifier, params: Params, features: Features, order: Order) -> Logits:
+    """Where every round has sequences of its own."""
+    return lax.platform_dependent(
+        params, features, order, cpu=partial(_logits_on_cpu, head), default=partial(_logits, head)
+    )
+
+
+def _logits(head: VideoClassifier, params: Params, features: Features, order: Order) -> Logits:
     # All sequences are projected, also those that are not looked at: under vmap over rounds that is one large
     # product. To gather features, 500 a frame and not 32, would make a copy of them for every round.
-    projected = head.apply({"params": params}, sequences.features, method="project")
-    logits = head.apply({"params": params}, projected[order], method="classify_projected")
-    return Scores(*cross_entropy(logits, labels, weights))
+    projected = head.apply({"params": params}, features, method="project")
+    return head.apply({"params": params}, projected[order], method="classify_projected")
+
+
+def _logits_on_cpu(head: VideoClassifier, params: Params, features: Features, order: Order) -> Logits:
+    from_input, recurrent = params["lstm"]["input"], params["lstm"]["recurrent"]
+    features, kernel, bias, recurrent_kernel = promote_dtype(
+        features, from_input["kernel"], from_input["bias"], recurrent["kernel"], dtype=head.dtype
+    )
+    hidden = recur(project_chosen(features, order, kernel, bias), recurrent_kernel)
+    return head.apply({"params": params}, hidden, method="classify_hidden")
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -161,7 +191,7 @@ def _order(
     epoch, part = jnp.divmod(step, count // batch_size)
     key = jax.random.fold_in(_key(seed, "order"), epoch)
     permute = jax.vmap(lambda number: jax.random.permutation(jax.random.fold_in(key, number), count))
-    return jax.lax.dynamic_slice_in_dim(permute(jnp.arange(rounds)), part * batch_size, batch_size, 1).T
+    return lax.dynamic_slice_in_dim(permute(jnp.arange(rounds)), part * batch_size, batch_size, 1).T
 
 
 def _key(seed: int | Int[Array, ""], purpose: Literal["initial", "order"]) -> PRNGKeyArray:

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geoattn_jax.experiments.digits.lstm_rounds import Sequences, initial_rounds, rounds_phase, score_rounds
+from geoattn_jax.experiments.digits.lstm_rounds import (
+    RoundsBatch,
+    Sequences,
+    initial_rounds,
+    rounds_phase,
+    score_rounds,
+)
 from geoattn_jax.models.lenet import LeNet
 from geoattn_jax.models.video_classifier import VideoClassifier
 from geoattn_jax.training import train
@@ -114,3 +120,34 @@ def test_scores_are_each_rounds_own(x64):
         correct = np.mean(np.argmax(logits, -1) == data.labels)
         np.testing.assert_allclose(scores.accuracy[number], correct)
     assert len(set(np.asarray(scores.loss))) == ROUNDS
+
+
+def everything(data):
+    """An update in which every round sees all sequences, as they lie."""
+    return RoundsBatch(data, jnp.tile(jnp.arange(len(data.labels))[:, None], ROUNDS))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_the_loss_is_of_the_scores_in_the_dtype_of_the_head(dtype, tolerance):
+    """Where training has an arrangement of its own; scores are the model's own methods."""
+    head = HEAD.clone(dtype=dtype)
+    data = sequences(0)
+    params = initial(data)
+    rounds = rounds_phase("rounds", head, data, rounds=ROUNDS, epochs=1, batch_size=BATCH, learning_rate=1e-2)
+    loss, (_, metrics) = jax.jit(rounds.loss)(params, {}, everything(data), jax.random.key(0))
+    scores = score_rounds(head, params, data)
+    np.testing.assert_allclose(loss, scores.loss.sum(), rtol=tolerance)
+    np.testing.assert_allclose(metrics["mean_loss"], scores.loss.mean(), rtol=tolerance)
+    products = jax.make_jaxpr(rounds.loss)(params, {}, everything(data), jax.random.key(0)).pretty_print()
+    assert ("bf16" in products) is (dtype == "bfloat16")
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_accelerators_project_all_sequences_in_one_product(platform):
+    data, params = sequences(0), initial(sequences(0))
+    rounds = phase(data)
+    lowered = jax.jit(rounds.loss).trace(params, {}, rounds.whole_batch(SEED, 0), jax.random.key(0))
+    lines = lowered.lower(lowering_platforms=(platform,)).as_text().splitlines()
+    features = f"tensor<{VIDEOS}x{FRAMES}x{FEATURES}xf32>"
+    of_all = [line for line in lines if "dot_general" in line and features in line]
+    assert bool(of_all) is (platform != "cpu")
