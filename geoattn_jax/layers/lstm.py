@@ -16,6 +16,7 @@ from geoattn_jax.ops.sizes import Size, surely_less
 Lengths: TypeAlias = Integer[Array, " b"] | Integer[np.ndarray, " b"]
 State: TypeAlias = tuple[Float[Array, "b u"], Float[Array, "b u"]]
 GateActivation = Literal["sigmoid", "hard_sigmoid"]
+HARD_SLOPE = 0.2  # of the hard sigmoid, where it is not level
 
 GATE_ACTIVATIONS: tuple[GateActivation, ...] = get_args(GateActivation)
 
@@ -190,7 +191,7 @@ class _Recurrence(nn.Module):
         )
         gates = projected + hidden @ kernel.astype(hidden.dtype)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
-        activation = nn.sigmoid if self.gate_activation == "sigmoid" else _hard_sigmoid
+        activation = nn.sigmoid if self.gate_activation == "sigmoid" else hard_sigmoid
         next_cell = activation(f) * cell + activation(i) * jnp.tanh(g)
         next_hidden = activation(o) * jnp.tanh(next_cell)
         if real is None:
@@ -200,8 +201,9 @@ class _Recurrence(nn.Module):
         return state, jnp.where(real, next_hidden, 0)
 
 
-def _hard_sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    return jnp.clip(0.2 * x + 0.5, 0, 1)
+def hard_sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """That of Keras before version 2.3."""
+    return jnp.clip(HARD_SLOPE * x + 0.5, 0, 1)
 
 
 def _real_frames(lengths: Lengths, frames: Float[Array, "b t f"]) -> Bool[Array, "b t"]:

@@ -7,16 +7,21 @@ have the same sequences, but each looks at others in an update, and their matric
   them for all rounds at once would not stay in the cache, and one product for all rounds is of all sequences.
   An accelerator would wait for each of the small products: it is given the large one.
 - The recurrence keeps the gates of the forward pass, and each frame's are one tanh: sigmoid(x) is
-  (1 + tanh(x / 2)) / 2. The gradient in its kernel is one product, after the loop over frames.
+  (1 + tanh(x / 2)) / 2; hard gates need one for g alone. The gradient in its kernel is one product, after
+  the loop over frames.
 
 Reverse mode only.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float, Int
+
+from geoattn_jax.layers.lstm import HARD_SLOPE, GateActivation, hard_sigmoid
 
 Gates = Float[Array, "b 4 u"]
 
@@ -65,25 +70,28 @@ def _frames(features: Float[Array, "n t f"], order: Int[Array, " b"]) -> Float[A
 project_chosen.defvjp(_keep_order, lambda kept, cotangent: _project_gradients(*kept, cotangent))
 
 
-@jax.custom_vjp
-def recur(projected: Float[Array, "b t gates"], kernel: Float[Array, "u gates"]) -> Float[Array, "b t u"]:
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recur(
+    gate_activation: GateActivation, projected: Float[Array, "b t gates"], kernel: Float[Array, "u gates"]
+) -> Float[Array, "b t u"]:
     """`VideoLSTM.recur`: the hidden state after each frame.
 
     Args:
+      gate_activation: of i, f and o.
       projected: what the gates i, f, g, o get from the input.
       kernel: the parameter `recurrent` of the layer.
     """
-    return _recur(projected, kernel)[0]
+    return _recur(gate_activation, projected, kernel)[0]
 
 
-def _recur(projected, kernel):
+def _recur(gate_activation, projected, kernel):
     batch, time, _ = projected.shape
     units = len(kernel)
 
     def step(state, frame):
         cell, hidden = state
         inputs = lax.dynamic_index_in_dim(projected, frame, axis=1, keepdims=False) + hidden @ kernel
-        gates = _gates(inputs.reshape(batch, 4, units))
+        gates = _gates(gate_activation, inputs.reshape(batch, 4, units))
         next_cell = _next_cell(gates, cell)
         next_hidden = gates[:, 3] * jnp.tanh(next_cell)
         return (next_cell, next_hidden), (gates, cell, next_hidden)
@@ -94,7 +102,7 @@ def _recur(projected, kernel):
     return hidden, (kernel, gates, cells, hidden)
 
 
-def _recur_gradients(kept, cotangent):
+def _recur_gradients(gate_activation, kept, cotangent):
     kernel, all_gates, all_cells, hidden = kept
     units = len(kernel)
 
@@ -105,11 +113,12 @@ def _recur_gradients(kept, cotangent):
         activated = jnp.tanh(_next_cell(gates, cell))
         of_hidden = of_hidden + of_output
         of_cell = of_cell + of_hidden * o * (1 - activated**2)
+        slope_i, slope_f, slope_o = (_slope(gate_activation, gate) for gate in (i, f, o))
         of_gates = [
-            of_cell * g * i * (1 - i),
-            of_cell * cell * f * (1 - f),
+            of_cell * g * slope_i,
+            of_cell * cell * slope_f,
             of_cell * i * (1 - g**2),
-            of_hidden * activated * o * (1 - o),
+            of_hidden * activated * slope_o,
         ]
         of_inputs = jnp.concatenate(of_gates, axis=1)
         return (of_cell * f, of_inputs @ kernel.T), of_inputs
@@ -123,10 +132,20 @@ def _recur_gradients(kept, cotangent):
     return of_projected, of_kernel
 
 
-def _gates(inputs: Gates) -> Gates:
-    """sigmoid of i, f and o, and tanh of g."""
+def _gates(activation: GateActivation, inputs: Gates) -> Gates:
+    """The activation of i, f and o, and tanh of g."""
+    if activation == "hard_sigmoid":
+        is_g = jnp.arange(4)[:, None] == 2
+        return jnp.where(is_g, jnp.tanh(inputs), hard_sigmoid(inputs))
     scale = jnp.array([0.5, 0.5, 1, 0.5], inputs.dtype)[:, None]
     return (1 - scale) + scale * jnp.tanh(scale * inputs)
+
+
+def _slope(activation: GateActivation, gate: Float[Array, "b u"]) -> Float[Array, "b u"]:
+    """The derivative of the activation, where it has the value `gate`."""
+    if activation == "hard_sigmoid":
+        return jnp.where((gate > 0) & (gate < 1), HARD_SLOPE, 0).astype(gate.dtype)
+    return gate * (1 - gate)
 
 
 def _next_cell(gates: Gates, cell: Float[Array, "b u"]) -> Float[Array, "b u"]:

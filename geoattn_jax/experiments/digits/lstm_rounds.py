@@ -179,7 +179,7 @@ def _logits_on_cpu(head: VideoClassifier, params: Params, features: Features, or
     features, kernel, bias, recurrent_kernel = promote_dtype(
         features, from_input["kernel"], from_input["bias"], recurrent["kernel"], dtype=head.dtype
     )
-    hidden = recur(project_chosen(features, order, kernel, bias), recurrent_kernel)
+    hidden = recur(head.gate_activation, project_chosen(features, order, kernel, bias), recurrent_kernel)
     return head.apply({"params": params}, hidden, method="classify_hidden")
 
 
