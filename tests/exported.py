@@ -10,6 +10,7 @@ import pytest
 import schedules
 from jax import export
 
+from geoattn_jax.native import by_jax_alone
 from geoattn_jax.ops.sizes import is_number
 
 
@@ -37,7 +38,7 @@ def check_exported(
     for one in sizes:
         arrays = arguments(*one)
         computed = program.call(*arrays)
-        with schedules.of_cpus():
+        with schedules.of_cpus(), by_jax_alone():  # as in every exported program
             expected = jax.jit(both)(*arrays)
         assert jax.tree.structure(computed) == jax.tree.structure(expected)
         for a, b in zip(jax.tree.leaves(computed), jax.tree.leaves(expected), strict=True):
