@@ -2,7 +2,7 @@
 
   python train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Hardware: two CPU cores. Time: six minutes. Result: that of results/quickstart.json, which
+Hardware: two CPU cores. Time: five minutes. Result: that of results/quickstart.json, which
 README shows; DCN-LSTM before LeNet-LSTM before STN-LSTM under every condition, as in the paper. The same
 LSTMs are tested on the frames they were trained on (same_frames) and on those between (interleaved).
 """

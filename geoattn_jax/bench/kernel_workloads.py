@@ -16,6 +16,8 @@ from geoattn_jax.ops.deform_conv import deform_conv2d, deform_conv3d
 from geoattn_jax.ops.grid import affine_grid, crop_theta
 from geoattn_jax.ops.sample import bilinear_sample, offset_resample, sample
 
+FORWARD, BOTH = "forward", "forward+backward"
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -27,7 +29,7 @@ class Workload:
       computes: the operation's name.
       ours, obvious: this package's fast and plain implementations.
       rivals: PyTorch's implementations of it.
-      native: whether there are native kernels for it.
+      native: the modes for which there are native kernels.
     """
 
     what: str
@@ -36,7 +38,7 @@ class Workload:
     ours: Callable[..., jax.Array]
     obvious: Callable[..., jax.Array]
     rivals: Callable[..., list[Contender]]
-    native: bool = False
+    native: tuple[str, ...] = ()
 
 
 def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], theta: Callable) -> Workload:
@@ -56,7 +58,7 @@ def _sampling(what: str, shape: tuple[int, ...], output_hw: tuple[int, int], the
         bilinear_sample,
         reference.bilinear_sample,
         torch_rivals.sampling,
-        native=True,
+        native=(BOTH,),
     )
 
 
@@ -69,7 +71,7 @@ def _bicubic(what: str, shape: tuple[int, ...]) -> Workload:
         ours=partial(sample, **options),
         obvious=partial(reference.sample, **options),
         rivals=partial(torch_rivals.sampling, **options),
-        native=False,
+        native=(),
     )
 
 
@@ -123,7 +125,7 @@ def _deformable(what: str, shape: tuple[int, ...], size: int, features: int) -> 
         deform_conv3d if in_volumes else deform_conv2d,
         reference.deform_conv3d if in_volumes else reference.deform_conv2d,
         torch_rivals.none if in_volumes else torch_rivals.deformable,
-        native=not in_volumes,
+        native=() if in_volumes else (FORWARD, BOTH),
     )
 
 
@@ -139,7 +141,7 @@ def _resampling(what: str, shape: tuple[int, ...]) -> Workload:
         offset_resample,
         reference.offset_resample,
         torch_rivals.resampling,
-        native=True,
+        native=(FORWARD, BOTH),
     )
 
 

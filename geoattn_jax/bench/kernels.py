@@ -10,11 +10,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from geoattn_jax.bench import torch_rivals
-from geoattn_jax.bench.kernel_workloads import WORKLOADS, Workload, normal
+from geoattn_jax.bench.kernel_workloads import BOTH, FORWARD, WORKLOADS, Workload, normal
 from geoattn_jax.bench.suite import OURS, Case, Contender, Goal, Precision, Suite
 from geoattn_jax.native import by_jax_alone, kernels
 
-FORWARD, BOTH = "forward", "forward+backward"
 BY_JAX = f"{OURS} by JAX alone"
 POSITIONS = ("positions", "offsets", "locations")  # the inputs that are float32 in every precision
 
@@ -29,9 +28,9 @@ all float inputs: image and positions (S1-S5), image, offsets and kernel (D1-D3)
 values, locations and weights (A1), image and kernel (plain convolution). Everything is float32, on the same
 random numbers.
 
-- `geoattn_jax` is this package's operation under `jax.jit`, with its native kernels where it has any (S1-S3,
-  R1, D1, D2); *by JAX alone* is the same without them. *obvious gather* is `geoattn_jax.ops.reference`, the
-  same operation written plainly and differentiated by JAX.
+- `geoattn_jax` is this package's operation under `jax.jit`, with its native kernels where it has any: R1, D1
+  and D2, and the gradients of S1-S3; *by JAX alone* is the same without them. *obvious gather* is
+  `geoattn_jax.ops.reference`, the same operation written plainly and differentiated by JAX.
 - Each library gets its own natural layout, contiguous: NHWC here, NCHW in PyTorch. PyTorch is also given
   positions already normalized to [-1, 1], for R1 too, where this package adds offsets to the grid itself.
 - *Plain convolution* has the shape of the deformable one and none of its sampling: the yardstick, since
@@ -66,18 +65,7 @@ GPU_GOALS = {
     for name in ("D1", "D2")
 }
 
-_SCATTER = "adding to the image's gradient is a scatter, which XLA does on one thread, one number at a time"
-_LOOPS = (
-    "PyTorch does all of it in one vectorized loop over every core; XLA on a CPU runs a loop for each step, "
-    f"through memory, and {_SCATTER}"
-)
-CAUSES = {
-    ("S1", BOTH): f"the arrays are so small that starting XLA's loops counts; besides, {_LOOPS}",
-    ("S3", BOTH): _LOOPS,
-    ("R1", BOTH): f"every number has a position, weights and a scatter of its own: {_LOOPS}",
-    ("D1", BOTH): f"every tap is sampled twice, forward and backward; and {_SCATTER}",
-    ("D2", BOTH): f"every one of 25 taps is sampled twice, forward and backward; and {_SCATTER}",
-}
+CAUSES = {("S1", BOTH): "repeated runs of this third of a millisecond lie on both sides of the goal"}
 
 
 def cases(names: Sequence[str], smoke: bool, precision: Precision = "float32") -> Iterator[Case]:
@@ -113,7 +101,8 @@ def _contenders(
         jax_contender(way, workload.computes, function, inputs, cotangent)
         for way, function in jax_ways.items()
     ]
-    if workload.native and kernels().instructions is not None:
+    natively = (FORWARD if cotangent is None else BOTH) in workload.native and jax.default_backend() == "cpu"
+    if natively and inputs["image"].dtype == np.float32 and kernels().instructions is not None:
         with by_jax_alone():
             contenders.append(jax_contender(BY_JAX, workload.computes, workload.ours, inputs, cotangent))
     contenders += workload.rivals(inputs, cotangent)

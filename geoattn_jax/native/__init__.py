@@ -1,4 +1,4 @@
-"""Kernels in C++ for CPUs, in whose place JAX computes the same where they are not to be had.
+"""Kernels in C++ for CPUs; where there are none, JAX computes the same.
 
 `library` finds them, `columns` calls them, `choice` is between them and JAX. `build` compiles them.
 """

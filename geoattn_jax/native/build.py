@@ -3,14 +3,15 @@
 It runs when the package is installed, see `hatch_build.py`, and imports nothing of it.
 """
 
+import hashlib
+import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-
-import jaxlib
 
 SOURCES = Path(__file__).parent
 LIBRARY = "libgeoattn_jax.so"
@@ -35,17 +36,17 @@ class CannotCompileError(Exception):
 
 
 def compile_library(folder: Path) -> Path:
-    """Compiles the library into a folder.
+    """Compiles the library into a folder, in the place of what is there.
 
     Returns: its path.
     Raises: CannotCompileError if the variable GEOATTN_JAX_NATIVE is 0, there is no compiler, or it fails.
     """
+    (folder / LIBRARY).unlink(missing_ok=True)  # of other sources
     if os.environ.get(VARIABLE) == "0":
         raise CannotCompileError(f"{VARIABLE} is 0")
-    compiler = _compiler()
+    compiler, headers = _compiler(), _headers()
     machine = platform.machine()
     versions = _INSTRUCTIONS.get(machine, {machine: ("baseline_kernels",)})
-    headers = Path(jaxlib.__file__).parent / "include"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         objects = []
@@ -53,7 +54,7 @@ def compile_library(folder: Path) -> Path:
             names = (f"-DGEOATTN_KERNELS={kernels}", f'-DGEOATTN_INSTRUCTIONS="{instructions}"')
             objects.append(Path(temporary, f"{kernels}.o"))
             _run(
-                compiler,
+                *compiler,
                 *_FLAGS,
                 *_KERNEL_FLAGS,
                 *flags,
@@ -64,20 +65,37 @@ def compile_library(folder: Path) -> Path:
                 objects[-1],
             )
         objects.append(Path(temporary, "ffi.o"))
-        _run(compiler, *_FLAGS, "-isystem", headers, "-c", SOURCES / "ffi.cc", "-o", objects[-1])
+        sources = f'-DGEOATTN_SOURCES="{digest()}"'
+        _run(*compiler, *_FLAGS, sources, "-isystem", headers, "-c", SOURCES / "ffi.cc", "-o", objects[-1])
         unfinished = Path(temporary, LIBRARY)
-        _run(compiler, "-shared", "-o", unfinished, *objects)
+        _run(*compiler, "-shared", "-o", unfinished, *objects)
         unfinished.replace(folder / LIBRARY)  # at once, for it may be in use
     return folder / LIBRARY
 
 
-def _compiler() -> str:
-    """The C++ compiler: that of the variable CXX, or the system's."""
-    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    for candidate in candidates:
-        if found := shutil.which(candidate):
-            return found
-    raise CannotCompileError(f"no C++ compiler: there is no {' or '.join(candidates)}")
+def digest() -> str:
+    """Of the sources, which tells whether a library was compiled from them."""
+    files = sorted(path for path in SOURCES.iterdir() if path.suffix in (".cc", ".h"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _compiler() -> list[str]:
+    """The C++ compiler with its options: that of the variable CXX, or the system's."""
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    candidates = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
+    for program, *options in candidates:
+        if found := shutil.which(program):
+            return [found, *options]
+    missing = " or ".join(program for program, *_ in candidates)
+    raise CannotCompileError(f"no C++ compiler: there is no {missing}")
+
+
+def _headers() -> Path:
+    """Those of XLA's foreign function interface."""
+    spec = importlib.util.find_spec("jaxlib")
+    if spec is None or not spec.submodule_search_locations:
+        raise CannotCompileError("there is no jaxlib, whose headers are needed")
+    return Path(spec.submodule_search_locations[0], "include")
 
 
 def _run(*command: str | Path) -> None:

@@ -2,7 +2,6 @@
 #ifndef GEOATTN_JAX_NATIVE_CELLS_H_
 #define GEOATTN_JAX_NATIVE_CELLS_H_
 
-#include <cmath>
 #include <cstdint>
 
 #include "columns.h"
@@ -23,7 +22,7 @@ struct Neighbours {
   float slope0, slope1;  // the weights' derivatives
 };
 
-// `neighbours_of` of ops/interpolation.py, line by line.
+// The rules of `neighbours_of` of ops/interpolation.py, and of `padded` of ops/padding.py.
 template <bool kBorder>
 inline __attribute__((always_inline)) Neighbours NeighboursOf(float coordinate, float last,
                                                               float last_but_one) {
@@ -33,11 +32,11 @@ inline __attribute__((always_inline)) Neighbours NeighboursOf(float coordinate, 
     coordinate = coordinate < 0.f ? 0.f : coordinate;
     coordinate = coordinate >= last ? last : coordinate;
   }
-  float first = std::floor(coordinate);
+  float first = __builtin_floorf(coordinate);
   first = first < last_but_one ? first : last_but_one;
   first = coordinate > 0.f ? first : 0.f;  // a NaN compares false
   const float distance0 = coordinate - first, distance1 = distance0 - 1.f;
-  const float hat0 = 1.f - std::fabs(distance0), hat1 = 1.f - std::fabs(distance1);
+  const float hat0 = 1.f - __builtin_fabsf(distance0), hat1 = 1.f - __builtin_fabsf(distance1);
   Neighbours found;
   found.first = static_cast<std::int32_t>(first);
   found.reads0 = (distance0 >= -1.f) & (distance0 < 1.f);

@@ -28,7 +28,7 @@ void AddGrid(const Sizes& sizes, const float* offsets, std::int64_t first, int c
 // Calls `visit(first, count)` for the positions of an image, a block of them at a time.
 template <bool kGradient, typename Visit>
 void ForBlocks(const Sizes& sizes, const float* positions, Cells& cells, const Visit& visit) {
-  const std::int64_t all = sizes.positions();
+  const std::int64_t all = sizes.outputs * sizes.groups * sizes.taps;
   const auto find = sizes.border ? Find<true, kGradient> : Find<false, kGradient>;
   float moved[2 * kBlock];
   for (std::int64_t first = 0; first < all; first += kBlock) {

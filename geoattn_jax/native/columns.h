@@ -16,8 +16,6 @@ struct Sizes {
   // If positions are offsets from the outputs' places in a grid, row by row, its width; else 0.
   std::int64_t grid_width;
   std::int64_t first_output;  // its number in the grid
-
-  std::int64_t positions() const { return outputs * groups * taps; }
 };
 
 struct Arguments {

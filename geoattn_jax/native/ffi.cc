@@ -28,7 +28,8 @@ std::vector<const Kernels*> Runnable() {
 #ifdef __x86_64__
   __builtin_cpu_init();
   std::vector<const Kernels*> found{&x86_64_kernels};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")) {
     found.insert(found.begin(), &x86_64_v3_kernels);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -50,7 +51,7 @@ template <typename Work>
 struct Items {
   Items(std::int64_t count, const Work& work) : count(count), work(work) {}
 
-  void Take() {
+  void Take() noexcept {
     for (std::int64_t item; (item = next.fetch_add(1)) < count;) {
       work(item);
       if (done.fetch_add(1) + 1 == count) {
@@ -121,6 +122,7 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
   const std::int64_t pieces = std::max<std::int64_t>(
       1, std::min(batch.sizes.outputs / 64,
                   4 * threads.num_threads() / std::max<std::int64_t>(1, batch.images)));
+  const std::vector<float> unread(batch.sizes.channels);
   Share(threads, batch.images * pieces, [&](std::int64_t item) {
     const std::int64_t at = item / pieces, piece = item % pieces;
     const std::int64_t first = batch.sizes.outputs * piece / pieces;
@@ -129,7 +131,6 @@ ffi::Error Read(ffi::ThreadPool threads, Operand image, Operand positions, Opera
     sizes.outputs = batch.sizes.outputs * (piece + 1) / pieces - first;
     const std::int64_t before = first * sizes.groups * sizes.taps;
     const float* of_mask = OfItem(mask, batch.images, at);
-    const std::vector<float> unread(sizes.channels);
     const Arguments arguments{OfItem(image, batch.images, at),
                               OfItem(positions, batch.images, at) + 2 * before,
                               of_mask ? of_mask + before : nullptr, unread.data()};
@@ -142,14 +143,14 @@ ffi::Error Transpose(ffi::ThreadPool threads, Operand image, Operand positions, 
                      Operand cotangent, Operand so_far, Result to_image, Result to_positions, Result to_mask,
                      Result columns, bool border, std::int64_t grid_width) {
   const Batch batch = BatchOf(image, positions, border, grid_width);
+  const std::vector<float> unread(batch.sizes.channels);
+  std::vector<float> unwritten(batch.images * batch.sizes.channels);
   Share(threads, batch.images, [&](std::int64_t item) {
-    const std::vector<float> unread(batch.sizes.channels);
-    std::vector<float> unwritten(batch.sizes.channels);
     const Arguments arguments{OfItem(image, batch.images, item), OfItem(positions, batch.images, item),
                               OfItem(mask, batch.images, item), unread.data()};
     const Gradients gradients{OfItem(to_image, batch.images, item), OfItem(to_positions, batch.images, item),
                               OfItem(to_mask, batch.images, item), OfItem(columns, batch.images, item),
-                              unwritten.data()};
+                              unwritten.data() + item * batch.sizes.channels};
     const std::size_t bytes = to_image->size_bytes() / batch.images;
     const float* const before = OfItem(so_far, batch.images, item);
     if (!before) {
@@ -204,6 +205,9 @@ const char* geoattn_jax_choose(const char* instructions) {
   }
   return nullptr;
 }
+
+// Of the sources that this is compiled from.
+const char* geoattn_jax_sources() { return GEOATTN_SOURCES; }
 
 // Of the interface that this is compiled for.
 int geoattn_jax_api_major() { return XLA_FFI_API_MAJOR; }

@@ -15,7 +15,7 @@ from geoattn_jax import native
 from geoattn_jax.ops.backward_pass import with_backward_pass
 from geoattn_jax.ops.interpolation import Cells, Corner, Reading, cells_of
 from geoattn_jax.ops.lookups import corners, image_of, index, pad_to, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.natively import fits
+from geoattn_jax.ops.native_fit import fits
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform

@@ -17,8 +17,8 @@ def sums_batch_last(
 ) -> bool:
     """Whether the sum over the batch, in a kernel's gradient, is left to the end.
 
-    There devices that divide the batch can take it once. A kernel larger than the images is summed at once,
-    lest it take more memory than they.
+    At the end devices that divide the batch can take it once. A kernel larger than the images is summed at
+    once, lest it take more memory than they.
     """
     wanted = schedule.sums_batch_last or jax.device_count() > 1
     return wanted and not may_exceed(batch * matrices.size, images.size)

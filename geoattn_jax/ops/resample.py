@@ -8,7 +8,7 @@ from geoattn_jax import native
 from geoattn_jax.ops.backward_pass import with_backward_pass
 from geoattn_jax.ops.cells import gradients_of, samples_of
 from geoattn_jax.ops.interpolation import Reading
-from geoattn_jax.ops.natively import fits
+from geoattn_jax.ops.native_fit import fits
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike
 from geoattn_jax.ops.platforms import Schedule, by_platform
 from geoattn_jax.ops.precision import wide_dtype, widen

@@ -1,7 +1,8 @@
 """The loop of deformable convolutions over the taps of their kernel, in images and in volumes.
 
 One loop, forward and backward: sample the image where the tap looks, multiply by the tap's matrix, add. The
-matrix of all taps' samples, as many times the image as there are taps, is never built.
+matrix of all taps' samples, as many times the image as there are taps, is never built. On a CPU `im2col`
+takes the place of the loop where it can.
 """
 
 from functools import partial
@@ -17,7 +18,7 @@ from geoattn_jax.ops.cells import scatter, slope
 from geoattn_jax.ops.conv_layout import ConvLayout
 from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
-from geoattn_jax.ops.natively import fits
+from geoattn_jax.ops.native_fit import fits
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
@@ -65,7 +66,7 @@ def _forward(layout: ConvLayout, images, offsets, mask, matrices) -> Float[Array
 def _output(layout, schedule, images, offsets, mask, matrices) -> Float[Array, "b n f o"]:
     """Eq. 1b of Shan & Atanasov 2017 for some p0 at a time, and some p_n at a time."""
     arguments = images, offsets, mask, matrices
-    if fits(schedule, images, offsets, mask, matrices):
+    if fits(schedule, images, offsets, mask, matrices, groups=layout.offset_groups):
         by_jax = partial(_output, layout, schedule.without_native())
         return im2col.output(layout, schedule, arguments, by_jax)
     pixels = pixels_of(images, images.shape[1:-1], Reading(), schedule=schedule)
@@ -92,7 +93,7 @@ def _backward(layout, arguments, cotangent):
 
 
 def _gradients(layout, schedule, arguments, cotangent):
-    if fits(schedule, *arguments):
+    if fits(schedule, *arguments, groups=layout.offset_groups):
         by_jax = partial(_gradients, layout, schedule.without_native())
         return im2col.gradients(layout, schedule, arguments, cotangent, by_jax)
     # The barriers keep XLA from sharing gathers between forward pass, samples and slopes: what is shared is

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,10 +57,12 @@ def test_the_compiler_of_the_variable_is_the_only_one_asked(tmp_path, monkeypatc
         build.compile_library(tmp_path)
 
 
-def test_the_variable_turns_it_off(tmp_path, monkeypatch):
+def test_the_variable_turns_it_off_and_removes_what_was_compiled(tmp_path, monkeypatch):
     monkeypatch.setenv(build.VARIABLE, "0")
+    (tmp_path / build.LIBRARY).write_text("of an earlier install")
     with pytest.raises(build.CannotCompileError, match="GEOATTN_JAX_NATIVE is 0"):
         build.compile_library(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_compiler_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch):
@@ -77,7 +80,7 @@ def hatchling():
 def wheel(folder: Path, **variables: str) -> tuple[Path, str]:
     """The wheel of a copy of the sources, and what was said."""
     source = folder / "source"
-    ignored = shutil.ignore_patterns("*.so", "__pycache__", "results", "tests", ".*")
+    ignored = shutil.ignore_patterns("*.so", "__pycache__", "results", "tests", "runs", "dist", ".*")
     shutil.copytree(ROOT, source, ignore=ignored)
     ran = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")],
@@ -107,7 +110,8 @@ def test_a_wheel_without_kernels_is_one_for_all_and_warns(tmp_path):
     assert f"geoattn_jax/native/{build.LIBRARY}" not in names
 
 
-def test_the_hook_compiles_an_editable_install_in_place(tmp_path, monkeypatch):
+@pytest.mark.parametrize("can_compile", [True, False])
+def test_the_hook_compiles_an_editable_install_in_place(tmp_path, monkeypatch, can_compile):
     pytest.importorskip("hatchling", reason="needs hatchling: pip install geoattn-jax[test]")
     spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
     hook = importlib.util.module_from_spec(spec)
@@ -120,12 +124,21 @@ def test_the_hook_compiles_an_editable_install_in_place(tmp_path, monkeypatch):
         @staticmethod
         def compile_library(folder):
             folders.append(folder)
+            if can_compile:
+                return folder / build.LIBRARY
             raise build.CannotCompileError("not in this test")
 
     monkeypatch.setattr(hook, "_build", lambda root: Compiles)
-    one = hook.NativeKernels(str(ROOT), {}, None, None, str(tmp_path), "wheel")
-    for version in ("editable", "standard"):
-        data = {"force_include": {}}
-        one.initialize(version, data)
-        assert data == {"force_include": {}}
-    assert folders == [ROOT / "geoattn_jax" / "native", tmp_path]
+    builder = SimpleNamespace(get_best_matching_tag=lambda: "cp311-cp311-some_platform")
+    one = hook.NativeKernels(str(ROOT), {}, SimpleNamespace(builder=builder), None, str(tmp_path), "wheel")
+    data = {version: {"force_include": {}} for version in ("editable", "standard")}
+    for version in data:
+        one.initialize(version, data[version])
+        one.finalize(version, data[version], "")
+    in_place, elsewhere = folders
+    assert in_place == ROOT / "geoattn_jax" / "native"
+    assert not elsewhere.exists()
+    of_platform = {"pure_python": False, "tag": "py3-none-some_platform"} if can_compile else {}
+    included = {str(elsewhere / build.LIBRARY): f"geoattn_jax/native/{build.LIBRARY}"} if can_compile else {}
+    assert data["editable"] == {"force_include": {}, **of_platform}
+    assert data["standard"] == {"force_include": included, **of_platform}
