@@ -175,8 +175,8 @@ WRONG = [
         "train.py",
         [CONFIG, "--workdir=run", "--config.lstm.round=3"],
         "train.py: the config has no key 'lstm.round'. Did you mean config.lstm.rounds? The keys of "
-        "config.lstm are batch_size, epochs, learning_rate, optimizer, rounds, schedule, sub_batches, "
-        "units\n",
+        "config.lstm are batch_size, epochs, gate_activation, learning_rate, optimizer, rounds, schedule, "
+        "sub_batches, units\n",
     ),
     (
         "train.py",
