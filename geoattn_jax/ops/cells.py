@@ -197,7 +197,7 @@ def _read(
     total = jnp.zeros((), dtype)
     for corner in cells.corners:
         weight = cells.blend(corner).astype(dtype)[:, None]
-        total += weight * cells.where_read(corner, pixel_at(corner).astype(dtype))
+        total += weight * cells.where_read(corner, pixel_at(corner)).astype(dtype)
     return total.astype(pixels.dtype)
 
 
