@@ -21,7 +21,7 @@ def natively(
     compute: Callable[..., Sequence[jax.Array]],
     by_jax: Callable[..., Sequence[jax.Array]],
     types: tuple[Any, ...],
-    *arguments: jax.Array | None,
+    *arguments: Any,
 ) -> tuple[jax.Array, ...]:
     """`compute(*arguments)` on a CPU; `by_jax(*arguments)` in exported programs, and for derivatives.
 
@@ -29,7 +29,7 @@ def natively(
       compute: gives some arrays, natively.
       by_jax: gives the same, to rounding.
       types: of these arrays, `jax.typeof` of something like them.
-      *arguments: arrays, or None.
+      *arguments: arrays, or trees of them.
     """
     leaves, structure = jax.tree.flatten(arguments)
 

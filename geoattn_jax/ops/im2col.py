@@ -5,7 +5,6 @@ many pixels at a time as keep their columns in the cache.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from geoattn_jax import native
 from geoattn_jax.ops.conv_layout import ConvLayout
+from geoattn_jax.ops.offset_groups import join, split, taps_first, taps_last
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import reshape, zeros
 from geoattn_jax.ops.platforms import Schedule
@@ -48,18 +48,12 @@ def gradients(
 ) -> tuple[jax.Array | None, ...]:
     """The gradients in images, offsets, mask and matrices."""
     leaves, structure = jax.tree.flatten(arguments)
-
-    def leaves_of(function: Callable) -> Callable[..., list[jax.Array]]:
-        return lambda cotangent, *leaves: jax.tree.leaves(
-            function(jax.tree.unflatten(structure, leaves), cotangent)
-        )
-
     found = native.natively(
-        leaves_of(partial(_gradients, layout, schedule)),
-        leaves_of(by_jax),
+        lambda *arguments: jax.tree.leaves(_gradients(layout, schedule, *arguments)),
+        lambda *arguments: jax.tree.leaves(by_jax(*arguments)),
         tuple(jax.typeof(leaf) for leaf in leaves),
+        arguments,
         cotangent,
-        *leaves,
     )
     return jax.tree.unflatten(structure, found)
 
@@ -128,34 +122,19 @@ def _gradients(layout, schedule, arguments, cotangent):
 
 def _as_given(layout: ConvLayout, images, offsets, mask):
     """The image (b, h, w, c), and where it is read (b, n, g, t, 2), with which weights (b, n, g, t)."""
-    bg, *sizes, c = images.shape
-    g = layout.offset_groups
-    image = jnp.moveaxis(reshape(images, (bg // g, g, *sizes, c)), 1, -2)
-
-    def taps_last(array: Float[Array, "bg t n k"]) -> Float[Array, "b n g t k"]:
-        return jnp.transpose(reshape(array, (bg // g, g, *array.shape[1:])), (0, 3, 1, 2, 4))
-
+    groups = layout.offset_groups
+    image = join(images, groups)
     # Added in this order, for XLA to see that the transposition undoes one.
     no_offsets = jnp.zeros_like(offsets, shape=offsets.shape[1:])
-    positions = taps_last(offsets) + jnp.swapaxes(layout.positions(no_offsets), 0, 1)[:, None]
-    return (
-        reshape(image, (bg // g, *sizes, g * c)),
-        positions,
-        None if mask is None else taps_last(mask)[..., 0],
-    )
+    positions = taps_last(offsets, groups) + jnp.swapaxes(layout.positions(no_offsets), 0, 1)[:, None]
+    image = reshape(image, (*image.shape[:-2], groups * image.shape[-1]))
+    return image, positions, None if mask is None else taps_last(mask, groups)[..., 0]
 
 
 def _as_taken(layout: ConvLayout, image, positions, mask):
     """What `_as_given` gives, or gradients in it, in the order of the arguments."""
-    b, *sizes, c = image.shape
-    g = layout.offset_groups
-    images = jnp.moveaxis(reshape(image, (b, *sizes, g, c // g)), -2, 1)
-
-    def taps_first(array: Float[Array, "b n g t k"]) -> Float[Array, "bg t n k"]:
-        _, n, _, t, k = array.shape
-        return reshape(jnp.transpose(array, (0, 2, 3, 1, 4)), (b * g, t, n, k))
-
-    images = reshape(images, (b * g, *sizes, c // g))
+    *shape, c = image.shape
+    images = split(reshape(image, (*shape, layout.offset_groups, c // layout.offset_groups)))
     return images, taps_first(positions), None if mask is None else taps_first(mask[..., None])
 
 

@@ -19,6 +19,7 @@ from geoattn_jax.ops.conv_layout import ConvLayout
 from geoattn_jax.ops.interpolation import Reading
 from geoattn_jax.ops.lookups import image_of, pixels_of, zeros_to_add_to
 from geoattn_jax.ops.native_fit import fits
+from geoattn_jax.ops.offset_groups import split, taps_first
 from geoattn_jax.ops.parts import in_parts
 from geoattn_jax.ops.placement import divided_alike, reshape, varying_alike, zeros
 from geoattn_jax.ops.platforms import Schedule, by_platform
@@ -40,10 +41,10 @@ def convolve(
     image, offsets, mask = divided_alike((image, offsets, mask))
     image, offsets, kernel, mask = varying_alike((image, offsets, kernel, mask))
     (b, *sizes, cin), g, f = image.shape, layout.offset_groups, layout.feature_groups
-    images = _split(reshape(image, (b, *sizes, g, cin // g)))
+    images = split(reshape(image, (b, *sizes, g, cin // g)))
     n, taps = layout.num_outputs, layout.taps
-    tap_offsets = _taps_first(reshape(offsets, (b, n, g, taps, len(sizes))))
-    tap_mask = None if mask is None else _taps_first(reshape(mask, (b, n, g, taps, 1)))
+    tap_offsets = taps_first(reshape(offsets, (b, n, g, taps, len(sizes))))
+    tap_mask = None if mask is None else taps_first(reshape(mask, (b, n, g, taps, 1)))
     matrices = jnp.moveaxis(kernel.reshape(taps, cin // f, f, kernel.shape[-1] // f), 2, 1)
     output = _deform_conv(layout, images, tap_offsets, tap_mask, matrices)
     output = reshape(output, (b, *layout.output_sizes, kernel.shape[-1]))
@@ -127,7 +128,7 @@ def _gradients(layout, schedule, arguments, cotangent):
             some_matrices = lax.dynamic_slice_in_dim(matrices, tap, count)
             to_columns = product("bnfo,tfio->btnfi", part_cotangent, some_matrices).astype(images.dtype)
             grouped = (b, count, size, layout.offset_groups, samples.shape[-1])
-            to_columns = _split(reshape(to_columns, grouped))
+            to_columns = split(reshape(to_columns, grouped))
             if mask is not None:
                 to_weights = jnp.sum(widen(to_columns) * widen(samples), axis=-1, keepdims=True)
                 to_mask = lax.dynamic_update_slice(to_mask, to_weights, (0, tap, start, 0))
@@ -182,18 +183,6 @@ def _over_taps(add_taps, state, layout: ConvLayout, schedule: Schedule):
     if schedule.all_taps_at_once:
         return add_taps(jnp.asarray(0), layout.taps, state)
     return lax.fori_loop(0, layout.taps, lambda tap, state: add_taps(tap, 1, state), state)
-
-
-def _taps_first(array: Float[Array, "b n g taps k"]) -> Float[Array, "bg taps n k"]:
-    """Moves the offset groups beside the batch and the taps before the pixels."""
-    b, n, g, taps, k = array.shape
-    return reshape(jnp.transpose(array, (0, 2, 3, 1, 4)), (b * g, taps, n, k))
-
-
-def _split(array: Float[Array, "b *n g c"]) -> Float[Array, "bg *n c"]:
-    """Moves the offset groups from beside the channels to beside the batch."""
-    array = jnp.moveaxis(array, -2, 1)
-    return reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
 
 
 def _columns(samples: Float[Array, "bg t n c"], layout: ConvLayout) -> Float[Array, "b t n f i"]:
