@@ -71,105 +71,130 @@ class Places {
   std::int64_t tap_, group_, output_;
 };
 
-// What a cell's pixels have to do with one position.
-struct Corners {
+// A position: its number, how it is weighed, where the channels of its group lie in the columns, and its
+// cell: where they lie in the pixels of that, and how these count.
+struct Position {
+  std::int64_t number;
+  float weight;
+  std::int64_t in_columns;
   const float* pixels[kCorners];
   float blend[kCorners];
 };
 
-template <typename Vector>
-inline __attribute__((always_inline)) auto Blended(const Corners& corners, std::int64_t c) {
-  return corners.blend[0] * Vector::Load(corners.pixels[0] + c) +
-         corners.blend[1] * Vector::Load(corners.pixels[1] + c) +
-         corners.blend[2] * Vector::Load(corners.pixels[2] + c) +
-         corners.blend[3] * Vector::Load(corners.pixels[3] + c);
+// Calls `visit(position, cells, i)`, whose cell is the i-th of these, for all positions of an image.
+template <bool kGradient, typename Visit>
+inline __attribute__((always_inline)) void ForPositions(const Sizes& sizes, const Arguments& arguments,
+                                                        const Visit& visit) {
+  Cells cells;
+  ForBlocks<kGradient>(sizes, arguments.positions, cells, [&](std::int64_t first, int count) {
+    Places places(sizes, first);
+    for (int i = 0; i < count; ++i, ++places) {
+      Position position;
+      position.number = first + i;
+      position.weight = arguments.mask ? arguments.mask[first + i] : 1.f;
+      position.in_columns = places.in_columns();
+      for (int corner = 0; corner < kCorners; ++corner) {
+        const std::int32_t place = cells.place[corner][i];
+        position.pixels[corner] = place < 0 ? arguments.unread : arguments.image + places.in_pixel() + place;
+        position.blend[corner] = cells.blend[corner][i];
+      }
+      visit(position, cells, i);
+    }
+  });
 }
 
-inline Corners CornersOf(const Cells& cells, int i, const float* image, const float* unread) {
-  Corners corners;
-  for (int corner = 0; corner < kCorners; ++corner) {
-    const std::int32_t place = cells.place[corner][i];
-    corners.pixels[corner] = place < 0 ? unread : image + place;
-    corners.blend[corner] = cells.blend[corner][i];
+// What some channels of a position read.
+template <typename Vector>
+inline __attribute__((always_inline)) auto Blended(const Position& position, std::int64_t c) {
+  auto sum = position.blend[0] * Vector::Load(position.pixels[0] + c);
+  for (int corner = 1; corner < kCorners; ++corner) {
+    sum += position.blend[corner] * Vector::Load(position.pixels[corner] + c);
   }
-  return corners;
+  return position.weight * sum;
 }
 
 // kChannels of a group, or any number of them if it is 0.
 template <int kChannels>
 void Read(const Sizes& sizes, const Arguments& arguments, float* columns) {
   const std::int64_t channels = kChannels ? kChannels : sizes.channels / sizes.groups;
-  Cells cells;
-  ForBlocks<false>(sizes, arguments.positions, cells, [&](std::int64_t first, int count) {
-    Places places(sizes, first);
-    for (int i = 0; i < count; ++i, ++places) {
-      const Corners corners = CornersOf(cells, i, arguments.image + places.in_pixel(), arguments.unread);
-      const float weight = arguments.mask ? arguments.mask[first + i] : 1.f;
-      float* const column = columns + places.in_columns();
-      ForChannels(channels, [&](auto vector, std::int64_t c, std::int64_t end) {
-        using Vector = decltype(vector);
-        constexpr int kWidth = sizeof(typename Vector::Type) / sizeof(float);
-        for (; c + kWidth <= end; c += kWidth) {
-          Vector::Store(weight * Blended<Vector>(corners, c), column + c);
-        }
-        return c;
-      });
-    }
+  ForPositions<false>(sizes, arguments, [&](const Position& position, const Cells&, int) {
+    float* const column = columns + position.in_columns;
+    ForChannels(channels, [&](auto vector, std::int64_t c, std::int64_t end) {
+      using Vector = decltype(vector);
+      for (; c + Vector::kCount <= end; c += Vector::kCount) {
+        Vector::Store(Blended<Vector>(position, c), column + c);
+      }
+      return c;
+    });
   });
+}
+
+// Where the cotangent of a position goes, and what it is multiplied with there.
+struct Ways {
+  float* pixels[kCorners];
+  float weight[kCorners], along_y[kCorners], along_x[kCorners];
+
+  Ways(const Position& position, const Arguments& arguments, const Gradients& gradients, const Cells& cells,
+       int i) {
+    for (int corner = 0; corner < kCorners; ++corner) {
+      const bool read = cells.place[corner][i] >= 0;
+      pixels[corner] =
+          read ? gradients.to_image + (position.pixels[corner] - arguments.image) : gradients.unwritten;
+      weight[corner] = cells.weight[corner][i];
+      along_y[corner] = cells.along_y[corner][i];
+      along_x[corner] = cells.along_x[corner][i];
+    }
+  }
+};
+
+// Sums over channels: of the gradients in y, x and the mask.
+struct Sums {
+  float y = 0.f, x = 0.f, mask = 0.f;
+};
+
+// Adds what comes from channels c and following, as long as they fill vectors; returns the first that do not.
+template <typename Vector>
+inline __attribute__((always_inline)) std::int64_t Spread(const Position& position, const Ways& ways,
+                                                          const float* cotangent, float* column,
+                                                          std::int64_t c, std::int64_t end, Sums& sums) {
+  if (c + Vector::kCount > end) return c;
+  typename Vector::Type dots[kCorners] = {};
+  for (; c + Vector::kCount <= end; c += Vector::kCount) {
+    const auto values = Vector::Load(cotangent + c), weighed = position.weight * values;
+    if (column) Vector::Store(Blended<Vector>(position, c), column + c);
+    // The corners lie apart from each other, but for those that are not read.
+    for (int corner = 0; corner < kCorners; ++corner) {
+      dots[corner] += values * Vector::Load(position.pixels[corner] + c);
+      float* const sum = ways.pixels[corner] + c;
+      Vector::Store(Vector::Load(sum) + ways.weight[corner] * weighed, sum);
+    }
+  }
+  typename Vector::Type y = {}, x = {}, mask = {};
+  for (int corner = 0; corner < kCorners; ++corner) {
+    y += ways.along_y[corner] * dots[corner];
+    x += ways.along_x[corner] * dots[corner];
+    mask += position.blend[corner] * dots[corner];
+  }
+  sums.y += Vector::Sum(y);
+  sums.x += Vector::Sum(x);
+  sums.mask += Vector::Sum(mask);
+  return c;
 }
 
 template <int kChannels>
 void Transpose(const Sizes& sizes, const Arguments& arguments, const float* cotangent,
                const Gradients& gradients) {
   const std::int64_t channels = kChannels ? kChannels : sizes.channels / sizes.groups;
-  Cells cells;
-  ForBlocks<true>(sizes, arguments.positions, cells, [&](std::int64_t first, int count) {
-    Places places(sizes, first);
-    for (int i = 0; i < count; ++i, ++places) {
-      const Corners corners = CornersOf(cells, i, arguments.image + places.in_pixel(), arguments.unread);
-      float* adds[kCorners];
-      float weights[kCorners], along_y[kCorners], along_x[kCorners];
-      for (int corner = 0; corner < kCorners; ++corner) {
-        const std::int32_t place = cells.place[corner][i];
-        adds[corner] = place < 0 ? gradients.unwritten : gradients.to_image + places.in_pixel() + place;
-        weights[corner] = cells.weight[corner][i];
-        along_y[corner] = cells.along_y[corner][i];
-        along_x[corner] = cells.along_x[corner][i];
-      }
-      const float weight = arguments.mask ? arguments.mask[first + i] : 1.f;
-      const float* const along = cotangent + places.in_columns();
-      float* const column = gradients.columns ? gradients.columns + places.in_columns() : nullptr;
-      float to_y = 0.f, to_x = 0.f, to_mask = 0.f;
-      ForChannels(channels, [&](auto vector, std::int64_t c, std::int64_t end) {
-        using Vector = decltype(vector);
-        constexpr int kWidth = sizeof(typename Vector::Type) / sizeof(float);
-        if (c + kWidth > end) return c;
-        typename Vector::Type dots[kCorners] = {};
-        for (; c + kWidth <= end; c += kWidth) {
-          const auto values = Vector::Load(along + c), weighed = weight * values;
-          if (column) Vector::Store(weight * Blended<Vector>(corners, c), column + c);
-          // The corners lie apart from each other, but for those that are not read.
-          for (int corner = 0; corner < kCorners; ++corner) {
-            dots[corner] += values * Vector::Load(corners.pixels[corner] + c);
-            float* const sum = adds[corner] + c;
-            Vector::Store(Vector::Load(sum) + weights[corner] * weighed, sum);
-          }
-        }
-        typename Vector::Type sum_y = {}, sum_x = {}, sum_mask = {};
-        for (int corner = 0; corner < kCorners; ++corner) {
-          sum_y += along_y[corner] * dots[corner];
-          sum_x += along_x[corner] * dots[corner];
-          sum_mask += corners.blend[corner] * dots[corner];
-        }
-        to_y += Vector::Sum(sum_y);
-        to_x += Vector::Sum(sum_x);
-        if (gradients.to_mask) to_mask += Vector::Sum(sum_mask);
-        return c;
-      });
-      gradients.to_positions[2 * (first + i)] = weight * to_y;
-      gradients.to_positions[2 * (first + i) + 1] = weight * to_x;
-      if (gradients.to_mask) gradients.to_mask[first + i] = to_mask;
-    }
+  ForPositions<true>(sizes, arguments, [&](const Position& position, const Cells& cells, int i) {
+    const Ways ways(position, arguments, gradients, cells, i);
+    float* const column = gradients.columns ? gradients.columns + position.in_columns : nullptr;
+    Sums sums;
+    ForChannels(channels, [&](auto vector, std::int64_t c, std::int64_t end) {
+      return Spread<decltype(vector)>(position, ways, cotangent + position.in_columns, column, c, end, sums);
+    });
+    gradients.to_positions[2 * position.number] = position.weight * sums.y;
+    gradients.to_positions[2 * position.number + 1] = position.weight * sums.x;
+    if (gradients.to_mask) gradients.to_mask[position.number] = sums.mask;
   });
 }
 

@@ -19,6 +19,7 @@ constexpr int kLanes = 4;
 
 template <int kWidth>
 struct Vectors {
+  static constexpr int kCount = kWidth;
   typedef float Type __attribute__((vector_size(kWidth * sizeof(float)), aligned(alignof(float)), may_alias));
 
   static Type Load(const float* from) { return *reinterpret_cast<const Type*>(from); }
@@ -33,6 +34,7 @@ struct Vectors {
 
 template <>
 struct Vectors<1> {
+  static constexpr int kCount = 1;
   using Type = float;
 
   static Type Load(const float* from) { return *from; }
