@@ -27,6 +27,7 @@ from geoattn_jax.experiments.core.resuming import completed, resume
 from geoattn_jax.experiments.migration import bring_up_to_date
 from geoattn_jax.experiments.registry import EXPERIMENTS, experiment_of
 from geoattn_jax.files import DiskFullError
+from geoattn_jax.native import kernels
 from geoattn_jax.runtime import tune_cpu
 from geoattn_jax.training import (
     NonFiniteError,
@@ -175,6 +176,7 @@ def _opened(
 
 
 def _run(experiment: Experiment, config: Config, workdir: str | os.PathLike, *, trains: bool) -> None:
+    _check_kernels()
     fitting = Fitting(config, Path(workdir).absolute(), trains)
     prepared = experiment.start(config, fitting)
     if trains and config.tensorboard and importlib.util.find_spec("tensorboardX") is None:
@@ -187,6 +189,14 @@ def _run(experiment: Experiment, config: Config, workdir: str | os.PathLike, *, 
         pictures = first_does(write, [])
     if is_first():
         show(folder, pictures)
+
+
+def _check_kernels() -> None:
+    """What names them is read when a program first needs them, or its results are written: too late."""
+    try:
+        kernels()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _write(

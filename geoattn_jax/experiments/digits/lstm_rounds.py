@@ -161,7 +161,8 @@ def _score(
 
 
 def _logits_of_own(head: VideoClassifier, params: Params, features: Features, order: Order) -> Logits:
-    """Where every round has sequences of its own."""
+    """Where every round has sequences of its own. The features, of a frozen CNN, get no gradient."""
+    features = lax.stop_gradient(features)
     return lax.platform_dependent(
         params, features, order, cpu=partial(_logits_on_cpu, head), default=partial(_logits, head)
     )

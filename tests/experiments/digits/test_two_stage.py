@@ -13,6 +13,7 @@ from geoattn_jax.experiments import run
 from geoattn_jax.experiments.core.config import ConfigError
 from geoattn_jax.experiments.core.results import read_results
 from geoattn_jax.experiments.digits import pretraining, two_stage
+from geoattn_jax.native import kernels
 from geoattn_jax.training import WorkdirError
 
 CONDITIONS = ("rotation", "elastic")
@@ -150,6 +151,15 @@ def test_another_config_is_refused(finished):
 def test_wrong_values_are_named_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         run.train_and_evaluate(config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_kernels_that_there_are_not_are_refused_before_anything_is_written(tmp_path, monkeypatch):
+    if kernels().instructions is None:
+        pytest.skip(str(kernels()))
+    monkeypatch.setenv("GEOATTN_JAX_NATIVE", "z80")
+    with pytest.raises(ConfigError, match="GEOATTN_JAX_NATIVE must be 0, 1 or"):
+        run.train_and_evaluate(config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
