@@ -54,10 +54,9 @@ PAPER = Sizes(rounds=300, sample=10, videos=100, frames=50, features=500, units=
 TINY = Sizes(rounds=5, sample=3, videos=8, frames=6, features=7, units=2, batch_size=4, epochs=2)
 
 _SHARES = (
-    "of an update's CPU time, every part timed alone on two cores of an AMD EPYC, the products that project "
-    "the features, forward and backward, take 58%, at 0.7 of the speed of one large product; to copy for "
-    "them what a training looks at takes 11%, the recurrence with its gradients 19%, the dense layer and the "
-    "loss 7%, RMSProp 2%, drawing the orders 0.5% and dispatch less than 0.1%"
+    "by the CPU time of its parts, each timed alone, more than half of an update is the products that "
+    "project the features, which do not reach the speed of one large product; then come the recurrence "
+    "with its gradients, and copying the features that each training looks at"
 )
 CAUSES = {("rounds", "training"): _SHARES}
 

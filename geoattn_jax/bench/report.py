@@ -105,6 +105,8 @@ def number(value: float) -> str:
 
 
 def _with_quartiles(summary: Mapping[str, float]) -> str:
+    if "q1" not in summary:
+        return number(summary["median"])
     return f"{number(summary['median'])} [{number(summary['q1'])}, {number(summary['q3'])}]"
 
 

@@ -151,12 +151,16 @@ def _part_name(contender: Contender, part: str) -> str:
 
 
 def _summary_of_parts(contender: Contender, seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Milliseconds of each part and, as "the rest", of what they leave of the call."""
+    """Milliseconds of each part and, as "the rest", of what their medians leave of the call's."""
     if not contender.parts:
         return {}
-    of_parts = {part: np.array(seconds[_part_name(contender, part)]) for part in contender.parts}
-    of_parts["the rest"] = np.array(seconds[contender.name]) - sum(of_parts.values())
-    return {part: quartiles(1e3 * times) for part, times in of_parts.items()}
+
+    def summary(name: str) -> dict[str, float]:
+        return quartiles(1e3 * second for second in seconds[name])
+
+    of_parts = {part: summary(_part_name(contender, part)) for part in contender.parts}
+    rest = summary(contender.name)["median"] - sum(part["median"] for part in of_parts.values())
+    return {**of_parts, "the rest": {"median": rest}}  # of other rounds, so it has no quartiles
 
 
 def _waits(contender: Contender, calls: int) -> dict[str, float] | None:
